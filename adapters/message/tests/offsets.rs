@@ -1,0 +1,101 @@
+//! A microcontroller reads every field at a constant offset, and these are the offsets.
+
+mod samples;
+
+use message::{Address, Notice, Observation, Response};
+use samples::{
+    VALUES, counting, notice, notice_frame, observation, observation_frame, response,
+    response_frame,
+};
+
+#[test]
+fn observation_fields_lie_at_constant_offsets() {
+    let frame = observation_frame(&observation());
+    assert_eq!(frame[..4], [0, 1, 0, 0], "encapsulation");
+    assert_eq!(frame[4..8], 0x5e46_0099_u32.to_le_bytes(), "type_id");
+    assert_eq!(frame[8..12], [1, 2, 3, 4], "address");
+    assert_eq!(frame[12..28], counting::<16>(0x10), "contract");
+    assert_eq!(frame[28..36], counting::<8>(0x21), "epoch");
+    assert_eq!(frame[36..44], counting::<8>(0x31), "sequence");
+    assert_eq!(frame[44..52], counting::<8>(0x41), "stamp");
+    assert_eq!(frame[52..60], counting::<8>(0x51), "last_response");
+    assert_eq!(frame[60..64], counting::<4>(0x61), "budget_us");
+    assert_eq!(frame[68..72], [9, 0, 0, 0], "length of the values");
+    assert_eq!(frame[72..], VALUES, "values");
+}
+
+#[test]
+fn response_fields_lie_at_constant_offsets() {
+    let frame = response_frame(&response());
+    assert_eq!(frame[..4], [0, 1, 0, 0], "encapsulation");
+    assert_eq!(frame[4..8], 0x5794_1ecd_u32.to_le_bytes(), "type_id");
+    assert_eq!(frame[8..12], [1, 2, 3, 4], "address");
+    assert_eq!(frame[12..28], counting::<16>(0x10), "contract");
+    assert_eq!(frame[28..36], counting::<8>(0x21), "boot");
+    assert_eq!(frame[36..44], counting::<8>(0x31), "epoch");
+    assert_eq!(frame[44..52], counting::<8>(0x41), "sequence");
+    assert_eq!(frame[52..60], counting::<8>(0x51), "stamp");
+    assert_eq!(frame[60..92], counting::<32>(0x80), "model");
+    assert_eq!(frame[92..100], counting::<8>(0x61), "plan");
+    assert_eq!(frame[100..104], counting::<4>(0x71), "plan_step");
+    assert_eq!(frame[104..108], counting::<4>(0xa1), "age_us");
+    assert_eq!(frame[108..112], counting::<4>(0xb1), "input_age_us");
+    assert_eq!(frame[112..116], [0b10_1000, 0, 0, 0], "status");
+    assert_eq!(frame[116..118], [0, 0], "reason");
+    assert_eq!(frame[118], 1, "kind");
+    assert_eq!(frame[119], 2, "place");
+    assert_eq!(frame[124..128], [9, 0, 0, 0], "length of the values");
+    assert_eq!(frame[128..], VALUES, "values");
+}
+
+#[test]
+fn notice_fields_lie_at_constant_offsets() {
+    let frame = notice_frame(&notice());
+    assert_eq!(frame[..4], [0, 1, 0, 0], "encapsulation");
+    assert_eq!(frame[4..8], 0x61e3_f628_u32.to_le_bytes(), "type_id");
+    assert_eq!(frame[8..12], [1, 2, 3, 4], "address");
+    assert_eq!(frame[12..20], counting::<8>(0x21), "boot");
+    assert_eq!(frame[20..28], counting::<8>(0x31), "epoch");
+    assert_eq!(frame[28..30], counting::<2>(0x41), "reason");
+    assert_eq!(frame[30], 1, "kind");
+    assert_eq!(frame[31], 0, "reserved");
+    assert_eq!(frame[36..], [0, 0, 0, 0], "length of the detail");
+}
+
+#[test]
+fn sizes_are_those_of_the_wire_format() {
+    assert_eq!(Observation::OVERHEAD, 72);
+    assert_eq!(Observation::MAX_VALUES, 16_777_216);
+    assert_eq!(Response::OVERHEAD, 128);
+    assert_eq!(Response::MAX_FRAME, 1664);
+    assert_eq!(Notice::OVERHEAD, 40);
+    assert_eq!(Notice::MAX_FRAME, 1064);
+}
+
+#[test]
+fn type_ids_are_those_in_the_msg_files() {
+    for (type_id, msg) in [
+        (
+            Observation::TYPE_ID,
+            include_str!("../msg/ObservationV1.msg"),
+        ),
+        (Response::TYPE_ID, include_str!("../msg/ResponseV1.msg")),
+        (Notice::TYPE_ID, include_str!("../msg/NoticeV1.msg")),
+    ] {
+        assert!(
+            msg.contains(&format!("\nuint32 TYPE_ID={type_id}\n")),
+            "{msg}"
+        );
+        assert!(msg.contains(&format!(", 0x{type_id:08x}.\n")), "{msg}");
+    }
+}
+
+#[test]
+fn an_address_is_the_crc_of_robot_and_task() {
+    assert_eq!(Address::of("left-arm", "conveyor").value(), 0xabad_15b3);
+    assert_ne!(
+        Address::of("left-arm", "weld"),
+        Address::of("left", "arm-weld")
+    );
+    assert_ne!(Address::of("left", "weld"), Address::of("right", "weld"));
+}

@@ -1,0 +1,351 @@
+//! What is refused, and as what.
+
+mod samples;
+
+use message::{
+    Body, Malformed, NoRoom, Notice, Observation, Place, Response, Sequence, Status, peek,
+};
+use samples::{
+    NOTICE_CRC, OBSERVATION_CRC, RESPONSE_CRC, VALUES, changed, notice, notice_frame, observation,
+    observation_frame, reason, resealed, response, response_frame, responses,
+};
+
+#[test]
+fn every_changed_byte_is_refused() {
+    let observation = observation_frame(&observation());
+    assert!(Observation::decode(&observation).is_ok(), "unchanged");
+    for_each_changed_byte(&observation, |frame| {
+        Observation::decode(frame).is_err() && peek(frame).is_none()
+    });
+    for response in responses() {
+        let response = response_frame(&response);
+        assert!(Response::decode(&response).is_ok(), "unchanged");
+        for_each_changed_byte(&response, |frame| Response::decode(frame).is_err());
+    }
+    let notice = notice_frame(&notice());
+    assert!(Notice::decode(&notice).is_ok(), "unchanged");
+    for_each_changed_byte(&notice, |frame| Notice::decode(frame).is_err());
+}
+
+#[test]
+fn every_lost_tail_is_refused() {
+    let observation = observation_frame(&observation());
+    let response = response_frame(&response());
+    let notice = notice_frame(&notice());
+    for length in 0..observation.len() {
+        let expected = cut(length, Observation::OVERHEAD);
+        assert_eq!(Observation::decode(&observation[..length]), Err(expected));
+        assert_eq!(peek(&observation[..length]), None);
+    }
+    for length in 0..response.len() {
+        let expected = cut(length, Response::OVERHEAD);
+        assert_eq!(Response::decode(&response[..length]), Err(expected));
+    }
+    for length in 0..notice.len() {
+        assert_eq!(Notice::decode(&notice[..length]), Err(Malformed::Truncated));
+    }
+}
+
+#[test]
+fn every_trailing_byte_is_refused() {
+    for padding in 1..=4 {
+        let mut observation = observation_frame(&observation());
+        observation.resize(observation.len() + padding, 0);
+        let observation = resealed(observation, OBSERVATION_CRC);
+        assert_eq!(Observation::decode(&observation), Err(Malformed::Length));
+
+        let mut response = response_frame(&response());
+        response.resize(response.len() + padding, 0);
+        let response = resealed(response, RESPONSE_CRC);
+        assert_eq!(Response::decode(&response), Err(Malformed::Length));
+
+        let mut notice = notice_frame(&notice());
+        notice.resize(notice.len() + padding, 0);
+        let notice = resealed(notice, NOTICE_CRC);
+        assert_eq!(Notice::decode(&notice), Err(Malformed::Length));
+    }
+}
+
+#[test]
+fn the_first_fault_is_named() {
+    let mut frame = observation_frame(&observation());
+    frame[36..44].fill(0);
+    let mut frame = resealed(frame, OBSERVATION_CRC);
+    assert_eq!(Observation::decode(&frame), Err(Malformed::Sequence));
+    frame[72] ^= 1;
+    assert_eq!(Observation::decode(&frame), Err(Malformed::Crc));
+    frame[68] ^= 1;
+    assert_eq!(Observation::decode(&frame), Err(Malformed::Length));
+    frame[4] ^= 1;
+    assert_eq!(Observation::decode(&frame), Err(Malformed::Type));
+    frame[1] = 0;
+    assert_eq!(Observation::decode(&frame), Err(Malformed::Encapsulation));
+    assert_eq!(Observation::decode(&frame[..71]), Err(Malformed::Truncated));
+}
+
+#[test]
+fn another_type_is_refused() {
+    let observation = observation_frame(&observation());
+    let response = response_frame(&Response {
+        body: Body::Refusal { reason: reason(1) },
+        ..response()
+    });
+    assert_eq!(Observation::decode(&response), Err(Malformed::Type));
+    assert_eq!(Notice::decode(&observation), Err(Malformed::Type));
+    assert_eq!(Notice::decode(&response), Err(Malformed::Type));
+    assert_eq!(peek(&response), None);
+}
+
+#[test]
+fn values_over_their_bound_are_refused() {
+    let most = vec![7; Observation::MAX_VALUES];
+    let observation = Observation {
+        values: &most,
+        ..observation()
+    };
+    let mut frame = observation_frame(&observation);
+    assert_eq!(Observation::decode(&frame), Ok(observation));
+
+    let more = vec![7; Observation::MAX_VALUES + 1];
+    frame.push(7);
+    let length = Observation {
+        values: &more,
+        ..observation
+    }
+    .encode(&mut frame);
+    assert_eq!(length, Err(NoRoom));
+    let frame = changed(&frame, OBSERVATION_CRC, 68, &[1, 0, 0, 1]);
+    assert_eq!(Observation::decode(&frame), Err(Malformed::Length));
+    assert_eq!(peek(&frame), None);
+
+    let frame = changed(
+        &response_frame(&response()),
+        RESPONSE_CRC,
+        124,
+        &1537_u32.to_le_bytes(),
+    );
+    let mut frame = frame[..Response::OVERHEAD].to_vec();
+    frame.resize(Response::MAX_FRAME + 1, 7);
+    assert_eq!(
+        Response::decode(&resealed(frame, RESPONSE_CRC)),
+        Err(Malformed::Length)
+    );
+}
+
+#[test]
+fn a_length_of_four_gigabytes_is_refused() {
+    for length in [u32::MAX, u32::MAX - 3, 1 << 31] {
+        let frame = changed(
+            &observation_frame(&observation()),
+            OBSERVATION_CRC,
+            68,
+            &length.to_le_bytes(),
+        );
+        assert_eq!(Observation::decode(&frame), Err(Malformed::Length));
+    }
+}
+
+#[test]
+fn a_header_is_read_although_the_values_have_another_length() {
+    let sent = observation();
+    let frame = changed(&observation_frame(&sent), OBSERVATION_CRC, 68, &[8]);
+    assert_eq!(Observation::decode(&frame), Err(Malformed::Length));
+    let header = peek(&frame).expect("the CRC holds");
+    assert_eq!(header.epoch, sent.epoch);
+    assert_eq!(header.sequence, sent.sequence);
+    assert_eq!(header.stamp, sent.stamp);
+}
+
+#[test]
+fn a_header_without_a_sequence_is_not_read() {
+    let frame = changed(
+        &observation_frame(&observation()),
+        OBSERVATION_CRC,
+        36,
+        &[0; 8],
+    );
+    assert_eq!(Observation::decode(&frame), Err(Malformed::Sequence));
+    assert_eq!(peek(&frame), None);
+}
+
+#[test]
+fn a_refusal_with_values_is_refused() {
+    let fallback = Body::Fallback {
+        reason: reason(214),
+        values: &VALUES,
+    };
+    let frame = response_frame(&Response {
+        body: fallback,
+        ..response()
+    });
+    let frame = changed(&frame, RESPONSE_CRC, KIND, &[3]);
+    assert_eq!(Response::decode(&frame), Err(Malformed::RefusalWithValues));
+}
+
+#[test]
+fn a_response_of_unknown_kind_is_refused() {
+    let frame = response_frame(&response());
+    for kind in [0, 4, 255] {
+        let frame = changed(&frame, RESPONSE_CRC, KIND, &[kind]);
+        assert_eq!(Response::decode(&frame), Err(Malformed::Kind));
+    }
+}
+
+#[test]
+fn an_action_with_a_reason_is_refused() {
+    let frame = changed(&response_frame(&response()), RESPONSE_CRC, REASON, &[0, 1]);
+    assert_eq!(Response::decode(&frame), Err(Malformed::Reason));
+}
+
+#[test]
+fn an_action_from_nowhere_known_is_refused() {
+    for place in [0, 3, 255] {
+        let frame = changed(&response_frame(&response()), RESPONSE_CRC, PLACE, &[place]);
+        assert_eq!(Response::decode(&frame), Err(Malformed::Place));
+    }
+}
+
+#[test]
+fn a_fallback_or_refusal_needs_a_reason_and_no_place() {
+    for body in [
+        Body::Fallback {
+            reason: reason(214),
+            values: &VALUES,
+        },
+        Body::Refusal {
+            reason: reason(214),
+        },
+    ] {
+        let frame = response_frame(&Response { body, ..response() });
+        let without_reason = changed(&frame, RESPONSE_CRC, REASON, &[0, 0]);
+        assert_eq!(Response::decode(&without_reason), Err(Malformed::Reason));
+        let from_somewhere = changed(&frame, RESPONSE_CRC, PLACE, &[1]);
+        assert_eq!(Response::decode(&from_somewhere), Err(Malformed::Place));
+    }
+}
+
+#[test]
+fn only_a_refusal_goes_without_a_sequence() {
+    for body in [
+        Body::Action {
+            place: Place::Box,
+            values: &VALUES,
+        },
+        Body::Fallback {
+            reason: reason(214),
+            values: &VALUES,
+        },
+    ] {
+        let frame = response_frame(&Response { body, ..response() });
+        let frame = changed(&frame, RESPONSE_CRC, 44, &[0; 8]);
+        assert_eq!(Response::decode(&frame), Err(Malformed::Sequence));
+
+        let response = Response {
+            sequence: None,
+            body,
+            ..response()
+        };
+        assert_eq!(response.encode(&mut [0; Response::MAX_FRAME]), Err(NoRoom));
+    }
+    let frame = response_frame(&Response {
+        body: Body::Refusal {
+            reason: reason(214),
+        },
+        ..response()
+    });
+    let frame = changed(&frame, RESPONSE_CRC, 44, &[0; 8]);
+    assert_eq!(
+        Response::decode(&frame).map(|response| response.sequence),
+        Ok(None)
+    );
+}
+
+#[test]
+fn a_notice_of_unknown_kind_or_without_a_reason_is_refused() {
+    let frame = notice_frame(&notice());
+    assert_eq!(
+        Notice::decode(&changed(&frame, NOTICE_CRC, 30, &[2])),
+        Err(Malformed::Kind)
+    );
+    assert_eq!(
+        Notice::decode(&changed(&frame, NOTICE_CRC, 28, &[0, 0])),
+        Err(Malformed::Reason)
+    );
+}
+
+#[test]
+fn what_a_later_version_may_set_is_ignored() {
+    let frame = changed(&response_frame(&response()), RESPONSE_CRC, 112, &[0xff; 4]);
+    let status = Response::decode(&frame).map(|response| response.status);
+    assert_eq!(status, Ok(Status::from_bits(u32::MAX)));
+
+    let frame = changed(&notice_frame(&notice()), NOTICE_CRC, 31, &[0xff]);
+    assert_eq!(Notice::decode(&frame), Ok(notice()));
+
+    let mut frame = notice_frame(&notice());
+    frame.extend([7; Notice::MAX_DETAIL]);
+    let frame = changed(&frame, NOTICE_CRC, 36, &1024_u32.to_le_bytes());
+    assert_eq!(frame.len(), Notice::MAX_FRAME);
+    assert_eq!(Notice::decode(&frame), Ok(notice()));
+}
+
+#[test]
+fn a_message_without_room_leaves_the_buffer_alone() {
+    let length = Observation::OVERHEAD + VALUES.len();
+    let mut out = vec![0xee; length - 1];
+    assert_eq!(observation().encode(&mut out), Err(NoRoom));
+    assert_eq!(
+        notice().encode(&mut out[..Notice::OVERHEAD - 1]),
+        Err(NoRoom)
+    );
+    assert_eq!(response().encode(&mut out), Err(NoRoom));
+    assert!(out.iter().all(|byte| *byte == 0xee));
+
+    let too_many = [0; Response::MAX_VALUES + 1];
+    let body = Body::Action {
+        place: Place::Box,
+        values: &too_many,
+    };
+    let mut out = [0xee; 2000];
+    assert_eq!(
+        Response { body, ..response() }.encode(&mut out),
+        Err(NoRoom)
+    );
+    assert!(out.iter().all(|byte| *byte == 0xee));
+}
+
+#[test]
+fn zero_is_no_sequence() {
+    assert_eq!(Sequence::new(0), None);
+    let sent = Observation {
+        last_response: None,
+        ..observation()
+    };
+    let frame = observation_frame(&sent);
+    assert_eq!(frame[52..60], [0; 8]);
+    assert_eq!(Observation::decode(&frame), Ok(sent));
+}
+
+/// Frame offsets of a response.
+const REASON: usize = 116;
+const KIND: usize = 118;
+const PLACE: usize = 119;
+
+fn for_each_changed_byte(frame: &[u8], refused: impl Fn(&[u8]) -> bool) {
+    let mut frame = frame.to_vec();
+    for at in 0..frame.len() {
+        for flip in 1..=u8::MAX {
+            frame[at] ^= flip;
+            assert!(refused(&frame), "byte {at} changed by {flip:#04x} passed");
+            frame[at] ^= flip;
+        }
+    }
+}
+
+fn cut(length: usize, overhead: usize) -> Malformed {
+    if length < overhead {
+        Malformed::Truncated
+    } else {
+        Malformed::Length
+    }
+}

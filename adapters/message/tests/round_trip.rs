@@ -1,0 +1,218 @@
+//! What was encoded is decoded as it was, and any one changed byte is noticed.
+
+mod samples;
+
+use message::{
+    Address, Body, Boot, ContractDigest, Epoch, ModelDigest, Notice, NoticeKind, Observation,
+    Place, Response, Sequence, Stamp, Status, peek,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use samples::{
+    NOTICE_CRC, OBSERVATION_CRC, RESPONSE_CRC, notice_frame, observation_frame, reason, resealed,
+    response_frame, sequence,
+};
+
+proptest! {
+    #[test]
+    fn an_observation_comes_back(fields in observations(), values in vec(any::<u8>(), 0..300)) {
+        let observation = Observation { values: &values, ..fields };
+        let frame = observation_frame(&observation);
+        prop_assert_eq!(Observation::decode(&frame), Ok(observation));
+        let header = peek(&frame).expect("a valid observation has a header");
+        prop_assert_eq!(header.epoch, observation.epoch);
+        prop_assert_eq!(header.sequence, observation.sequence);
+        prop_assert_eq!(header.stamp, observation.stamp);
+    }
+
+    #[test]
+    fn a_response_comes_back(
+        fields in responses(),
+        tag in (1_u8..=4, 1_u16..),
+        values in vec(any::<u8>(), 0..=Response::MAX_VALUES),
+    ) {
+        let response = Response { body: body(tag, &values), ..fields };
+        let frame = response_frame(&response);
+        prop_assert!(frame.len() <= Response::MAX_FRAME);
+        prop_assert_eq!(Response::decode(&frame), Ok(response));
+    }
+
+    #[test]
+    fn a_refusal_without_a_sequence_comes_back(fields in responses(), number in 1_u16..) {
+        let body = Body::Refusal { reason: reason(number) };
+        let response = Response { sequence: None, body, ..fields };
+        let frame = response_frame(&response);
+        prop_assert_eq!(Response::decode(&frame), Ok(response));
+    }
+
+    #[test]
+    fn a_notice_comes_back(notice in notices()) {
+        prop_assert_eq!(Notice::decode(&notice_frame(&notice)), Ok(notice));
+    }
+
+    #[test]
+    fn one_changed_byte_of_an_observation_is_refused(
+        fields in observations(),
+        values in vec(any::<u8>(), 0..300),
+        at in any::<Index>(),
+        flip in 1_u8..,
+    ) {
+        let mut frame = observation_frame(&Observation { values: &values, ..fields });
+        *at.get_mut(&mut frame) ^= flip;
+        prop_assert!(Observation::decode(&frame).is_err());
+        prop_assert_eq!(peek(&frame), None);
+    }
+
+    #[test]
+    fn one_changed_byte_of_a_response_is_refused(
+        fields in responses(),
+        tag in (1_u8..=4, 1_u16..),
+        values in vec(any::<u8>(), 0..=Response::MAX_VALUES),
+        at in any::<Index>(),
+        flip in 1_u8..,
+    ) {
+        let mut frame = response_frame(&Response { body: body(tag, &values), ..fields });
+        *at.get_mut(&mut frame) ^= flip;
+        prop_assert!(Response::decode(&frame).is_err());
+    }
+
+    #[test]
+    fn one_changed_byte_of_a_notice_is_refused(
+        notice in notices(),
+        at in any::<Index>(),
+        flip in 1_u8..,
+    ) {
+        let mut frame = notice_frame(&notice);
+        *at.get_mut(&mut frame) ^= flip;
+        prop_assert!(Notice::decode(&frame).is_err());
+    }
+
+    #[test]
+    fn any_bytes_are_refused(bytes in vec(any::<u8>(), 0..300)) {
+        prop_assert!(Observation::decode(&bytes).is_err());
+        prop_assert!(Response::decode(&bytes).is_err());
+        prop_assert!(Notice::decode(&bytes).is_err());
+        prop_assert_eq!(peek(&bytes), None);
+    }
+
+    /// Behind a CRC that holds, whatever is decoded says the same when it is encoded again.
+    #[test]
+    fn any_fields_behind_a_proper_crc_are_refused_or_understood(
+        bytes in vec(any::<u8>(), 40..300),
+        tag in (0_u8..2, 0_u8..5, 0_u8..4).prop_map(|(reason, kind, place)| [reason, 0, kind, place]),
+    ) {
+        let observation = frame_of(Observation::TYPE_ID, OBSERVATION_CRC, &bytes, tag);
+        if let Ok(decoded) = Observation::decode(&observation) {
+            prop_assert_eq!(observation_frame(&decoded), &*observation);
+        }
+        let response = frame_of(Response::TYPE_ID, RESPONSE_CRC, &bytes, tag);
+        if let Ok(decoded) = Response::decode(&response) {
+            let again = response_frame(&decoded);
+            prop_assert_eq!(Response::decode(&again), Ok(decoded));
+        }
+        let notice = frame_of(Notice::TYPE_ID, NOTICE_CRC, &bytes, tag);
+        if let Ok(decoded) = Notice::decode(&notice) {
+            prop_assert_eq!(Notice::decode(&notice_frame(&decoded)), Ok(decoded));
+        }
+    }
+}
+
+fn observations() -> impl Strategy<Value = Observation<'static>> {
+    (
+        any::<u32>(),
+        any::<[u8; 16]>(),
+        any::<u64>(),
+        1_u64..,
+        any::<u64>(),
+        any::<u64>(),
+        any::<u32>(),
+    )
+        .prop_map(
+            |(address, contract, epoch, number, stamp, last_response, budget_us)| Observation {
+                address: Address::new(address),
+                contract: ContractDigest::new(contract),
+                epoch: Epoch::new(epoch),
+                sequence: sequence(number),
+                stamp: Stamp::new(stamp),
+                last_response: Sequence::new(last_response),
+                budget_us,
+                values: &[],
+            },
+        )
+}
+
+fn responses() -> impl Strategy<Value = Response<'static>> {
+    let identity = (any::<u32>(), any::<[u8; 16]>(), any::<[u8; 32]>());
+    let order = (any::<u64>(), any::<u64>(), 1_u64.., any::<u64>());
+    let origin = (
+        any::<u64>(),
+        any::<u32>(),
+        any::<u32>(),
+        any::<u32>(),
+        any::<u32>(),
+    );
+    (identity, order, origin).prop_map(
+        |(
+            (address, contract, model),
+            (boot, epoch, number, stamp),
+            (plan, plan_step, age_us, input_age_us, status),
+        )| Response {
+            address: Address::new(address),
+            contract: ContractDigest::new(contract),
+            boot: Boot::new(boot),
+            epoch: Epoch::new(epoch),
+            sequence: Some(sequence(number)),
+            stamp: Stamp::new(stamp),
+            model: ModelDigest::new(model),
+            plan,
+            plan_step,
+            age_us,
+            input_age_us,
+            status: Status::from_bits(status),
+            body: Body::Refusal { reason: reason(1) },
+        },
+    )
+}
+
+fn notices() -> impl Strategy<Value = Notice> {
+    (any::<u32>(), any::<u64>(), any::<u64>(), 1_u16..).prop_map(
+        |(address, boot, epoch, number)| Notice {
+            address: Address::new(address),
+            boot: Boot::new(boot),
+            epoch: Epoch::new(epoch),
+            reason: reason(number),
+            kind: NoticeKind::Farewell,
+        },
+    )
+}
+
+fn body((which, number): (u8, u16), values: &[u8]) -> Body<'_> {
+    let reason = reason(number);
+    match which {
+        1 => Body::Action {
+            place: Place::Box,
+            values,
+        },
+        2 => Body::Action {
+            place: Place::Cluster,
+            values,
+        },
+        3 => Body::Fallback { reason, values },
+        _ => Body::Refusal { reason },
+    }
+}
+
+/// A frame of this type around these bytes, whose length of the values and CRC are right. The four
+/// bytes before the CRC, reason, kind and place where a type has them, are the tag.
+fn frame_of(type_id: u32, crc_at: usize, bytes: &[u8], tag: [u8; 4]) -> Vec<u8> {
+    let values_at = crc_at + 8;
+    let mut frame = bytes.to_vec();
+    frame.resize(frame.len().max(values_at), 0);
+    frame[..4].copy_from_slice(&[0, 1, 0, 0]);
+    frame[4..8].copy_from_slice(&type_id.to_le_bytes());
+    frame[crc_at - 4..crc_at].copy_from_slice(&tag);
+    let length = u32::try_from(frame.len() - values_at).expect("the frame is short");
+    frame[crc_at + 4..values_at].copy_from_slice(&length.to_le_bytes());
+    resealed(frame, crc_at)
+}

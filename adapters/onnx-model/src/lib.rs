@@ -1,0 +1,27 @@
+//! Runs models: the only user of ONNX Runtime.
+//!
+//! [`Library`] opens the shared library once a process, [`Model`] is one session for one worker. The
+//! library is never linked and never taken from an environment variable: which file runs is decided
+//! by [`Library::find`] and said by [`Library::path`].
+//!
+//! Nothing here falls back in silence: a provider that cannot place the whole model fails the load.
+//! No panic of the binding leaves this crate, and [`Model::run`] allocates nothing in Rust.
+//!
+//! The CPU provider is what the tests run. [`Provider::Cuda`] and [`Provider::TensorRt`] are written
+//! after their documentation and have not been run on a GPU yet; the tests only show that they are
+//! refused, with the reason, by a library that does not hold them.
+
+mod model;
+mod provider;
+mod signature;
+mod library;
+mod find;
+mod version;
+mod contain;
+
+pub use contain::Panicked;
+pub use find::FindError;
+pub use library::{Library, LoadError};
+pub use model::{Model, ModelError, RunError};
+pub use provider::Provider;
+pub use signature::{Mismatch, Side};

@@ -1,0 +1,222 @@
+//! One session for one worker, with its memory laid out at load.
+
+use std::path::PathBuf;
+
+use manifest::Manifest;
+use ort::logging::LogLevel;
+use ort::memory::Allocator;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
+use ort::value::Tensor;
+use thiserror::Error;
+
+use crate::contain::{Panicked, contain};
+use crate::signature::{Mismatch, Side, compare, same_shape};
+use crate::{Library, Provider};
+
+/// A model that is loaded, compared with its manifest and has run once.
+///
+/// It may be sent to its worker's thread and is used by that one thread. Input and output keep their
+/// memory from run to run: write the observation through [`input_mut`](Self::input_mut), then
+/// [`run`](Self::run); neither allocates in Rust.
+pub struct Model {
+    session: Session,
+    input: Tensor<f32>,
+    /// Selects the one output and holds the tensor it is written into.
+    options: RunOptions<HasSelectedOutputs>,
+    output: Vec<f32>,
+    digest: [u8; 32],
+}
+
+/// Why a model could not be loaded; every text begins with the `model.toml` it is about.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// The library does not hold the provider, or the provider found no device.
+    #[error("{}: {provider} cannot be used: {reason}", manifest.display())]
+    Provider {
+        /// The manifest of the model.
+        manifest: PathBuf,
+        /// The provider that was asked for.
+        provider: Provider,
+        /// What ONNX Runtime said.
+        reason: String,
+    },
+    /// ONNX Runtime refused the graph, or the provider cannot place all of it.
+    #[error("{}: the ONNX file cannot be loaded on {provider}: {reason}", manifest.display())]
+    Graph {
+        /// The manifest of the model.
+        manifest: PathBuf,
+        /// The provider that was asked for.
+        provider: Provider,
+        /// What ONNX Runtime said.
+        reason: String,
+    },
+    /// The graph is not the one that the manifest describes.
+    #[error("{}: {mismatch}", manifest.display())]
+    Mismatch {
+        /// The manifest of the model.
+        manifest: PathBuf,
+        /// What differs.
+        mismatch: Mismatch,
+    },
+    /// The first run, on zeros, failed.
+    #[error("{}: the first run, on an input of zeros, failed: {reason}", manifest.display())]
+    FirstRun {
+        /// The manifest of the model.
+        manifest: PathBuf,
+        /// Why.
+        reason: RunError,
+    },
+    /// The binding panicked during the load.
+    #[error("{}: {panicked}", manifest.display())]
+    Panicked {
+        /// The manifest of the model.
+        manifest: PathBuf,
+        /// With what message.
+        panicked: Panicked,
+    },
+}
+
+/// Why one run gave no output.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RunError {
+    /// ONNX Runtime reported an error. The model can be run again.
+    #[error("ONNX Runtime: {0}")]
+    Failed(String),
+    /// The binding panicked. The model must be dropped.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
+}
+
+impl Model {
+    /// Makes a session of the manifest's checked bytes on `provider`, compares the graph with the
+    /// manifest and runs it on zeros, so that what is lazy has happened before the first observation.
+    ///
+    /// # Errors
+    /// [`ModelError`], whose text names the `model.toml`.
+    pub fn load(library: &Library, manifest: &Manifest, provider: Provider) -> Result<Self, ModelError> {
+        let panicked = |panicked| ModelError::Panicked { manifest: manifest.path().to_path_buf(), panicked };
+        contain(|| load(library, manifest, provider)).map_err(panicked)?
+    }
+
+    /// The observation to run on, row-major, in the order of the manifest's input elements.
+    pub fn input_mut(&mut self) -> &mut [f32] {
+        self.input.extract_tensor_mut().1
+    }
+
+    /// Runs the model on the input as it stands; the action, in the order of the output elements.
+    ///
+    /// The numbers are the model's own: they may be outside the limits, and may be NaN.
+    ///
+    /// # Errors
+    /// [`RunError`]; the input is left as it was.
+    pub fn run(&mut self) -> Result<&[f32], RunError> {
+        let Self { session, input, options, output, .. } = self;
+        contain(|| run_into(session, input, options, output))??;
+        Ok(&self.output)
+    }
+
+    /// The SHA-256 of the ONNX file that runs.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// The number of input elements.
+    #[must_use]
+    pub fn input_len(&self) -> usize {
+        self.input.shape().num_elements()
+    }
+
+    /// The number of output elements.
+    #[must_use]
+    pub fn output_len(&self) -> usize {
+        self.output.len()
+    }
+}
+
+fn load(library: &Library, manifest: &Manifest, provider: Provider) -> Result<Model, ModelError> {
+    let path = manifest.path();
+    let mut session = session(library, manifest, provider)?;
+    compare(manifest, &session).map_err(|mismatch| ModelError::Mismatch { manifest: path.to_path_buf(), mismatch })?;
+
+    let first_run = |reason| ModelError::FirstRun { manifest: path.to_path_buf(), reason };
+    let zeros = vec![0.0_f32; manifest.input_elements().len()];
+    let input = Tensor::from_array((manifest.input_shape().to_vec(), zeros)).map_err(failed).map_err(first_run)?;
+    true_output_shape(&mut session, &input, manifest)?;
+
+    let options = selected_output(manifest).map_err(failed).map_err(first_run)?;
+    let output = vec![0.0; manifest.output_elements().len()];
+    let mut model = Model { session, input, options, output, digest: manifest.digest() };
+    model.run().map_err(first_run)?;
+    Ok(model)
+}
+
+fn session(library: &Library, manifest: &Manifest, provider: Provider) -> Result<Session, ModelError> {
+    let path = || manifest.path().to_path_buf();
+    let graph = |error: ort::Error| ModelError::Graph { manifest: path(), provider, reason: error.to_string() };
+
+    let mut builder = options(library, manifest).map_err(graph)?;
+    if let Some(accelerator) = provider.accelerator() {
+        // Both are needed: the first fails a provider that cannot start, the second a graph that it
+        // cannot place as a whole.
+        builder = builder.with_disable_cpu_fallback().map_err(ort::Error::from).map_err(graph)?;
+        builder = builder.with_execution_providers([accelerator]).map_err(|error| ModelError::Provider {
+            manifest: path(),
+            provider,
+            reason: error.to_string(),
+        })?;
+    }
+    builder.commit_from_memory(manifest.model_bytes()).map_err(graph)
+}
+
+/// One thread, the worker's own, which does not spin: an idle session that spins burns a core.
+fn options(library: &Library, manifest: &Manifest) -> ort::Result<ort::session::builder::SessionBuilder> {
+    Ok(Session::builder(&library.environment)?
+        .with_log_id(manifest.name())?
+        .with_log_level(LogLevel::Warning)?
+        .with_optimization_level(GraphOptimizationLevel::Level3)?
+        .with_intra_threads(1)?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(false)?
+        .with_inter_op_spinning(false)?)
+}
+
+/// Runs once without memory laid out, to see the shape that the graph may leave open.
+fn true_output_shape(session: &mut Session, input: &Tensor<f32>, manifest: &Manifest) -> Result<(), ModelError> {
+    let path = || manifest.path().to_path_buf();
+    let first_run = |error: ort::Error| ModelError::FirstRun { manifest: path(), reason: failed(error) };
+    let outputs = session.run(ort::inputs![input]).map_err(first_run)?;
+    let (shape, _) = outputs[0].try_extract_tensor::<f32>().map_err(first_run)?;
+    same_shape(Side::Output, manifest.output_shape(), shape)
+        .map_err(|mismatch| ModelError::Mismatch { manifest: path(), mismatch })
+}
+
+fn selected_output(manifest: &Manifest) -> ort::Result<RunOptions<HasSelectedOutputs>> {
+    let name = manifest.output_name();
+    let memory = Tensor::<f32>::new(&Allocator::default(), manifest.output_shape().to_vec())?;
+    Ok(RunOptions::new()?.with_outputs(OutputSelector::no_default().with(name).preallocate(name, memory)))
+}
+
+fn run_into(
+    session: &mut Session,
+    input: &Tensor<f32>,
+    options: &RunOptions<HasSelectedOutputs>,
+    output: &mut [f32],
+) -> Result<(), RunError> {
+    let outputs = session.run_with_options(ort::inputs![input], options).map_err(failed)?;
+    let (_, values) = outputs[0].try_extract_tensor::<f32>().map_err(failed)?;
+    // The memory was laid out with the manifest's shape, and ONNX Runtime fails a run of another.
+    output.copy_from_slice(values);
+    Ok(())
+}
+
+fn failed(error: ort::Error) -> RunError {
+    RunError::Failed(error.to_string())
+}
+
+/// A model goes to its worker's thread.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Model>();
+};

@@ -1,0 +1,169 @@
+//! The engine thread's receiving side.
+
+use message::Header;
+use zenoh::bytes::ZBytes;
+
+use crate::intake::{Arrived, Content, LARGEST_STRAY, Outlets, RouteOutlet, Stray};
+use crate::query::PendingQuery;
+use crate::route::RouteId;
+
+/// What reached the box. All times are nanoseconds of the clock given to [`open`](crate::open()),
+/// taken first thing when zenoh handed it over.
+pub enum Arrival<'a> {
+    /// A complete frame, not larger than its route allows.
+    Frame {
+        /// Whose it is.
+        route: RouteId,
+        /// When it arrived.
+        at_ns: u64,
+        /// The frame, lent for this call.
+        bytes: &'a [u8],
+    },
+    /// A frame larger than its route allows. Nobody looked at its bytes.
+    Oversize {
+        /// Whose it is.
+        route: RouteId,
+        /// When it arrived.
+        at_ns: u64,
+        /// Its size in bytes.
+        len: usize,
+    },
+    /// A frame that found its route's queue full.
+    Shed {
+        /// Whose it is.
+        route: RouteId,
+        /// When it arrived.
+        at_ns: u64,
+        /// What a refusal echoes; `None` where it could not be read cheaply and surely.
+        header: Option<Header>,
+    },
+    /// A frame on a key that is no route's: a robot or task that is not configured, or a key with a
+    /// wildcard.
+    Stray {
+        /// Where it was published.
+        key: &'a str,
+        /// When it arrived.
+        at_ns: u64,
+        /// The frame, lent for this call; empty where it is larger than 64 KiB.
+        bytes: &'a [u8],
+    },
+    /// Somebody queried a topic's key.
+    Query {
+        /// For [`Link::refuse_query`](crate::Link::refuse_query).
+        query: PendingQuery,
+    },
+}
+
+/// The engine thread's end of every queue: wait-free, and without an allocation for a frame.
+pub struct Inbox {
+    outlets: Outlets,
+    /// Where a frame in fragments is put together.
+    assembly: Vec<u8>,
+}
+
+impl Inbox {
+    pub(crate) fn new(outlets: Outlets, largest_frame: usize) -> Self {
+        let assembly = Vec::with_capacity(largest_frame.max(LARGEST_STRAY));
+        Self { outlets, assembly }
+    }
+
+    /// One fair round: of every route at most one frame and four sheds, then at most one stray and
+    /// one query. Returns whether anything may be left.
+    pub fn poll(&mut self, mut each: impl FnMut(Arrival<'_>)) -> bool {
+        let Self { outlets, assembly } = self;
+        let mut left = false;
+        for (route, outlet) in (0..).map(RouteId::new).zip(&mut outlets.routes) {
+            left |= poll_route(route, outlet, assembly, &mut each);
+        }
+        outlets.strays.receive(|Stray { at_ns, key, payload }| {
+            let bytes = whole(payload, assembly);
+            each(Arrival::Stray { key: key.as_str(), at_ns: *at_ns, bytes });
+        });
+        if let Some(query) = outlets.queries.dequeue() {
+            each(Arrival::Query { query });
+        }
+        left || !outlets.strays.is_empty() || !outlets.queries.is_empty()
+    }
+
+    /// How many frames, strays and queries reached the box since the last call, but found their
+    /// queues full and could only be counted: of each route, and (`None`) strays and queries.
+    /// Reports no zeros.
+    pub fn take_uncounted(&mut self, report: impl FnMut(Option<RouteId>, u64)) {
+        self.outlets.uncounted.take(report);
+    }
+
+    /// The sum of what [`take_uncounted`](Self::take_uncounted) would report, and takes it.
+    pub fn unreported(&mut self) -> u64 {
+        let mut sum = 0;
+        self.take_uncounted(|_, count| sum += count);
+        sum
+    }
+}
+
+const SHEDS_PER_ROUND: usize = 4;
+
+fn poll_route(
+    route: RouteId,
+    outlet: &mut RouteOutlet,
+    assembly: &mut Vec<u8>,
+    each: &mut impl FnMut(Arrival<'_>),
+) -> bool {
+    outlet.frames.receive(|Arrived { at_ns, content }| {
+        each(match content {
+            Content::Bytes(payload) => {
+                Arrival::Frame { route, at_ns: *at_ns, bytes: whole(payload, assembly) }
+            }
+            Content::Oversize(len) => Arrival::Oversize { route, at_ns: *at_ns, len: *len },
+        });
+    });
+    for _ in 0..SHEDS_PER_ROUND {
+        let Some(shed) = outlet.sheds.dequeue() else { break };
+        each(Arrival::Shed { route, at_ns: shed.at_ns, header: shed.header });
+    }
+    !outlet.frames.is_empty() || !outlet.sheds.is_empty()
+}
+
+/// The payload in one piece: as it lies, or put together in `assembly`, which has room for it.
+fn whole<'a>(payload: &'a ZBytes, assembly: &'a mut Vec<u8>) -> &'a [u8] {
+    let mut slices = payload.slices();
+    let first = slices.next().unwrap_or_default();
+    if first.len() == payload.len() {
+        return first;
+    }
+    assembly.clear();
+    assembly.extend_from_slice(first);
+    for slice in slices {
+        assembly.extend_from_slice(slice);
+    }
+    assembly
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contiguous_payload_is_not_copied() {
+        let payload = ZBytes::from(vec![7; 100]);
+        let mut assembly = Vec::new();
+        assert_eq!(whole(&payload, &mut assembly), [7; 100]);
+        assert_eq!(assembly.capacity(), 0);
+        assert_eq!(whole(&ZBytes::new(), &mut assembly), [0; 0]);
+    }
+
+    #[test]
+    fn fragments_are_put_together_in_place() {
+        let mut writer = ZBytes::writer();
+        for byte in 0..10 {
+            writer.append(ZBytes::from(vec![byte; 10]));
+        }
+        let payload = writer.finish();
+        assert!(payload.slices().count() > 1);
+
+        let mut assembly = Vec::with_capacity(100);
+        let place = assembly.as_ptr();
+        let bytes = whole(&payload, &mut assembly);
+        assert_eq!(bytes, payload.to_bytes().as_ref());
+        assert_eq!(bytes.as_ptr(), place, "the buffer was not allocated anew");
+    }
+}

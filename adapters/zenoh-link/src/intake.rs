@@ -1,0 +1,206 @@
+//! What zenoh's threads do with an arrival: take the time, enqueue, wake. Nothing else.
+//!
+//! Allocates nothing: a payload moves into its queue by reference count.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use heapless::spsc::{Consumer, Producer, Queue};
+use message::Header;
+use zenoh::bytes::ZBytes;
+use zenoh::key_expr::KeyExpr;
+use zenoh::query::Query;
+use zenoh::sample::{Sample, SampleFields};
+
+use crate::lane::{Receiver, Sender, lane};
+use crate::query::PendingQuery;
+use crate::route::{ROUTE_CAPACITY, RouteId};
+use crate::subjects::Subjects;
+use crate::uncounted::Uncounted;
+
+/// The largest stray whose bytes are kept.
+pub(crate) const LARGEST_STRAY: usize = 64 << 10;
+
+/// The largest shed frame that is read for its sequence: a CRC over 4 KiB takes microseconds.
+const LARGEST_PEEK: usize = 4 << 10;
+
+const ROUTE_SLOTS: usize = ROUTE_CAPACITY + 1;
+/// Sheds of one route that wait to be refused one by one: four times what made it overflow.
+const SHED_SLOTS: usize = 64;
+const STRAY_SLOTS: usize = 32;
+const QUERY_SLOTS: usize = 32;
+
+/// A frame on a route's key.
+pub(crate) struct Arrived {
+    pub(crate) at_ns: u64,
+    pub(crate) content: Content,
+}
+
+/// What is kept of a frame.
+pub(crate) enum Content {
+    Bytes(ZBytes),
+    /// Larger than its route allows; its length.
+    Oversize(usize),
+}
+
+/// A frame that found its route's queue full.
+pub(crate) struct Shed {
+    pub(crate) at_ns: u64,
+    pub(crate) header: Option<Header>,
+}
+
+/// A frame on a key that belongs to no route.
+pub(crate) struct Stray {
+    pub(crate) at_ns: u64,
+    pub(crate) key: KeyExpr<'static>,
+    pub(crate) payload: ZBytes,
+}
+
+/// The engine thread's ends of one route's queues.
+pub(crate) struct RouteOutlet {
+    pub(crate) frames: Receiver<Arrived>,
+    pub(crate) sheds: Consumer<'static, Shed>,
+}
+
+/// The engine thread's ends of all queues.
+pub(crate) struct Outlets {
+    pub(crate) routes: Vec<RouteOutlet>,
+    pub(crate) strays: Receiver<Stray>,
+    pub(crate) queries: Consumer<'static, PendingQuery>,
+    pub(crate) uncounted: Arc<Uncounted>,
+}
+
+/// zenoh's threads' ends of all queues. A lock is shared by zenoh's threads only.
+pub(crate) struct Intake {
+    clock: fn() -> u64,
+    wake: Box<dyn Fn() + Send + Sync>,
+    subjects: Subjects,
+    by_key: HashMap<String, RouteId>,
+    routes: Vec<Mutex<RouteInlet>>,
+    strays: Mutex<Sender<Stray>>,
+    queries: Mutex<Producer<'static, PendingQuery>>,
+    uncounted: Arc<Uncounted>,
+}
+
+struct RouteInlet {
+    max_frame_bytes: usize,
+    frames: Sender<Arrived>,
+    sheds: Producer<'static, Shed>,
+}
+
+impl Intake {
+    /// The queues of routes with these observation keys and largest frames.
+    pub(crate) fn new(
+        routes: &[(String, usize)],
+        subjects: Subjects,
+        clock: fn() -> u64,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> (Self, Outlets) {
+        let (inlets, outlets) = routes.iter().map(|&(_, max)| route_queues(max)).unzip();
+        let (stray_in, stray_out) = lane::<Stray, STRAY_SLOTS, { 2 * STRAY_SLOTS }>();
+        let (query_in, query_out) =
+            Box::leak(Box::new(Queue::<PendingQuery, QUERY_SLOTS>::new())).split();
+        let uncounted = Arc::new(Uncounted::new(routes.len()));
+        let intake = Self {
+            clock,
+            wake,
+            subjects,
+            by_key: routes.iter().map(|(key, _)| key.clone()).zip((0..).map(RouteId::new)).collect(),
+            routes: inlets,
+            strays: Mutex::new(stray_in),
+            queries: Mutex::new(query_in),
+            uncounted: Arc::clone(&uncounted),
+        };
+        let outlets =
+            Outlets { routes: outlets, strays: stray_out, queries: query_out, uncounted };
+        (intake, outlets)
+    }
+
+    pub(crate) fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
+    /// The callback of the subscription to `subject`.
+    pub(crate) fn on_sample(&self, subject: usize, sample: Sample) {
+        let at_ns = (self.clock)();
+        let SampleFields { key_expr: key, payload, .. } = sample.into();
+        if !self.subjects.takes(subject, &key) {
+            return;
+        }
+        match self.by_key.get(key.as_str()) {
+            Some(&route) => self.frame(route, at_ns, payload),
+            None => self.stray(Stray { at_ns, key, payload }),
+        }
+        (self.wake)();
+    }
+
+    /// The callback of the queryables on `key` of `route`.
+    pub(crate) fn on_query(&self, route: RouteId, key: &str, query: Query) {
+        let at_ns = (self.clock)();
+        if query.key_expr().as_str() != key {
+            // A search over many keys: it ends without a reply, since nothing is stored here.
+            return;
+        }
+        let pending = PendingQuery::new(query, route, at_ns);
+        if lock(&self.queries).enqueue(pending).is_err() {
+            self.uncounted.add(None);
+        }
+        (self.wake)();
+    }
+
+    fn frame(&self, route: RouteId, at_ns: u64, payload: ZBytes) {
+        let Some(inlet) = self.routes.get(route.index()) else { return };
+        let mut inlet = lock(inlet);
+        let length = payload.len();
+        let content = if length > inlet.max_frame_bytes {
+            Content::Oversize(length)
+        } else {
+            Content::Bytes(payload)
+        };
+        let Err(newest) = inlet.frames.send(Arrived { at_ns, content }) else { return };
+        // Only this end fills the queue, so what is ready stays ready.
+        if inlet.sheds.ready() {
+            let shed = Shed { at_ns, header: newest.content.header() };
+            assert!(inlet.sheds.enqueue(shed).is_ok(), "a queue that is ready takes an item");
+        } else {
+            self.uncounted.add(Some(route));
+        }
+    }
+
+    fn stray(&self, mut stray: Stray) {
+        if stray.payload.len() > LARGEST_STRAY {
+            stray.payload = ZBytes::new();
+        }
+        if lock(&self.strays).send(stray).is_err() {
+            self.uncounted.add(None);
+        }
+    }
+}
+
+impl Content {
+    /// What a refusal echoes, where it is cheap to find out.
+    fn header(&self) -> Option<Header> {
+        match self {
+            Self::Oversize(_) => None,
+            Self::Bytes(payload) => {
+                let mut slices = payload.slices();
+                let only = slices.next().filter(|first| first.len() == payload.len())?;
+                (only.len() <= LARGEST_PEEK).then(|| message::peek(only)).flatten()
+            }
+        }
+    }
+}
+
+fn route_queues(max_frame_bytes: usize) -> (Mutex<RouteInlet>, RouteOutlet) {
+    let (frames_in, frames_out) = lane::<Arrived, ROUTE_SLOTS, { 2 * ROUTE_SLOTS }>();
+    let (sheds_in, sheds_out) = Box::leak(Box::new(Queue::<Shed, SHED_SLOTS>::new())).split();
+    (
+        Mutex::new(RouteInlet { max_frame_bytes, frames: frames_in, sheds: sheds_in }),
+        RouteOutlet { frames: frames_out, sheds: sheds_out },
+    )
+}
+
+/// A callback that panicked left its queue whole: each operation on it is one step.
+fn lock<T>(end: &Mutex<T>) -> MutexGuard<'_, T> {
+    end.lock().unwrap_or_else(PoisonError::into_inner)
+}

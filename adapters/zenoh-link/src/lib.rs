@@ -1,0 +1,39 @@
+//! The box's link to its robots: the only user of zenoh.
+//!
+//! [`open`] gives two halves. The [`Inbox`] belongs to the engine thread and hands it what arrived;
+//! the [`Link`] puts responses, notices and refusals. zenoh's threads take the time of an arrival,
+//! put it into a queue and wake the engine thread. They decide nothing.
+//!
+//! What must never happen here:
+//! - the engine thread waits for a thread of lower priority to receive: its side of every queue is
+//!   wait-free, and it never frees a payload, since that takes a lock of zenoh's;
+//! - a queue, a round or a message without a bound: a full queue refuses the newest frame, and what
+//!   does not even fit among the refusals is counted;
+//! - a robot that stops reading holds up a put, or another robot's responses: see [`Settings`];
+//! - a frame counted twice, or not at all, because its key matches several subscriptions.
+//!
+//! A put still takes zenoh's own locks (session, routing table, one queue for each transport). Give
+//! zenoh's threads ([`Link::threads`]) the priority right below the engine thread's, so that whoever
+//! holds such a lock runs on.
+
+mod settings;
+mod route;
+mod open;
+mod link;
+mod inbox;
+mod query;
+mod intake;
+mod uncounted;
+mod subjects;
+mod lane;
+mod process;
+mod error;
+
+pub use error::{LinkError, PutError, ThreadsRunning};
+pub use inbox::{Arrival, Inbox};
+pub use link::Link;
+pub use open::open;
+pub use process::{ONE_WORKER, prepare_process};
+pub use query::PendingQuery;
+pub use route::{ROUTE_CAPACITY, RouteId, RouteKeys};
+pub use settings::{Mode, Settings};

@@ -1,0 +1,165 @@
+//! How the box's zenoh session is set up, and why.
+
+use zenoh::Config;
+use zenoh::config::EndPoint;
+
+use crate::error::LinkError;
+use crate::process;
+
+/// The box's part in the zenoh network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Robots connect to the box, or the box to them.
+    Peer,
+    /// The box connects to one router, which robots connect to as well.
+    Client,
+    /// The box is the site's router.
+    Router,
+}
+
+/// What the configuration decides about the session.
+///
+/// The rest is the same for every box:
+/// - No scouting: who talks to the box is written down, not found. No shared memory, no admin space.
+/// - A put never waits. A response that finds its robot's queue full is dropped at once
+///   (`wait_before_drop` 0), and so is each fragment of a larger message.
+/// - Nobody waits for a slow robot, zenoh's own threads included: a message that must not be dropped
+///   (a declaration, a reply) and finds the queue full closes that robot's transport at once
+///   (`wait_before_close` 0). zenoh's default is to wait 5 s, doubled with each fragment, with the
+///   routing table locked against every put where it is a declaration. A robot whose transport was
+///   closed connects again.
+/// - So the queues are the only slack. Responses have the longest that zenoh offers (16 batches):
+///   with one response a batch, 16 responses while zenoh's sender is held up. Declarations have 4
+///   batches of 64 KiB and replies 8. All are allocated when a robot connects, 2.4 MiB each, so
+///   that no put has to.
+/// - A frame may have up to 128 MiB, or twice the largest that a route accepts: an oversize frame is
+///   then counted as that, not lost inside zenoh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The box's part in the network.
+    pub mode: Mode,
+    /// Endpoints to listen on, such as `tcp/192.168.0.2:7447`. The buffers of a robot's socket can
+    /// be set here: `#so_sndbuf=65536`. They bound how many stale responses await a stalled robot.
+    pub listen: Vec<String>,
+    /// Endpoints to connect to. A client needs one and fails where none answers; otherwise the box
+    /// keeps trying in the background.
+    pub connect: Vec<String>,
+    /// One worker thread for all of zenoh: needs [`prepare_process`](crate::prepare_process).
+    pub one_worker: bool,
+}
+
+impl Settings {
+    /// zenoh's configuration; `largest_frame` in bytes.
+    pub(crate) fn to_zenoh(&self, largest_frame: usize) -> Result<Config, LinkError> {
+        self.check()?;
+        let mode = match self.mode {
+            Mode::Peer => "\"peer\"",
+            Mode::Client => "\"client\"",
+            Mode::Router => "\"router\"",
+        };
+        let max_message = LARGEST_MESSAGE.max(largest_frame.saturating_mul(2));
+
+        let mut config = Config::default();
+        for (key, value) in [
+            ("mode", mode),
+            ("listen/endpoints", &format!("{:?}", self.listen)),
+            ("connect/endpoints", &format!("{:?}", self.connect)),
+            ("transport/link/rx/max_message_size", &max_message.to_string()),
+        ]
+        .into_iter()
+        .chain(FIXED)
+        {
+            config.insert_json5(key, value).map_err(LinkError::Open)?;
+        }
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), LinkError> {
+        for endpoint in self.listen.iter().chain(&self.connect) {
+            endpoint
+                .parse::<EndPoint>()
+                .map_err(|source| LinkError::Endpoint { endpoint: endpoint.clone(), source })?;
+        }
+        if self.mode == Mode::Client && self.connect.is_empty() {
+            return Err(LinkError::NothingToConnect);
+        }
+        if self.one_worker && !process::is_prepared() {
+            return Err(LinkError::NotPrepared);
+        }
+        Ok(())
+    }
+}
+
+/// Room for what is too large by far, such as a camera's picture on a control key.
+const LARGEST_MESSAGE: usize = 128 << 20;
+
+/// The same for every box; [`Settings`] says why.
+const FIXED: [(&str, &str); 14] = [
+    ("scouting/multicast/enabled", "false"),
+    ("scouting/gossip/enabled", "false"),
+    // A router waits this long for what scouting finds: nothing.
+    ("scouting/delay", "0"),
+    ("adminspace/enabled", "false"),
+    // A frame's time is its arrival on the box's clock.
+    ("timestamping/enabled", "false"),
+    ("transport/shared_memory/enabled", "false"),
+    ("transport/link/tx/queue/congestion_control/drop/wait_before_drop", "0"),
+    ("transport/link/tx/queue/congestion_control/drop/max_wait_before_drop_fragments", "0"),
+    ("transport/link/tx/queue/congestion_control/block/wait_before_close", "0"),
+    ("transport/link/tx/queue/size/real_time", "16"),
+    ("transport/link/tx/queue/size/control", "4"),
+    ("transport/link/tx/queue/size/data", "8"),
+    ("transport/link/tx/queue/allocation/mode", "\"init\""),
+    // Responses are express; this keeps small declarations together.
+    ("transport/link/tx/queue/batching/enabled", "true"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            mode: Mode::Peer,
+            listen: vec!["tcp/127.0.0.1:7447".to_owned()],
+            connect: vec![],
+            one_worker: false,
+        }
+    }
+
+    #[test]
+    fn zenoh_knows_every_setting() {
+        for mode in [Mode::Peer, Mode::Router] {
+            let config = Settings { mode, ..settings() }.to_zenoh(0).expect("zenoh takes it");
+            for (key, value) in FIXED {
+                assert_eq!(config.get_json(key).expect("known"), value, "{key}");
+            }
+            let listen = config.get_json("listen/endpoints").expect("known");
+            assert!(listen.contains("tcp/127.0.0.1:7447"), "{listen}");
+        }
+    }
+
+    #[test]
+    fn bad_endpoint_is_named() {
+        for endpoint in ["", "tcp", "127.0.0.1:7447", "tcp/"] {
+            let bad = Settings { listen: vec![endpoint.to_owned()], ..settings() };
+            let error = bad.to_zenoh(0).expect_err("not an endpoint");
+            assert!(
+                matches!(&error, LinkError::Endpoint { endpoint: named, .. } if named == endpoint),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn client_without_endpoint_is_refused() {
+        let alone = Settings { mode: Mode::Client, ..settings() };
+        assert!(matches!(alone.to_zenoh(0), Err(LinkError::NothingToConnect)));
+    }
+
+    #[test]
+    fn one_worker_without_preparation_is_refused() {
+        let unprepared = Settings { one_worker: true, ..settings() };
+        assert!(matches!(unprepared.to_zenoh(0), Err(LinkError::NotPrepared)));
+    }
+}

@@ -1,0 +1,88 @@
+//! What the box and a controller must agree on before the first action, and its digest.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::Manifest;
+
+/// The names, order, units and limits of one task, as a text that both sides can write.
+///
+/// The text is UTF-8, one line for each fact, each line ended by a line feed, the fields of a line
+/// parted by one tab:
+///
+/// ```text
+/// genba-contract-v1
+/// task⇥<task>
+/// in⇥<name>⇥<unit>                                   one line an input element, in order
+/// out⇥<name>⇥<unit>⇥<min>⇥<max>⇥<max_change_per_s>   one line an output element, in order
+/// ```
+///
+/// No field holds a control character, so the text reads back in one way only. Numbers are 32-bit
+/// floats in the shortest decimal form that reads back as the same float, always with a point or an
+/// exponent: `100.0`, `-0.25`, `1e16` (from 1e16 on), `1e-5` (below 1e-4), as Rust's `{:?}` writes them.
+/// The digest is the first 16 bytes of the text's SHA-256. `tests/contract.py` does the same in Python.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contract {
+    text: String,
+    digest: [u8; 16],
+}
+
+/// Why there is no contract for a task.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ContractError {
+    /// The task's name is empty or holds a control character, which would make the text ambiguous.
+    #[error("the task name {0:?} is empty or holds a control character; give the task a printable name")]
+    TaskName(String),
+}
+
+impl Contract {
+    /// The contract of `task` when `manifest`'s model answers it.
+    ///
+    /// # Errors
+    /// [`ContractError::TaskName`] where the task's name cannot stand in the text.
+    pub fn new(task: &str, manifest: &Manifest) -> Result<Self, ContractError> {
+        if task.is_empty() || task.chars().any(char::is_control) {
+            return Err(ContractError::TaskName(task.to_owned()));
+        }
+        let text = text(task, manifest);
+        let whole: [u8; 32] = Sha256::digest(&text).into();
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&whole[..16]);
+        Ok(Self { text, digest })
+    }
+
+    /// The canonical text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The first 16 bytes of the text's SHA-256.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 16] {
+        self.digest
+    }
+}
+
+fn text(task: &str, manifest: &Manifest) -> String {
+    let mut text = format!("genba-contract-v1\ntask\t{task}\n");
+    for element in manifest.input_elements() {
+        line(&mut text, format_args!("in\t{}\t{}", element.name, element.unit));
+    }
+    for element in manifest.output_elements() {
+        line(
+            &mut text,
+            format_args!(
+                "out\t{}\t{}\t{:?}\t{:?}\t{:?}",
+                element.name, element.unit, element.min, element.max, element.max_change_per_s
+            ),
+        );
+    }
+    text
+}
+
+fn line(text: &mut String, fields: std::fmt::Arguments<'_>) {
+    writeln!(text, "{fields}").expect("writing to a String cannot fail");
+}

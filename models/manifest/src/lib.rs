@@ -1,0 +1,21 @@
+//! What a model is, what goes in, what comes out and within which limits: `model.toml`.
+//!
+//! [`Manifest::load`] reads the file and the ONNX model beside it and returns a value that cannot be
+//! wrong: every check is done once, here, and every failure names file, line and column. [`Contract`]
+//! is the part of it that a controller must agree with before its first action.
+//!
+//! This crate never runs a model and never opens a path outside the model's folder.
+
+mod manifest;
+mod elements;
+mod contract;
+mod error;
+mod validate;
+mod schema;
+mod file;
+
+pub use contract::{Contract, ContractError};
+pub use elements::{Dtype, Envelope, InputElement, InputIndex, OutputElement, Provenance, Start, TooFast};
+pub use error::{ManifestError, Position, Problem};
+pub use manifest::Manifest;
+pub use validate::{MAX_INPUT_ELEMENTS, MAX_NAME_BYTES, MAX_OUTPUT_ELEMENTS, MAX_STEP};

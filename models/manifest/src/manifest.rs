@@ -1,0 +1,201 @@
+//! The manifest of one model, read and checked together with the ONNX file it describes.
+
+use std::fmt::{self, Write as _};
+use std::io::{Error, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::elements::{Dtype, Envelope, InputElement, OutputElement, Provenance};
+use crate::error::{ManifestError, Position, Problem};
+use crate::file;
+use crate::validate::{Checked, validate};
+
+/// The largest `model.toml`.
+const MAX_TOML_BYTES: u64 = 1 << 20;
+/// The largest ONNX file: it is held in memory once, besides what the session makes of it.
+const MAX_MODEL_BYTES: u64 = 1 << 30;
+
+/// A model that may be run: its description is complete and its bytes are the ones described.
+///
+/// Only [`Manifest::load`] makes one.
+pub struct Manifest {
+    path: PathBuf,
+    checked: Checked,
+    model: Vec<u8>,
+}
+
+impl Manifest {
+    /// Reads `folder/model.toml` and the ONNX file it names, checks every field and the digest.
+    ///
+    /// The ONNX bytes stay in memory, so that what was checked is what runs.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with file, line and column.
+    pub fn load(folder: &Path) -> Result<Self, ManifestError> {
+        let path = folder.join("model.toml");
+        let text = read_text(&path)?;
+        let at = |offset, problem| ManifestError::new(&path, Some(Position::of(&text, offset)), problem);
+
+        let raw = toml::from_str(&text).map_err(|error| at(offset_of(&error), syntax(&error)))?;
+        let checked = validate(raw).map_err(|flaw| at(flaw.offset, Problem::Invalid(flaw.message)))?;
+        let model = read_model(folder, checked.file.get_ref()).map_err(|problem| at(checked.file.span().start, problem))?;
+
+        let found: [u8; 32] = Sha256::digest(&model).into();
+        let declared = *checked.sha256.get_ref();
+        if found != declared {
+            let path = folder.join(checked.file.get_ref());
+            let problem = Problem::WrongDigest { path, found: hex(found), declared: hex(declared) };
+            return Err(at(checked.sha256.span().start, problem));
+        }
+        Ok(Self { path, checked, model })
+    }
+
+    /// The `model.toml` this was read from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The model's name, printable ASCII.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.checked.name
+    }
+
+    /// The model's version, printable ASCII.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.checked.version
+    }
+
+    /// What the model does, in a sentence.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        &self.checked.description
+    }
+
+    /// The licence of the weights.
+    #[must_use]
+    pub fn licence(&self) -> &str {
+        &self.checked.licence
+    }
+
+    /// Where the model comes from.
+    #[must_use]
+    pub fn provenance(&self) -> &Provenance {
+        &self.checked.provenance
+    }
+
+    /// The input tensor's name in the graph.
+    #[must_use]
+    pub fn input_name(&self) -> &str {
+        &self.checked.input.name
+    }
+
+    /// The type of the input tensor's elements.
+    #[must_use]
+    pub fn input_dtype(&self) -> Dtype {
+        self.checked.input.dtype
+    }
+
+    /// The input tensor's shape; its product is the number of [`input_elements`](Self::input_elements).
+    #[must_use]
+    pub fn input_shape(&self) -> &[usize] {
+        &self.checked.input.shape
+    }
+
+    /// What the numbers of the observation mean, in the order of the tensor's memory (row-major).
+    #[must_use]
+    pub fn input_elements(&self) -> &[InputElement] {
+        &self.checked.input.elements
+    }
+
+    /// The output tensor's name in the graph.
+    #[must_use]
+    pub fn output_name(&self) -> &str {
+        &self.checked.output.name
+    }
+
+    /// The type of the output tensor's elements.
+    #[must_use]
+    pub fn output_dtype(&self) -> Dtype {
+        self.checked.output.dtype
+    }
+
+    /// The output tensor's shape; its product is the number of [`output_elements`](Self::output_elements).
+    #[must_use]
+    pub fn output_shape(&self) -> &[usize] {
+        &self.checked.output.shape
+    }
+
+    /// What the numbers of the action mean and their limits, in the order of the tensor's memory.
+    #[must_use]
+    pub fn output_elements(&self) -> &[OutputElement] {
+        &self.checked.output.elements
+    }
+
+    /// How the rate limits are applied.
+    #[must_use]
+    pub fn envelope(&self) -> Envelope {
+        self.checked.envelope
+    }
+
+    /// The SHA-256 of [`model_bytes`](Self::model_bytes).
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        *self.checked.sha256.get_ref()
+    }
+
+    /// The ONNX file as it was when its digest was checked.
+    #[must_use]
+    pub fn model_bytes(&self) -> &[u8] {
+        &self.model
+    }
+}
+
+impl fmt::Debug for Manifest {
+    // Without the bytes of the model.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manifest").field("path", &self.path).field("checked", &self.checked).finish_non_exhaustive()
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, ManifestError> {
+    let advice = "every model is a folder that holds model.toml and its ONNX file";
+    let bytes = file::read(path, MAX_TOML_BYTES, advice).map_err(|problem| ManifestError::new(path, None, problem))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let (valid, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let position = Position::of(&String::from_utf8_lossy(valid), valid.len());
+        let problem = Problem::Syntax("this byte is not UTF-8; save the file as UTF-8".to_owned());
+        ManifestError::new(path, Some(position), problem)
+    })
+}
+
+fn read_model(folder: &Path, file: &str) -> Result<Vec<u8>, Problem> {
+    let path = folder.join(file);
+    let advice = "put the ONNX file there, or correct `file`";
+    let unreadable = |source| Problem::Unreadable { path: path.clone(), source, advice };
+    let home = folder.canonicalize().map_err(unreadable)?;
+    let real = path.canonicalize().map_err(unreadable)?;
+    if !real.starts_with(home) {
+        return Err(unreadable(Error::new(ErrorKind::InvalidInput, "a link leads out of the model's folder")));
+    }
+    file::read(&path, MAX_MODEL_BYTES, advice)
+}
+
+/// toml gives no place for what concerns the whole file, such as a missing field at the top.
+fn offset_of(error: &toml::de::Error) -> usize {
+    error.span().map_or(0, |span| span.start)
+}
+
+fn syntax(error: &toml::de::Error) -> Problem {
+    Problem::Syntax(error.message().lines().collect::<Vec<_>>().join(", "))
+}
+
+fn hex(digest: [u8; 32]) -> String {
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
+        hex
+    })
+}

@@ -1,0 +1,103 @@
+//! `model.toml` as it is written: every field known, every value with its place, nothing checked yet.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use toml::Spanned;
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawManifest {
+    pub(crate) name: Spanned<String>,
+    pub(crate) version: Spanned<String>,
+    pub(crate) description: Spanned<String>,
+    pub(crate) file: Spanned<String>,
+    pub(crate) sha256: Spanned<String>,
+    pub(crate) licence: Spanned<String>,
+    pub(crate) provenance: RawProvenance,
+    #[serde(default)]
+    pub(crate) input: Vec<Spanned<RawTensor<RawInputElement>>>,
+    #[serde(default)]
+    pub(crate) output: Vec<Spanned<RawTensor<RawOutputElement>>>,
+    pub(crate) envelope: RawEnvelope,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawProvenance {
+    pub(crate) source: Spanned<String>,
+    pub(crate) data: Spanned<String>,
+    pub(crate) trained: Spanned<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTensor<Element> {
+    pub(crate) name: Spanned<String>,
+    pub(crate) dtype: Spanned<String>,
+    pub(crate) shape: Spanned<Vec<Spanned<u64>>>,
+    pub(crate) elements: Spanned<Vec<Element>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawInputElement {
+    pub(crate) name: Spanned<String>,
+    pub(crate) unit: Spanned<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawOutputElement {
+    pub(crate) name: Spanned<String>,
+    pub(crate) unit: Spanned<String>,
+    pub(crate) min: Spanned<f32>,
+    pub(crate) max: Spanned<f32>,
+    pub(crate) max_change_per_s: Spanned<f32>,
+    pub(crate) rest: Spanned<f32>,
+    pub(crate) start: Spanned<RawStart>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawEnvelope {
+    pub(crate) too_fast: Spanned<String>,
+    pub(crate) max_step_us: Spanned<u64>,
+}
+
+/// A number, or the name of an input element.
+pub(crate) enum RawStart {
+    Value(f32),
+    Observation(String),
+}
+
+// Written by hand: serde's `untagged` would say "did not match any variant" and not what is wanted.
+impl<'de> Deserialize<'de> for RawStart {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StartVisitor)
+    }
+}
+
+struct StartVisitor;
+
+impl Visitor<'_> for StartVisitor {
+    type Value = RawStart;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number or the name of an input element")
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "as serde does for every f32; validation refuses what overflowed")]
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<RawStart, E> {
+        Ok(RawStart::Value(value as f32))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "as serde does for every f32 that is written without a point")]
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<RawStart, E> {
+        Ok(RawStart::Value(value as f32))
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<RawStart, E> {
+        Ok(RawStart::Observation(name.to_owned()))
+    }
+}

@@ -1,0 +1,6 @@
+//! The manifest as a user meets it: files in a folder, and what is said about them.
+
+mod contract;
+mod folder;
+mod refused;
+mod valid;

@@ -1,0 +1,2 @@
+//! genba
+fn main(){}

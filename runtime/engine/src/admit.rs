@@ -1,0 +1,164 @@
+//! admit: decoded observation -> a waiting [`Job`] with its slot and deadline, or a refusal.
+//!
+//! A newer observation replaces one that still waits and inherits the earlier deadline. A refused observation
+//! replaces nothing.
+
+use message::Header;
+
+use crate::{
+    account::Outcome,
+    connection::{Job, Stage, Standing},
+    decode::{Decoded, Expected, decode},
+    engine::{Draining, Engine, Pending},
+    fault::Fault,
+    reason::Reason,
+    respond::{Echo, Target},
+    task::{ConnectionId, SlotId},
+    time::Instant,
+};
+
+impl Engine<'_> {
+    pub(crate) fn frame(&mut self, id: ConnectionId, arrival: Instant, bytes: &[u8]) {
+        if self.peek(id).due() <= self.now {
+            self.fall_due(id);
+        }
+        self.connection(id).ledger.receive(1);
+        let expected = Expected {
+            task: self.task(id),
+            address: self.peek(id).spec.address,
+            margin: self.settings.margin,
+            draining: self.draining != Draining::No,
+            fault: self.fault,
+        };
+        match decode(bytes, &expected) {
+            Ok(decoded) => self.admit(id, arrival, &decoded),
+            Err(reason) => self.refuse(id, message::peek(bytes), Some(arrival), reason),
+        }
+        self.refresh(id);
+    }
+
+    /// A frame that nobody decoded: too large, or the queue was full.
+    pub(crate) fn refuse_unread(&mut self, id: ConnectionId, header: Option<Header>, reason: Reason) {
+        self.connection(id).ledger.receive(1);
+        self.refuse(id, header, None, reason);
+    }
+
+    fn admit(&mut self, id: ConnectionId, arrival: Instant, decoded: &Decoded<'_>) {
+        let header = decoded.header();
+        if let Err(reason) = self.enter_epoch(id, header) {
+            if self.fault.is(Fault::RefusalSupersedes) {
+                self.drop_waiting(id);
+            }
+            return self.refuse(id, Some(header), Some(arrival), reason);
+        }
+        self.connection(id).session.accept(header.sequence);
+        self.connection(id).session.seen(decoded.last_response());
+        let deadline = arrival.after(decoded.budget());
+        if self.now >= deadline {
+            return self.miss(id, Echo { arrival: Some(arrival), ..Echo::of(header) }, Reason::ExpiredOnArrival);
+        }
+        let envelope = self.task(id).envelope();
+        self.connection(id).reference.offer_start(&envelope, decoded.values());
+        let (slot, deadline) = self.replace_waiting(id, deadline);
+        let due = if self.fault.is(Fault::NoMargin) { deadline } else { deadline.before(self.settings.margin) };
+        let job = Job::new(slot, header, arrival, deadline, due);
+        let job = if self.fault.is(Fault::EchoOtherSequence) { job.mistaken() } else { job };
+        self.connection(id).waiting = Some(job);
+        self.push(Pending::Store(slot));
+    }
+
+    /// Checks epoch and sequence, and takes a new epoch.
+    fn enter_epoch(&mut self, id: ConnectionId, header: Header) -> Result<(), Reason> {
+        let now = self.now;
+        match self.peek(id).session.standing(header.epoch, now) {
+            Standing::Retired if self.fault.is(Fault::AcceptRetiredEpoch) => self.change_epoch(id, header),
+            Standing::Retired => return Err(Reason::Epoch),
+            Standing::TooOften => return Err(Reason::EpochRate),
+            Standing::First | Standing::New => self.change_epoch(id, header),
+            Standing::Current => {}
+        }
+        let session = &self.peek(id).session;
+        let duplicate = self.fault.is(Fault::AcceptDuplicate) && session.is_last(header.sequence);
+        if session.is_newer(header.sequence) || duplicate { Ok(()) } else { Err(Reason::Sequence) }
+    }
+
+    /// Resets what belongs to an epoch, and refuses at once what the old one left waiting or running.
+    fn change_epoch(&mut self, id: ConnectionId, header: Header) {
+        let now = self.now;
+        let keep_sequence = self.fault.is(Fault::EpochKeepsSequence);
+        if let Some(job) = self.connection(id).waiting.take() {
+            self.free_slot(job.slot);
+            self.retire(id, job);
+        }
+        match core::mem::replace(&mut self.connection(id).stage, Stage::Idle) {
+            Stage::Idle => {}
+            Stage::Running { job, worker } => {
+                self.worker(worker).disown();
+                self.retire(id, job);
+            }
+            Stage::Sending(mut sending) => {
+                sending.retired = true;
+                self.connection(id).stage = Stage::Sending(sending);
+            }
+        }
+        let keep_reference = self.fault.is(Fault::EpochKeepsReference);
+        let connection = self.connection(id);
+        connection.session.change(header.epoch, now, keep_sequence);
+        if !keep_reference {
+            connection.reference = crate::reference::Reference::default();
+        }
+    }
+
+    fn retire(&mut self, id: ConnectionId, job: Job) {
+        self.connection(id).ledger.record(Outcome::Refused(Reason::EpochRetired));
+        self.push(Pending::Refuse {
+            target: Target::Connection(id),
+            echo: job.echo,
+            reason: Reason::EpochRetired,
+        });
+    }
+
+    /// The slot and the deadline of the new waiting observation: the replaced one's, where there is one.
+    fn replace_waiting(&mut self, id: ConnectionId, deadline: Instant) -> (SlotId, Instant) {
+        let forget = self.fault.is(Fault::ForgetSuperseded);
+        let inherit = !self.fault.is(Fault::SupersedeKeepsOwnDeadline);
+        let connection = self.connection(id);
+        match connection.waiting.take() {
+            None => {
+                if self.fault.is(Fault::StoreIntoRunningSlot)
+                    && let Stage::Running { job, .. } = &self.peek(id).stage
+                {
+                    return (job.slot, deadline);
+                }
+                (self.take_slot(), deadline)
+            }
+            Some(job) => {
+                if !forget {
+                    connection.ledger.record(Outcome::Superseded);
+                }
+                (job.slot, if inherit { deadline.min(job.deadline) } else { deadline })
+            }
+        }
+    }
+
+    fn drop_waiting(&mut self, id: ConnectionId) {
+        if let Some(job) = self.connection(id).waiting.take() {
+            self.connection(id).ledger.record(Outcome::Superseded);
+            self.free_slot(job.slot);
+        }
+    }
+
+    fn refuse(&mut self, id: ConnectionId, header: Option<Header>, arrival: Option<Instant>, reason: Reason) {
+        self.connection(id).ledger.record(Outcome::Refused(reason));
+        let echo = Echo { arrival, ..header.map_or(Echo::UNREADABLE, Echo::of) };
+        self.push(Pending::Refuse { target: Target::Connection(id), echo, reason });
+    }
+
+    /// No response in time: counted as a breach, and a typed refusal says so.
+    pub(crate) fn miss(&mut self, id: ConnectionId, echo: Echo, reason: Reason) {
+        self.connection(id).ledger.record(Outcome::Missed(reason));
+        if !self.fault.is(Fault::MissUntold) {
+            self.push(Pending::Refuse { target: Target::Connection(id), echo, reason });
+        }
+    }
+}

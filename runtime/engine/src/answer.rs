@@ -1,0 +1,233 @@
+//! answer: an observation begins, its result comes or its fallback falls due, and its answer leaves.
+//!
+//! Outcome, last action and counts change only when the caller reports what happened to the send.
+
+use crate::{
+    account::Outcome,
+    connection::{Connection, Job, Sending, Stage},
+    engine::{Engine, Pending},
+    face::{ModelFailed, Withheld},
+    fault::Fault,
+    guard::{self, Guarded, Origin},
+    reason::Reason,
+    respond::{Answer, Send, Target, Ticket},
+    task::{ConnectionId, ModelId, SlotId, WorkerId},
+    time::{Duration, Instant},
+};
+
+impl Engine<'_> {
+    /// The waiting observation's inference begins.
+    pub(crate) fn begin(&mut self, id: ConnectionId, worker: WorkerId) -> (ModelId, SlotId) {
+        let model = self.task(id).model();
+        let connection = self.connection(id);
+        let job = connection.waiting.take().expect("the agenda names connections with a waiting observation only");
+        connection.stage = Stage::Running { job, worker };
+        self.refresh(id);
+        (model, job.slot)
+    }
+
+    /// The fallback of this connection's oldest open observation goes out.
+    pub(crate) fn fall_due(&mut self, id: ConnectionId) {
+        let now = self.now;
+        let newer_first = self.fault.is(Fault::NewerFallbackFirst);
+        let connection = self.connection(id);
+        match core::mem::replace(&mut connection.stage, Stage::Idle) {
+            Stage::Idle => self.fall_back_waiting(id),
+            Stage::Running { job, worker } if newer_first && connection.waiting.is_some_and(|job| job.due <= now) => {
+                self.fall_back_waiting(id);
+                self.worker(worker).disown();
+                self.connection(id).ledger.record(Outcome::Fallback(Reason::Overtaken));
+                let _ = job;
+            }
+            Stage::Running { job, worker } => self.fall_back_running(id, job, worker),
+            Stage::Sending(sending) => connection.stage = Stage::Sending(sending),
+        }
+        self.refresh(id);
+    }
+
+    /// A worker is free again: its result goes to the guard, or is discarded.
+    pub(crate) fn finished(&mut self, worker: WorkerId, output: Result<&[f32], ModelFailed>) {
+        let owner = self.worker(worker).running.and_then(|running| running.owner);
+        if let Some(id) = owner
+            && self.peek(id).due() <= self.now
+        {
+            self.fall_due(id);
+        }
+        let running = self.worker(worker).running.take().expect("only a worker that was started finishes");
+        let Some(id) = running.owner else {
+            self.connection(running.started_for).ledger.discard();
+            if !self.fault.is(Fault::FreeSlotWhileRunning) {
+                self.free_slot(running.slot);
+            }
+            return self.send_late(running.started_for, output);
+        };
+        let Stage::Running { job, .. } = core::mem::replace(&mut self.connection(id).stage, Stage::Idle) else {
+            unreachable!("a worker has an owner as long as the owner waits for it")
+        };
+        let guarded = self.guard(id, output);
+        self.hand_out(id, job, guarded, Some(running.slot));
+    }
+
+    /// The send of this connection's answer, once.
+    pub(crate) fn answer(&mut self, id: ConnectionId) -> Send {
+        let mut identity = self.identity(id);
+        let no_deadline = self.fault.is(Fault::NoDeadlineOnSend);
+        let unmarked = self.fault.is(Fault::ClampUnmarked);
+        let connection = self.connection(id);
+        if connection.reference.is_fresh() {
+            identity.status = identity.status.with(message::Status::STATE_RESET);
+        }
+        let Stage::Sending(sending) = &mut connection.stage else {
+            unreachable!("an answer is announced when the connection begins to send")
+        };
+        let mut guarded = sending.guarded.take().expect("each answer is announced once");
+        if unmarked {
+            guarded = guarded.unmarked();
+        }
+        Send {
+            target: Target::Connection(id),
+            ticket: Some(Ticket::new(id, sending.serial)),
+            deadline: if no_deadline { None } else { Some(sending.job.deadline) },
+            identity,
+            echo: sending.job.echo,
+            answer: Answer::Guarded(guarded),
+        }
+    }
+
+    /// An answer left at `at`.
+    pub(crate) fn sent(&mut self, ticket: Ticket, at: Instant) {
+        let id = ticket.connection();
+        let sending = self.take_sending(ticket);
+        let twice = self.fault.is(Fault::CountFallbackTwice);
+        let connection = self.connection(id);
+        match sending.origin {
+            Origin::Model { clamped } => connection.ledger.record(Outcome::Model { clamped }),
+            Origin::Fallback(reason) => {
+                connection.ledger.record_many(Outcome::Fallback(reason), if twice { 2 } else { 1 });
+            }
+        }
+        advance(connection, &sending, at);
+        self.settle(id, &sending);
+    }
+
+    /// An answer did not leave.
+    pub(crate) fn withheld(&mut self, ticket: Ticket, why: Withheld) {
+        let (id, now) = (ticket.connection(), self.now);
+        let sending = self.take_sending(ticket);
+        if self.fault.is(Fault::AdvanceWhenWithheld) {
+            advance(self.connection(id), &sending, now);
+        }
+        self.miss(id, sending.job.echo, why.reason());
+        self.settle(id, &sending);
+    }
+
+    fn fall_back_waiting(&mut self, id: ConnectionId) {
+        let Some(job) = self.connection(id).waiting.take() else { return };
+        let stand_in = self.stand_in(id, Reason::Unstarted);
+        self.hand_out(id, job, stand_in, Some(job.slot));
+    }
+
+    fn fall_back_running(&mut self, id: ConnectionId, job: Job, worker: WorkerId) {
+        let overran = job.due <= self.now;
+        if overran && self.fault.is(Fault::NoFallbackWhileRunning) {
+            let later = Job { due: Instant::NEVER, ..job };
+            self.connection(id).stage = Stage::Running { job: later, worker };
+            return;
+        }
+        self.worker(worker).disown();
+        let reason = if overran { Reason::Late } else { Reason::Overtaken };
+        let stand_in = self.stand_in(id, reason);
+        let early = self.fault.is(Fault::FreeSlotWhileRunning).then_some(job.slot);
+        self.hand_out(id, job, stand_in, early);
+        if overran {
+            self.count_overrun(worker);
+        }
+    }
+
+    fn count_overrun(&mut self, worker: WorkerId) {
+        let (now, window, max) = (self.now, self.settings.overrun_window, self.settings.max_overruns);
+        let never = self.fault.is(Fault::NeverQuarantine);
+        let overrunning = self.worker(worker);
+        let too_often = overrunning.overran(now, window, usize::from(max));
+        if too_often && overrunning.is_in_service() && !never {
+            self.quarantine(worker, Reason::WorkerOverruns);
+        }
+    }
+
+    fn guard(&self, id: ConnectionId, output: Result<&[f32], ModelFailed>) -> Guarded {
+        let envelope = self.task(id).envelope();
+        let reference = &self.peek(id).reference;
+        #[cfg(feature = "faults")]
+        if let Ok(raw) = output
+            && raw.len() == envelope.elements().len()
+            && (self.fault.is(Fault::SkipEnvelope)
+                || self.fault.is(Fault::SkipRateLimit)
+                    && guard::action(&envelope, reference, self.now, raw).is_ok())
+        {
+            return guard::unguarded(&envelope, raw);
+        }
+        let checked = match output {
+            Ok(raw) => guard::action(&envelope, reference, self.now, raw),
+            Err(ModelFailed) => Err(Reason::ModelFailed),
+        };
+        checked.unwrap_or_else(|reason| self.stand_in(id, reason))
+    }
+
+    fn stand_in(&self, id: ConnectionId, reason: Reason) -> Guarded {
+        let task = self.task(id);
+        let forever = self.fault.is(Fault::HoldForever);
+        let hold = if forever { Duration::from_nanos(u64::MAX) } else { task.hold() };
+        guard::fallback(&task.envelope(), &self.peek(id).reference, self.now, hold, reason)
+    }
+
+    fn hand_out(&mut self, id: ConnectionId, job: Job, guarded: Guarded, slot: Option<SlotId>) {
+        let connection = self.connection(id);
+        connection.serial = connection.serial.saturating_add(1);
+        connection.stage = Stage::Sending(Sending {
+            job,
+            serial: connection.serial,
+            values: guarded.held(),
+            origin: guarded.origin(),
+            guarded: Some(guarded),
+            slot,
+            retired: false,
+        });
+        self.refresh(id);
+        self.push(Pending::Send(id));
+    }
+
+    fn take_sending(&mut self, ticket: Ticket) -> Sending {
+        let connection = self.connection(ticket.connection());
+        match core::mem::replace(&mut connection.stage, Stage::Idle) {
+            Stage::Sending(sending) if sending.serial == ticket.serial => sending,
+            Stage::Idle | Stage::Running { .. } | Stage::Sending(_) => {
+                unreachable!("a ticket is reported once, while its connection is sending")
+            }
+        }
+    }
+
+    fn settle(&mut self, id: ConnectionId, sending: &Sending) {
+        if let Some(slot) = sending.slot {
+            self.free_slot(slot);
+        }
+        self.refresh(id);
+    }
+
+    /// The fault that sends a result although its answer is closed.
+    fn send_late(&mut self, id: ConnectionId, output: Result<&[f32], ModelFailed>) {
+        if !self.fault.is(Fault::SendLateResult) || !matches!(self.peek(id).stage, Stage::Idle) {
+            return;
+        }
+        if let Some(job) = self.connection(id).waiting.take() {
+            let guarded = self.guard(id, output);
+            self.hand_out(id, job, guarded, Some(job.slot));
+        }
+    }
+}
+
+fn advance(connection: &mut Connection, sending: &Sending, at: Instant) {
+    if !sending.retired {
+        connection.reference.advance(sending.values, sending.origin, at);
+        connection.session.sent(sending.job.sequence);
+    }
+}

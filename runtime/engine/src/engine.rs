@@ -1,0 +1,461 @@
+//! The engine: takes events, keeps the tables, hands out actions.
+//!
+//! It never reads a clock, allocates, blocks or logs. `handle` takes one event and does a bounded amount of
+//! work; `poll_action` hands out what follows from it, one action at a time, until there is none.
+
+use heapless::Deque;
+use message::Epoch;
+
+use crate::{
+    account::{Ledger, Outcome, Requests},
+    connection::{Agenda, Connection},
+    face::{Action, Event, Timeout, Timer, Withheld},
+    fault::Injected,
+    reason::Reason,
+    respond::{Answer, Echo, Identity, Notify, Refusal, Send, Target, Ticket},
+    schedule,
+    task::{ConnectionId, ModelId, Settings, SlotId, Task, WorkerId},
+    time::Instant,
+    worker::{MAX_OVERRUNS, Service, Worker},
+};
+
+/// More than one event can cause before its actions are taken: a frame that changes the epoch causes four.
+const PENDING: usize = 16;
+
+/// The tables that the daemon allocates once, from its config, and lends.
+#[derive(Debug)]
+pub struct Tables<'t> {
+    /// The tasks.
+    pub tasks: &'t [Task<'t>],
+    /// One entry for each connection.
+    pub connections: &'t mut [Connection],
+    /// As many default entries as connections.
+    pub agenda: &'t mut [Agenda],
+    /// One entry for each worker thread.
+    pub workers: &'t mut [Worker],
+    /// Each slot's id once: at least two for each connection and one for each worker.
+    pub free_slots: &'t mut [SlotId],
+}
+
+/// Why the tables cannot serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitError {
+    /// A table is empty, longer than its ids can name, or the agenda is not as long as the connections.
+    TableSize,
+    /// A connection names a task that is not there.
+    UnknownTask(ConnectionId),
+    /// A task's deadline leaves no room before the margin.
+    Deadline(ConnectionId),
+    /// No worker in service has a session for this model.
+    NoWorker(ModelId),
+    /// Fewer slots than two for each connection and one for each worker.
+    TooFewSlots,
+    /// `max_overruns` is not between 1 and 16.
+    MaxOverruns,
+}
+
+impl core::fmt::Display for LimitError {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::TableSize => formatter.write_str("a table is empty, too long, or the agenda is of another length"),
+            Self::UnknownTask(ConnectionId(id)) => write!(formatter, "connection {id} names a task that is not there"),
+            Self::Deadline(ConnectionId(id)) => {
+                write!(formatter, "connection {id}: the task's deadline leaves no room before the margin")
+            }
+            Self::NoWorker(ModelId(id)) => write!(formatter, "no worker in service has a session for model {id}"),
+            Self::TooFewSlots => formatter.write_str("two slots are needed for each connection and one for each worker"),
+            Self::MaxOverruns => write!(formatter, "max_overruns must be between 1 and {MAX_OVERRUNS}"),
+        }
+    }
+}
+
+impl core::error::Error for LimitError {}
+
+/// The decisions of one box.
+#[derive(Debug)]
+pub struct Engine<'t> {
+    pub(crate) settings: Settings,
+    pub(crate) tables: Tables<'t>,
+    pub(crate) free: usize,
+    pub(crate) pending: Deque<Pending, PENDING>,
+    pub(crate) now: Instant,
+    pub(crate) fault: Injected,
+    strays: Ledger,
+    requests: Requests,
+    pub(crate) draining: Draining,
+    exiting: bool,
+}
+
+/// How far a shutdown has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Draining {
+    No,
+    /// Farewells went out to the connections before this one.
+    Yes { farewells: u16 },
+    Done,
+}
+
+/// An action that was decided and not yet taken.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    Store(SlotId),
+    Start { worker: WorkerId, model: ModelId, slot: SlotId },
+    Send(ConnectionId),
+    Refuse { target: Target, echo: Echo, reason: Reason },
+    Notify { connection: ConnectionId, epoch: Epoch },
+    Quarantine { worker: WorkerId, reason: Reason, spare: Option<WorkerId> },
+    Exit,
+    Drained,
+}
+
+impl<'t> Engine<'t> {
+    /// An engine over these tables.
+    ///
+    /// # Errors
+    /// [`LimitError`] if the tables cannot serve every observation.
+    pub fn new(settings: Settings, tables: Tables<'t>) -> Result<Self, LimitError> {
+        check(&settings, &tables)?;
+        let free = tables.free_slots.len();
+        for (entry, connection) in tables.agenda.iter_mut().zip(tables.connections.iter()) {
+            let task = tables.tasks.get(usize::from(connection.spec.task.0)).expect("just checked");
+            *entry = Agenda { model: task.model(), ..Agenda::default() };
+        }
+        Ok(Self {
+            settings,
+            tables,
+            free,
+            pending: Deque::new(),
+            now: Instant::from_nanos(0),
+            fault: Injected::default(),
+            strays: Ledger::default(),
+            requests: Requests::default(),
+            draining: Draining::No,
+            exiting: false,
+        })
+    }
+
+    /// Takes one event. `now` is the box's monotonic clock; a `now` that goes back counts as standing still.
+    ///
+    /// # Panics
+    /// If the caller breaks the protocol: hands in an event before it took all actions of the one before, reports
+    /// a worker that runs nothing or a send that was not handed out, or names an id outside the tables.
+    pub fn handle(&mut self, now: Instant, event: Event<'_>) {
+        self.now = self.now.max(now);
+        match event {
+            Event::Sent { ticket, at } => return self.sent(ticket, at),
+            Event::Withheld { ticket, why } => return self.withheld(ticket, why),
+            Event::Frame { .. }
+            | Event::Oversize { .. }
+            | Event::Shed { .. }
+            | Event::ShedUnseen { .. }
+            | Event::Stray { .. }
+            | Event::Query
+            | Event::Finished { .. }
+            | Event::Timeout
+            | Event::Drain => {}
+        }
+        assert!(self.pending.is_empty(), "all actions of an event are taken before the next event");
+        match event {
+            Event::Frame { connection, arrival, bytes } => self.frame(connection, arrival.min(self.now), bytes),
+            Event::Oversize { connection } => self.refuse_unread(connection, None, Reason::TooLarge),
+            Event::Shed { connection, header } => self.refuse_unread(connection, header, Reason::Overload),
+            Event::ShedUnseen { connection, count } => {
+                let ledger = match connection {
+                    Some(connection) => &mut self.connection(connection).ledger,
+                    None => &mut self.strays,
+                };
+                ledger.receive(count);
+                ledger.record_many(Outcome::Refused(Reason::Overload), count);
+            }
+            Event::Stray { header } => {
+                self.strays.receive(1);
+                self.strays.record(Outcome::Refused(Reason::UnknownTask));
+                let echo = header.map_or(Echo::UNREADABLE, Echo::of);
+                self.push(Pending::Refuse { target: Target::Stray, echo, reason: Reason::UnknownTask });
+            }
+            Event::Query => {
+                self.requests.refuse();
+                let reason = Reason::QueryOnTopic;
+                self.push(Pending::Refuse { target: Target::Query, echo: Echo::UNREADABLE, reason });
+            }
+            Event::Finished { worker, output } => self.finished(worker, output),
+            Event::Timeout => {}
+            Event::Drain => self.drain(),
+            Event::Sent { .. } | Event::Withheld { .. } => unreachable!("returned above"),
+        }
+    }
+
+    /// What must be done next; `None`: nothing, until the next event.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        loop {
+            if let Some(pending) = self.pending.pop_front() {
+                return Some(self.action(pending));
+            }
+            if !self.advance() {
+                return None;
+            }
+        }
+    }
+
+    /// When the engine wants [`Event::Timeout`], and which timer that is.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timeout> {
+        let due = (0u16..).zip(self.tables.agenda.iter()).min_by_key(|(_, entry)| entry.due);
+        let due = due.map(|(id, entry)| (entry.due, Timer::FallbackDue(ConnectionId(id))));
+        let hangs = (0u16..).zip(self.tables.workers.iter());
+        let hang = hangs
+            .map(|(id, worker)| (worker.hang_at(self.settings.hang), Timer::Hang(WorkerId(id))))
+            .min_by_key(|(at, _)| *at);
+        [due, hang].into_iter().flatten().filter(|(at, _)| *at != Instant::NEVER).min_by_key(|(at, _)| *at)
+    }
+
+    /// The counts of one connection.
+    #[must_use]
+    pub fn ledger(&self, connection: ConnectionId) -> Ledger {
+        let connection = self.peek(connection);
+        connection.ledger.with_in_flight(connection.in_flight())
+    }
+
+    /// The counts of the whole box, strays included.
+    #[must_use]
+    pub fn total(&self) -> Ledger {
+        let connections = self.tables.connections.iter();
+        connections.fold(self.strays, |sum, one| sum.plus(&one.ledger.with_in_flight(one.in_flight())))
+    }
+
+    /// The counts of one-off requests.
+    #[must_use]
+    pub const fn requests(&self) -> Requests {
+        self.requests
+    }
+
+    /// How many of the last 32 responses sent to this controller it has not reported as seen.
+    #[must_use]
+    pub fn unseen(&self, connection: ConnectionId) -> u32 {
+        self.peek(connection).session.unseen()
+    }
+
+    /// The current epoch of this connection's controller, if it was heard since boot.
+    #[must_use]
+    pub fn epoch(&self, connection: ConnectionId) -> Option<Epoch> {
+        self.peek(connection).session.epoch()
+    }
+
+    /// Whether this worker gets work.
+    #[must_use]
+    pub fn service(&self, worker: WorkerId) -> Service {
+        self.tables.workers.get(usize::from(worker.0)).expect("a worker's id is below the table's length").service
+    }
+
+    /// Switches one deliberate fault on, or all off.
+    #[cfg(feature = "faults")]
+    pub const fn inject(&mut self, fault: Option<crate::fault::Fault>) {
+        self.fault = Injected::only(fault);
+    }
+
+    /// One step of what follows from the clock and the tables; `false`: nothing follows.
+    fn advance(&mut self) -> bool {
+        let entries = (0u16..).zip(self.tables.agenda.iter());
+        if let Some((id, _)) = entries.filter(|(_, entry)| entry.due <= self.now).min_by_key(|(_, entry)| entry.due) {
+            self.fall_due(ConnectionId(id));
+            return true;
+        }
+        if let Some(worker) = self.hung() {
+            self.quarantine(worker, Reason::WorkerHang);
+            return true;
+        }
+        if let Some((worker, connection)) = schedule::next(self.tables.agenda, self.tables.workers, self.fault) {
+            self.start(worker, connection);
+            return true;
+        }
+        self.farewell()
+    }
+
+    fn action(&mut self, pending: Pending) -> Action {
+        match pending {
+            Pending::Store(slot) => Action::Store { slot },
+            Pending::Start { worker, model, slot } => Action::StartInference { worker, model, slot },
+            Pending::Send(connection) => Action::Send(self.answer(connection)),
+            Pending::Refuse { target, echo, reason } => Action::Send(self.refusal(target, echo, reason)),
+            Pending::Notify { connection, epoch } => {
+                let address = self.peek(connection).spec.address;
+                Action::Notify(Notify::farewell(connection, address, self.settings.boot, epoch))
+            }
+            Pending::Quarantine { worker, reason, spare } => Action::Quarantine { worker, reason, spare },
+            Pending::Exit => Action::Exit { reason: Reason::NoWorkerLeft },
+            Pending::Drained => Action::Drained,
+        }
+    }
+
+    fn refusal(&self, target: Target, echo: Echo, reason: Reason) -> Send {
+        let identity = match target {
+            Target::Connection(connection) => self.identity(connection),
+            Target::Stray | Target::Query => Identity::nobody(self.settings.boot, self.settings.status),
+        };
+        let answer = Answer::Refusal(Refusal::new(reason));
+        Send { target, ticket: None, deadline: None, identity, echo, answer }
+    }
+
+    fn hung(&self) -> Option<WorkerId> {
+        let mut workers = (0u16..).zip(self.tables.workers.iter());
+        workers.find(|(_, worker)| worker.hang_at(self.settings.hang) <= self.now).map(|(id, _)| WorkerId(id))
+    }
+
+    /// Takes a worker out of service for good, and a spare in.
+    pub(crate) fn quarantine(&mut self, worker: WorkerId, reason: Reason) {
+        let quarantined = self.worker(worker);
+        quarantined.service = Service::Quarantined;
+        let models = quarantined.models;
+        let mut workers = (0u16..).zip(self.tables.workers.iter_mut());
+        let spare = workers.find(|(_, other)| other.service == Service::Spare && other.models.covers(models));
+        let spare = spare.map(|(id, spare)| {
+            spare.service = Service::Active;
+            WorkerId(id)
+        });
+        self.push(Pending::Quarantine { worker, reason, spare });
+        if !self.exiting && self.unserved().is_some() {
+            self.exiting = true;
+            self.push(Pending::Exit);
+        }
+    }
+
+    fn unserved(&self) -> Option<ModelId> {
+        unserved(&self.tables)
+    }
+
+    fn start(&mut self, worker: WorkerId, connection: ConnectionId) {
+        let since = self.now;
+        let (model, slot) = self.begin(connection, worker);
+        self.worker(worker).running =
+            Some(crate::worker::Running { slot, since, owner: Some(connection), started_for: connection });
+        self.push(Pending::Start { worker, model, slot });
+    }
+
+    fn drain(&mut self) {
+        if self.draining == Draining::No {
+            self.draining = Draining::Yes { farewells: 0 };
+        }
+    }
+
+    /// Once nothing is in flight, tells each known controller, one a call, and says so at the end.
+    fn farewell(&mut self) -> bool {
+        let Draining::Yes { farewells } = self.draining else { return false };
+        if self.tables.connections.iter().any(|connection| connection.in_flight() > 0) {
+            return false;
+        }
+        match self.tables.connections.get(usize::from(farewells)).map(|connection| connection.session.epoch()) {
+            None => {
+                self.draining = Draining::Done;
+                self.push(Pending::Drained);
+            }
+            Some(epoch) => {
+                self.draining = Draining::Yes { farewells: farewells.saturating_add(1) };
+                if let Some(epoch) = epoch
+                    && !self.fault.is(crate::fault::Fault::NoFarewell)
+                {
+                    self.push(Pending::Notify { connection: ConnectionId(farewells), epoch });
+                }
+            }
+        }
+        true
+    }
+
+    pub(crate) fn push(&mut self, pending: Pending) {
+        assert!(self.pending.push_back(pending).is_ok(), "one event causes fewer actions than there is room for");
+    }
+
+    pub(crate) fn connection(&mut self, id: ConnectionId) -> &mut Connection {
+        self.tables.connections.get_mut(usize::from(id.0)).expect("a connection's id is below the table's length")
+    }
+
+    pub(crate) fn peek(&self, id: ConnectionId) -> &Connection {
+        self.tables.connections.get(usize::from(id.0)).expect("a connection's id is below the table's length")
+    }
+
+    pub(crate) fn worker(&mut self, id: WorkerId) -> &mut Worker {
+        self.tables.workers.get_mut(usize::from(id.0)).expect("a worker's id is below the table's length")
+    }
+
+    pub(crate) fn task(&self, id: ConnectionId) -> Task<'t> {
+        let task = self.peek(id).spec.task;
+        *self.tables.tasks.get(usize::from(task.0)).expect("each connection's task was checked at the start")
+    }
+
+    pub(crate) fn identity(&self, id: ConnectionId) -> Identity {
+        let task = self.task(id);
+        Identity {
+            address: self.peek(id).spec.address,
+            contract: task.contract(),
+            boot: self.settings.boot,
+            model: task.model_digest(),
+            status: self.settings.status,
+        }
+    }
+
+    /// Brings the agenda's entry up to date; called after each change of a connection.
+    pub(crate) fn refresh(&mut self, id: ConnectionId) {
+        let (due, startable) = {
+            let connection = self.peek(id);
+            (connection.due(), connection.startable())
+        };
+        let entry = self.tables.agenda.get_mut(usize::from(id.0)).expect("as many entries as connections");
+        entry.due = due;
+        entry.startable = startable;
+    }
+
+    pub(crate) fn take_slot(&mut self) -> SlotId {
+        self.free = self.free.checked_sub(1).expect("two slots a connection and one a worker are always enough");
+        *self.tables.free_slots.get(self.free).expect("below the number of free slots")
+    }
+
+    pub(crate) fn free_slot(&mut self, slot: SlotId) {
+        let place = self.tables.free_slots.get_mut(self.free).expect("no slot is freed twice");
+        *place = slot;
+        self.free = self.free.saturating_add(1);
+    }
+}
+
+impl Ticket {
+    pub(crate) const fn new(connection: ConnectionId, serial: u64) -> Self {
+        Self { connection, serial }
+    }
+}
+
+impl Withheld {
+    pub(crate) const fn reason(self) -> Reason {
+        match self {
+            Self::Deadline => Reason::DeadlinePassed,
+            Self::Link => Reason::LinkFailed,
+        }
+    }
+}
+
+fn check(settings: &Settings, tables: &Tables<'_>) -> Result<(), LimitError> {
+    let Tables { tasks, connections, agenda, workers, free_slots } = tables;
+    let sizes = [tasks.len(), connections.len(), workers.len(), free_slots.len()];
+    if sizes.iter().any(|size| *size == 0 || *size > usize::from(u16::MAX)) || agenda.len() != connections.len() {
+        return Err(LimitError::TableSize);
+    }
+    let needed = connections.len().saturating_mul(2).saturating_add(workers.len());
+    if free_slots.len() < needed {
+        return Err(LimitError::TooFewSlots);
+    }
+    if !(1..=MAX_OVERRUNS).contains(&usize::from(settings.max_overruns)) {
+        return Err(LimitError::MaxOverruns);
+    }
+    for (id, connection) in (0u16..).zip(connections.iter()) {
+        let task = tasks.get(usize::from(connection.spec.task.0)).ok_or(LimitError::UnknownTask(ConnectionId(id)))?;
+        if task.deadline() <= settings.margin {
+            return Err(LimitError::Deadline(ConnectionId(id)));
+        }
+    }
+    unserved(tables).map_or(Ok(()), |model| Err(LimitError::NoWorker(model)))
+}
+
+/// A task's model that no worker in service has a session for.
+fn unserved(tables: &Tables<'_>) -> Option<ModelId> {
+    let served = |model: ModelId| {
+        tables.workers.iter().any(|worker| worker.service == Service::Active && worker.models.contains(model))
+    };
+    tables.tasks.iter().map(Task::model).find(|model| !served(*model))
+}

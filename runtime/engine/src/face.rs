@@ -1,0 +1,139 @@
+//! The engine's face: what happens to it, what it wants done, when it wants to be woken.
+
+use message::Header;
+
+use crate::{
+    reason::Reason,
+    respond::{Notify, Send, Ticket},
+    task::{ConnectionId, ModelId, SlotId, WorkerId},
+    time::Instant,
+};
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event<'e> {
+    /// A frame of this connection arrived; its bytes are lent for this call.
+    Frame {
+        /// Whose key it came on.
+        connection: ConnectionId,
+        /// When it reached our code.
+        arrival: Instant,
+        /// The whole frame.
+        bytes: &'e [u8],
+    },
+    /// A frame arrived that is larger than any observation of its task; nobody looked into it.
+    Oversize {
+        /// Whose key it came on.
+        connection: ConnectionId,
+    },
+    /// A frame arrived when its queue was full.
+    Shed {
+        /// Whose key it came on.
+        connection: ConnectionId,
+        /// What a refusal echoes, if it could be read.
+        header: Option<Header>,
+    },
+    /// So many frames were shed without even a place to remember them: counted as refused, nobody can be told.
+    ShedUnseen {
+        /// Whose key they came on; `None`: no connection's.
+        connection: Option<ConnectionId>,
+        /// How many.
+        count: u64,
+    },
+    /// An observation for a robot or task that this box does not have.
+    Stray {
+        /// What a refusal echoes, if it could be read.
+        header: Option<Header>,
+    },
+    /// A query on a topic's key.
+    Query,
+    /// A worker is free again.
+    Finished {
+        /// Which.
+        worker: WorkerId,
+        /// The model's action, lent for this call, or that it failed.
+        output: Result<&'e [f32], ModelFailed>,
+    },
+    /// A send was handed to the link, at this time.
+    Sent {
+        /// Which.
+        ticket: Ticket,
+        /// The clock just before the put.
+        at: Instant,
+    },
+    /// A send did not leave.
+    Withheld {
+        /// Which.
+        ticket: Ticket,
+        /// Why.
+        why: Withheld,
+    },
+    /// The instant of [`poll_timeout`](crate::Engine::poll_timeout) was reached.
+    Timeout,
+    /// The box is to shut down: new observations are refused, open ones answered.
+    Drain,
+}
+
+/// The model could not be run; the worker's log says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelFailed;
+
+/// Why a send did not leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withheld {
+    /// The clock, read just before the put, had reached the deadline.
+    Deadline,
+    /// The link refused to take it.
+    Link,
+}
+
+/// Something must be done. The caller takes actions until there is none before it hands in the next event.
+#[derive(Debug)]
+pub enum Action {
+    /// Copy the values of the frame that was just handled into this slot.
+    Store {
+        /// The slot, free until now.
+        slot: SlotId,
+    },
+    /// Run this model on this slot's values and report [`Event::Finished`].
+    StartInference {
+        /// Which worker.
+        worker: WorkerId,
+        /// Which of its sessions.
+        model: ModelId,
+        /// On which values.
+        slot: SlotId,
+    },
+    /// Put a response before its deadline or withhold it, and report which if it has a ticket.
+    Send(Send),
+    /// Tell a controller something outside the response topic.
+    Notify(Notify),
+    /// A worker was taken out of service; `spare` took its place.
+    Quarantine {
+        /// Which worker.
+        worker: WorkerId,
+        /// Why.
+        reason: Reason,
+        /// Which spare took over, if one did.
+        spare: Option<WorkerId>,
+    },
+    /// No worker is left for a model: end the process non-zero.
+    Exit {
+        /// Why.
+        reason: Reason,
+    },
+    /// After [`Event::Drain`]: nothing is in flight and every controller got its farewell.
+    Drained,
+}
+
+/// Which timer fires next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    /// The fallback of an observation of this connection falls due.
+    FallbackDue(ConnectionId),
+    /// This worker's inference counts as hung.
+    Hang(WorkerId),
+}
+
+/// When the engine wants to be woken, and why.
+pub type Timeout = (Instant, Timer);

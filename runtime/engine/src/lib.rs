@@ -1,0 +1,57 @@
+//! genba's decisions, sans-io: what is answered, when, by what, and how it is counted.
+//!
+//! Events go in through [`Engine::handle`], actions come out of [`Engine::poll_action`], and
+//! [`Engine::poll_timeout`] says when to come back. The engine never reads a clock, allocates, blocks or logs;
+//! its tables are allocated once by the caller and lent. The modules follow the way of one observation.
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(
+    clippy::large_enum_variant,
+    clippy::large_types_passed_by_value,
+    clippy::needless_pass_by_value,
+    reason = "nothing can be boxed without allocating, and what is handed over is handed over"
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        reason = "a test that panics says where"
+    )
+)]
+
+mod time;
+mod task;
+mod face;
+mod engine;
+
+mod decode;
+mod admit;
+mod connection;
+mod schedule;
+mod worker;
+mod answer;
+mod guard;
+mod reference;
+mod respond;
+mod account;
+mod reason;
+mod fault;
+
+pub use account::{Ledger, Outcome, Requests};
+pub use connection::{Agenda, Connection};
+pub use engine::{Engine, LimitError, Tables};
+pub use face::{Action, Event, ModelFailed, Timeout, Timer, Withheld};
+#[cfg(feature = "faults")]
+pub use fault::Fault;
+pub use guard::{Guarded, Origin};
+pub use reason::{Reason, ReasonKind, Row, TABLE};
+pub use respond::{Answer, Notify, Refusal, Send, Target, Ticket};
+pub use task::{
+    ConnectionId, ConnectionSpec, DeclarationError, Element, Envelope, MAX_ACTION, ModelId, ModelSet, Settings, SlotId,
+    Start, Task, TaskId, TooFast, WorkerId, WorkerSpec,
+};
+pub use time::{Duration, Instant};
+pub use worker::{Service, Worker};

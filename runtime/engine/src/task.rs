@@ -1,0 +1,315 @@
+//! What the daemon declares before the first observation: tasks, envelopes, connections, workers.
+//!
+//! Everything is checked when it is built, so that the engine meets no task that cannot be answered.
+
+use message::{Address, ContractDigest, ModelDigest};
+
+use crate::time::Duration;
+
+/// The most elements an action may have.
+pub const MAX_ACTION: usize = 64;
+
+/// Which task, by its place in the table handed to the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TaskId(pub u16);
+
+/// Which model, below [`ModelSet::CAPACITY`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ModelId(pub u8);
+
+/// Which connection (a robot and a task), by its place in the table handed to the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u16);
+
+/// Which worker, by its place in the table handed to the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WorkerId(pub u16);
+
+/// Which slot of the daemon's memory: one observation's values and the action computed from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SlotId(pub u16);
+
+/// The models of which a worker owns a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelSet(u32);
+
+impl ModelSet {
+    /// How many models a box may have.
+    pub const CAPACITY: u8 = 32;
+    /// No model.
+    pub const EMPTY: Self = Self(0);
+
+    /// This set and `model`.
+    ///
+    /// # Panics
+    /// If the model's number is not below [`Self::CAPACITY`].
+    #[must_use]
+    pub fn with(self, model: ModelId) -> Self {
+        assert!(model.0 < Self::CAPACITY, "a box has at most {} models", Self::CAPACITY);
+        Self(self.0 | 1u32.wrapping_shl(u32::from(model.0)))
+    }
+
+    /// Whether `model` is in the set.
+    #[must_use]
+    pub fn contains(self, model: ModelId) -> bool {
+        model.0 < Self::CAPACITY && self.0 & 1u32.wrapping_shl(u32::from(model.0)) != 0
+    }
+
+    /// Whether every model of `other` is in this set.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+}
+
+/// From where the first action of a connection is measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Start {
+    /// A declared value inside the range.
+    Value(f32),
+    /// This element of the observation, clamped into the range.
+    Observation(u32),
+}
+
+/// One element of an action: its range, its rate limit, its rest value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Element {
+    /// The smallest value that may leave, in the element's unit.
+    pub min: f32,
+    /// The largest value that may leave, in the element's unit.
+    pub max: f32,
+    /// The largest change, in the element's unit per second.
+    pub max_change_per_s: f32,
+    /// Where a fallback ramps to.
+    pub rest: f32,
+    /// From where the first action is measured.
+    pub start: Start,
+}
+
+/// What happens to a model's action that is inside the range but changes too fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooFast {
+    /// It is clamped to the rate limit, and the response says so.
+    Clamp,
+    /// A fallback goes out in its place (except right after a fallback, when it is clamped).
+    Fallback,
+}
+
+/// What no action of a task may leave.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'t> {
+    elements: &'t [Element],
+    too_fast: TooFast,
+    max_step: Duration,
+}
+
+/// Why an envelope or a task was refused when it was declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeclarationError {
+    /// An action needs between 1 and [`MAX_ACTION`] elements.
+    Elements,
+    /// A bound, rate, rest or start is not finite, or `min` is not below `max`.
+    NotFinite,
+    /// `max_change_per_s` is not above zero.
+    Rate,
+    /// `rest` or a declared `start` lies outside the range.
+    OutsideRange,
+    /// `start` names an element that the observation does not have.
+    StartElement,
+    /// The longest step of the rate limit is zero.
+    MaxStep,
+    /// The observation has no element.
+    Inputs,
+    /// The deadline leaves no room before the margin.
+    Deadline,
+}
+
+impl core::fmt::Display for DeclarationError {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str(match self {
+            Self::Elements => "an action needs between 1 and 64 elements",
+            Self::NotFinite => "a bound, rate, rest or start is not finite, or min is not below max",
+            Self::Rate => "max_change_per_s must be above zero",
+            Self::OutsideRange => "rest or start lies outside the range",
+            Self::StartElement => "start names an element that the observation does not have",
+            Self::MaxStep => "max_step_us must be above zero",
+            Self::Inputs => "the observation has no element",
+            Self::Deadline => "the deadline leaves no room before the margin",
+        })
+    }
+}
+
+impl core::error::Error for DeclarationError {}
+
+impl<'t> Envelope<'t> {
+    /// Checks and builds an envelope; `max_step` is the longest time over which the rate limit is measured.
+    ///
+    /// # Errors
+    /// The first [`DeclarationError`] that an element shows.
+    pub fn new(elements: &'t [Element], too_fast: TooFast, max_step: Duration) -> Result<Self, DeclarationError> {
+        if elements.is_empty() || elements.len() > MAX_ACTION {
+            return Err(DeclarationError::Elements);
+        }
+        if max_step == Duration::ZERO {
+            return Err(DeclarationError::MaxStep);
+        }
+        elements.iter().try_for_each(check_element)?;
+        Ok(Self { elements, too_fast, max_step })
+    }
+
+    /// The elements, in the action's order.
+    #[must_use]
+    pub const fn elements(&self) -> &'t [Element] {
+        self.elements
+    }
+
+    /// What happens to an action that changes too fast.
+    #[must_use]
+    pub const fn too_fast(&self) -> TooFast {
+        self.too_fast
+    }
+
+    /// The longest time over which the rate limit is measured.
+    #[must_use]
+    pub const fn max_step(&self) -> Duration {
+        self.max_step
+    }
+}
+
+fn check_element(element: &Element) -> Result<(), DeclarationError> {
+    let Element { min, max, max_change_per_s, rest, start } = *element;
+    let start = match start {
+        Start::Value(value) => value,
+        Start::Observation(_) => rest,
+    };
+    if ![min, max, max_change_per_s, rest, start].iter().all(|value| value.is_finite()) || min >= max {
+        return Err(DeclarationError::NotFinite);
+    }
+    if max_change_per_s <= 0.0 {
+        return Err(DeclarationError::Rate);
+    }
+    if ![rest, start].iter().all(|value| (min..=max).contains(value)) {
+        return Err(DeclarationError::OutsideRange);
+    }
+    Ok(())
+}
+
+/// A task: the named contract that an observation is answered under.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'t> {
+    contract: ContractDigest,
+    model: ModelId,
+    model_digest: ModelDigest,
+    inputs: usize,
+    deadline: Duration,
+    hold: Duration,
+    envelope: Envelope<'t>,
+}
+
+impl<'t> Task<'t> {
+    /// Checks and builds a task.
+    ///
+    /// `inputs` is the observation's number of f32 values; `deadline` the longest budget; `hold` how long the
+    /// last action is repeated before a fallback ramps to rest.
+    ///
+    /// # Errors
+    /// [`DeclarationError`] if no observation of this task could be answered.
+    pub fn new(
+        contract: ContractDigest,
+        (model, model_digest): (ModelId, ModelDigest),
+        inputs: usize,
+        deadline: Duration,
+        hold: Duration,
+        envelope: Envelope<'t>,
+    ) -> Result<Self, DeclarationError> {
+        if inputs == 0 {
+            return Err(DeclarationError::Inputs);
+        }
+        for element in envelope.elements() {
+            match element.start {
+                Start::Observation(index) if usize::try_from(index).is_ok_and(|index| index >= inputs) => {
+                    return Err(DeclarationError::StartElement);
+                }
+                Start::Observation(_) | Start::Value(_) => {}
+            }
+        }
+        Ok(Self { contract, model, model_digest, inputs, deadline, hold, envelope })
+    }
+
+    /// What the controller must have been built for.
+    #[must_use]
+    pub const fn contract(&self) -> ContractDigest {
+        self.contract
+    }
+
+    /// The model that answers.
+    #[must_use]
+    pub const fn model(&self) -> ModelId {
+        self.model
+    }
+
+    /// The digest of the model's file, as responses carry it.
+    #[must_use]
+    pub const fn model_digest(&self) -> ModelDigest {
+        self.model_digest
+    }
+
+    /// How many f32 values an observation has.
+    #[must_use]
+    pub const fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// The longest budget, and the one of an observation that names none.
+    #[must_use]
+    pub const fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// How long the last action is repeated before a fallback ramps to rest.
+    #[must_use]
+    pub const fn hold(&self) -> Duration {
+        self.hold
+    }
+
+    /// What no action may leave.
+    #[must_use]
+    pub const fn envelope(&self) -> Envelope<'t> {
+        self.envelope
+    }
+}
+
+/// One connection that the box serves: a robot and a task.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionSpec {
+    /// The task.
+    pub task: TaskId,
+    /// What frames for it are addressed to.
+    pub address: Address,
+}
+
+/// One worker: a thread with a session for each of its models.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerSpec {
+    /// The models of which it owns a session.
+    pub models: ModelSet,
+    /// Whether it waits until another is quarantined.
+    pub spare: bool,
+}
+
+/// What holds for the whole box.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// This boot's id, random at each start.
+    pub boot: message::Boot,
+    /// How long before its deadline a fallback falls due.
+    pub margin: Duration,
+    /// How many overruns within `overrun_window` quarantine a worker; 1 to 16.
+    pub max_overruns: u8,
+    /// See `max_overruns`.
+    pub overrun_window: Duration,
+    /// One inference longer than this quarantines its worker.
+    pub hang: Duration,
+    /// What every response is marked with, e.g. [`message::Status::UNMEASURED`].
+    pub status: message::Status,
+}

@@ -1,0 +1,96 @@
+//! The engine's own time: nanoseconds on the box's monotonic clock, always handed in, never read.
+
+use core::time::Duration as StdDuration;
+
+const NANOS_PER_MICRO: u64 = 1_000;
+const NANOS_PER_SECOND: f32 = 1e9;
+
+/// A point on the box's monotonic clock, in nanoseconds since an origin that never changes within a boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// Later than anything that happens: "no timer".
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// From nanoseconds on the box's monotonic clock.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds on the box's monotonic clock.
+    #[must_use]
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// This instant and `span` later; saturates at [`Instant::NEVER`].
+    #[must_use]
+    pub const fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+
+    /// `span` before this instant; saturates at the origin.
+    #[must_use]
+    pub const fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+
+    /// How long after `earlier` this is; zero if it is not later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A length of time, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Duration(u64);
+
+impl Duration {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+    /// One second.
+    pub const SECOND: Self = Self(1_000_000_000);
+
+    /// From nanoseconds.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// From microseconds; saturates.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros.saturating_mul(NANOS_PER_MICRO))
+    }
+
+    /// Whole nanoseconds.
+    #[must_use]
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole microseconds, saturating at the 71 minutes that the wire's fields hold.
+    #[must_use]
+    pub fn wire_micros(self) -> u32 {
+        u32::try_from(self.0 / NANOS_PER_MICRO).unwrap_or(u32::MAX)
+    }
+
+    /// Seconds, for rates.
+    #[must_use]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a step is at most seconds: 24 bits of nanoseconds is finer than any rate limit"
+    )]
+    pub const fn seconds(self) -> f32 {
+        self.0 as f32 / NANOS_PER_SECOND
+    }
+}
+
+impl From<Duration> for StdDuration {
+    fn from(span: Duration) -> Self {
+        Self::from_nanos(span.0)
+    }
+}
