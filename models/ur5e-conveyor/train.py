@@ -5,7 +5,7 @@ A teacher that sees the whole physics (plant.py) is imitated by a small network 
 says what it would have done. Seeds are fixed; on one machine the result is the same file every time.
 
     python train.py train      a few minutes on one core: model.onnx, golden.json, then `toml`
-    python train.py check      arm.xml against the DH table, the hash, the errors at 0, 8 and 20 ms
+    python train.py check      arm.xml against the DH table, hashes, golden torques, errors at 0, 8 and 20 ms
     python train.py sweep      cliff.json, cliff.svg, cliff.png: what latency and lost responses cost
     python train.py outages    what 200 ms without torques cost, and how fast torques normally change
     python train.py picture    picture.png; needs MUJOCO_GL=egl or osmesa on a machine without a display
@@ -29,7 +29,7 @@ import onnx
 import onnxruntime
 
 from network import Network
-from plant import DEMO, HERE, LIMITS_NM, Cell, Link, episode, random_motion
+from plant import DEMO, HERE, Cell, Link, episode, random_motion
 
 DEMO_DIR = HERE.parent / "ur5e-conveyor-demo"
 ROUNDS, EPISODES, SECONDS = 6, 32, 3.0
@@ -76,9 +76,10 @@ def lesson(cell, student, seed):
 
 def golden(cell):
     """Observations of one rough ride with the torques expected for them, for tests in any language."""
-    run = episode(cell, DEMO, policy(), 10.0, Link(latency_ms=4, outages_ms=((5000, 150),)), teach=True)
+    answer = policy()
+    run = episode(cell, DEMO, answer, 10.0, Link(latency_ms=4, outages_ms=((5000, 150),)), teach=True)
     rows = [
-        {"observation": [float(x) for x in o], "torque": [float(x) for x in policy()(o)]}
+        {"observation": [float(x) for x in o], "torque": [float(x) for x in answer(o)]}
         for o in run.observations[::250]
     ]
     write_json(HERE / "golden.json", {"absolute_tolerance": 1e-5, "vectors": rows})
@@ -146,6 +147,31 @@ def outages():
     }.items():
         run = episode(cell, DEMO, answer, 20.0, link)
         print(f"{label:24s} {run.rms_mm():8.3f} mm RMS {run.max_mm():8.2f} mm max{' LOST' * run.lost}")
+    for label, rest_after_ms, length_ms in (("hold", None, 200), ("rest", 50, 200), ("rest", 50, 10000)):
+        starts_ms = range(1000, 9000, 250)
+        ends = [one_outage(cell, answer, start, length_ms, rest_after_ms, limit) for start in starts_ms]
+        worst_mm, settled_mm = np.max(ends, axis=0)
+        print(f"one outage of {length_ms} ms at any of {len(ends)} moments, {label}:"
+              f" at worst {worst_mm:.1f} mm, 3 s later {settled_mm:.1f} mm")
+    for part in (0.2, 0.5, 1.0):
+        circling = sum(circles(cell, answer, part * limit, seed) for seed in range(48))
+        print(f"{part} of the rate limit: {circling} of 48 starts beside the part end in circles")
+
+
+def one_outage(cell, answer, start_ms, length_ms, rest_after_ms, limit):
+    """The largest error in mm, and the largest of the last 0.5 s once answers came again for 3 s."""
+    link = Link(2, 0.0, ((start_ms, length_ms),), rest_after_ms, limit)
+    run = episode(cell, DEMO, answer, (start_ms + length_ms) / 1000 + 3, link, lost_m=9.0)
+    return run.max_mm(), 1e3 * max(run.errors_m[-250:])
+
+
+def circles(cell, answer, limit, seed):
+    """Whether the arm, starting up to 0.25 rad a joint away, has not settled after 3 s."""
+    rng = np.random.default_rng(seed)
+    motion, offset_rad = random_motion(rng), rng.uniform(-1, 1, 6) * rng.choice([0.03, 0.1, 0.25])
+    link = Link(latency_ms=(2, 8)[seed % 2], max_change_per_s=limit)
+    run = episode(cell, motion, answer, 3.0, link, offset_rad=offset_rad, lost_m=9.0)
+    return max(run.errors_m[-100:]) > 0.003
 
 
 def max_change_per_s():
@@ -161,10 +187,14 @@ def check():
     arm_check.run()
     for folder in (HERE, DEMO_DIR):
         assert sha256(folder / "model.onnx") in (folder / "model.toml").read_text(), folder
-    for row in json.loads((HERE / "golden.json").read_text())["vectors"]:
-        torque = policy()(np.array(row["observation"], np.float32))
-        assert np.allclose(torque, row["torque"], atol=1e-5), row
-    cell, answer = Cell(), policy()
+    cell, answer, hanging = Cell(), policy(), policy(DEMO_DIR / "model.onnx")
+    golden_vectors = json.loads((HERE / "golden.json").read_text())
+    for row in golden_vectors["vectors"]:
+        observation = np.array(row["observation"], np.float32)
+        torque = answer(observation)
+        assert np.allclose(torque, row["torque"], rtol=0, atol=golden_vectors["absolute_tolerance"]), row
+        for iterations in (0, 3):
+            assert np.array_equal(torque, hanging(np.append(observation, np.float32(iterations)))), row
     for ms in (0, 8):
         run = episode(cell, DEMO, answer, 20.0, Link(latency_ms=ms))
         assert not run.lost and run.rms_mm() < 0.5, (ms, run.rms_mm())

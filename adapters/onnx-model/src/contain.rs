@@ -19,7 +19,9 @@ pub(crate) fn contain<T>(body: impl FnOnce() -> T) -> Result<T, Panicked> {
             .map(String::as_str)
             .or_else(|| payload.downcast_ref::<&str>().copied())
             .unwrap_or("without a message");
-        Panicked { message: message.to_owned() }
+        Panicked {
+            message: message.to_owned(),
+        }
     })
 }
 
@@ -33,6 +35,9 @@ mod tests {
         let still = contain(|| panic!("as it was")).map(|()| 0);
         assert_eq!(still.map_err(|e| e.message), Err("as it was".to_owned()));
         let formatted = contain(|| panic!("{} is wrong", 7)).map(|()| 0);
-        assert_eq!(formatted.map_err(|e| e.message), Err("7 is wrong".to_owned()));
+        assert_eq!(
+            formatted.map_err(|e| e.message),
+            Err("7 is wrong".to_owned())
+        );
     }
 }

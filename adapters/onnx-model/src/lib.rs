@@ -11,13 +11,14 @@
 //! after their documentation and have not been run on a GPU yet; the tests only show that they are
 //! refused, with the reason, by a library that does not hold them.
 
+mod contain;
+mod find;
+mod library;
 mod model;
+mod outside;
 mod provider;
 mod signature;
-mod library;
-mod find;
 mod version;
-mod contain;
 
 pub use contain::Panicked;
 pub use find::FindError;

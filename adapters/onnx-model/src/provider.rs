@@ -14,7 +14,7 @@ pub enum Provider {
         /// The GPU's number, as `nvidia-smi` counts.
         device: u32,
     },
-    /// An Nvidia GPU through TensorRT. Not run on a GPU yet.
+    /// An Nvidia GPU through `TensorRT`. Not run on a GPU yet.
     TensorRt {
         /// The GPU's number, as `nvidia-smi` counts.
         device: u32,
@@ -28,8 +28,18 @@ impl Provider {
         let id = |device: u32| i32::try_from(device).unwrap_or(i32::MAX);
         match self {
             Self::Cpu => None,
-            Self::Cuda { device } => Some(CUDA::default().with_device_id(id(device)).build().error_on_failure()),
-            Self::TensorRt { device } => Some(TensorRT::default().with_device_id(id(device)).build().error_on_failure()),
+            Self::Cuda { device } => Some(
+                CUDA::default()
+                    .with_device_id(id(device))
+                    .build()
+                    .error_on_failure(),
+            ),
+            Self::TensorRt { device } => Some(
+                TensorRT::default()
+                    .with_device_id(id(device))
+                    .build()
+                    .error_on_failure(),
+            ),
         }
     }
 }

@@ -84,7 +84,7 @@ pub enum PutError {
 
 /// The process has more than one thread, so its environment can no longer be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the process has {threads} threads; zenoh's workers must be set before a second one starts")]
+#[error("zenoh's workers must be set before a second thread starts; there are {threads}")]
 pub struct ThreadsRunning {
     /// How many there are.
     pub threads: usize,

@@ -75,10 +75,20 @@ impl Inbox {
         for (route, outlet) in (0..).map(RouteId::new).zip(&mut outlets.routes) {
             left |= poll_route(route, outlet, assembly, &mut each);
         }
-        outlets.strays.receive(|Stray { at_ns, key, payload }| {
-            let bytes = whole(payload, assembly);
-            each(Arrival::Stray { key: key.as_str(), at_ns: *at_ns, bytes });
-        });
+        outlets.strays.receive(
+            |Stray {
+                 at_ns,
+                 key,
+                 payload,
+             }| {
+                let bytes = whole(payload, assembly);
+                each(Arrival::Stray {
+                    key: key.as_str(),
+                    at_ns: *at_ns,
+                    bytes,
+                });
+            },
+        );
         if let Some(query) = outlets.queries.dequeue() {
             each(Arrival::Query { query });
         }
@@ -110,15 +120,27 @@ fn poll_route(
 ) -> bool {
     outlet.frames.receive(|Arrived { at_ns, content }| {
         each(match content {
-            Content::Bytes(payload) => {
-                Arrival::Frame { route, at_ns: *at_ns, bytes: whole(payload, assembly) }
-            }
-            Content::Oversize(len) => Arrival::Oversize { route, at_ns: *at_ns, len: *len },
+            Content::Bytes(payload) => Arrival::Frame {
+                route,
+                at_ns: *at_ns,
+                bytes: whole(payload, assembly),
+            },
+            Content::Oversize(len) => Arrival::Oversize {
+                route,
+                at_ns: *at_ns,
+                len: *len,
+            },
         });
     });
     for _ in 0..SHEDS_PER_ROUND {
-        let Some(shed) = outlet.sheds.dequeue() else { break };
-        each(Arrival::Shed { route, at_ns: shed.at_ns, header: shed.header });
+        let Some(shed) = outlet.sheds.dequeue() else {
+            break;
+        };
+        each(Arrival::Shed {
+            route,
+            at_ns: shed.at_ns,
+            header: shed.header,
+        });
     }
     !outlet.frames.is_empty() || !outlet.sheds.is_empty()
 }

@@ -105,14 +105,22 @@ impl Intake {
             clock,
             wake,
             subjects,
-            by_key: routes.iter().map(|(key, _)| key.clone()).zip((0..).map(RouteId::new)).collect(),
+            by_key: routes
+                .iter()
+                .map(|(key, _)| key.clone())
+                .zip((0..).map(RouteId::new))
+                .collect(),
             routes: inlets,
             strays: Mutex::new(stray_in),
             queries: Mutex::new(query_in),
             uncounted: Arc::clone(&uncounted),
         };
-        let outlets =
-            Outlets { routes: outlets, strays: stray_out, queries: query_out, uncounted };
+        let outlets = Outlets {
+            routes: outlets,
+            strays: stray_out,
+            queries: query_out,
+            uncounted,
+        };
         (intake, outlets)
     }
 
@@ -123,13 +131,21 @@ impl Intake {
     /// The callback of the subscription to `subject`.
     pub(crate) fn on_sample(&self, subject: usize, sample: Sample) {
         let at_ns = (self.clock)();
-        let SampleFields { key_expr: key, payload, .. } = sample.into();
+        let SampleFields {
+            key_expr: key,
+            payload,
+            ..
+        } = sample.into();
         if !self.subjects.takes(subject, &key) {
             return;
         }
         match self.by_key.get(key.as_str()) {
             Some(&route) => self.frame(route, at_ns, payload),
-            None => self.stray(Stray { at_ns, key, payload }),
+            None => self.stray(Stray {
+                at_ns,
+                key,
+                payload,
+            }),
         }
         (self.wake)();
     }
@@ -149,7 +165,9 @@ impl Intake {
     }
 
     fn frame(&self, route: RouteId, at_ns: u64, payload: ZBytes) {
-        let Some(inlet) = self.routes.get(route.index()) else { return };
+        let Some(inlet) = self.routes.get(route.index()) else {
+            return;
+        };
         let mut inlet = lock(inlet);
         let length = payload.len();
         let content = if length > inlet.max_frame_bytes {
@@ -157,11 +175,19 @@ impl Intake {
         } else {
             Content::Bytes(payload)
         };
-        let Err(newest) = inlet.frames.send(Arrived { at_ns, content }) else { return };
+        let Err(newest) = inlet.frames.send(Arrived { at_ns, content }) else {
+            return;
+        };
         // Only this end fills the queue, so what is ready stays ready.
         if inlet.sheds.ready() {
-            let shed = Shed { at_ns, header: newest.content.header() };
-            assert!(inlet.sheds.enqueue(shed).is_ok(), "a queue that is ready takes an item");
+            let shed = Shed {
+                at_ns,
+                header: newest.content.header(),
+            };
+            assert!(
+                inlet.sheds.enqueue(shed).is_ok(),
+                "a queue that is ready takes an item"
+            );
         } else {
             self.uncounted.add(Some(route));
         }
@@ -185,7 +211,9 @@ impl Content {
             Self::Bytes(payload) => {
                 let mut slices = payload.slices();
                 let only = slices.next().filter(|first| first.len() == payload.len())?;
-                (only.len() <= LARGEST_PEEK).then(|| message::peek(only)).flatten()
+                (only.len() <= LARGEST_PEEK)
+                    .then(|| message::peek(only))
+                    .flatten()
             }
         }
     }
@@ -195,8 +223,15 @@ fn route_queues(max_frame_bytes: usize) -> (Mutex<RouteInlet>, RouteOutlet) {
     let (frames_in, frames_out) = lane::<Arrived, ROUTE_SLOTS, { 2 * ROUTE_SLOTS }>();
     let (sheds_in, sheds_out) = Box::leak(Box::new(Queue::<Shed, SHED_SLOTS>::new())).split();
     (
-        Mutex::new(RouteInlet { max_frame_bytes, frames: frames_in, sheds: sheds_in }),
-        RouteOutlet { frames: frames_out, sheds: sheds_out },
+        Mutex::new(RouteInlet {
+            max_frame_bytes,
+            frames: frames_in,
+            sheds: sheds_in,
+        }),
+        RouteOutlet {
+            frames: frames_out,
+            sheds: sheds_out,
+        },
     )
 }
 

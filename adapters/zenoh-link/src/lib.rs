@@ -16,18 +16,23 @@
 //! zenoh's threads ([`Link::threads`]) the priority right below the engine thread's, so that whoever
 //! holds such a lock runs on.
 
-mod settings;
 mod route;
+mod settings;
+
 mod open;
-mod link;
+
 mod inbox;
+mod link;
 mod query;
+
 mod intake;
-mod uncounted;
 mod subjects;
+
 mod lane;
-mod process;
+mod uncounted;
+
 mod error;
+mod process;
 
 pub use error::{LinkError, PutError, ThreadsRunning};
 pub use inbox::{Arrival, Inbox};

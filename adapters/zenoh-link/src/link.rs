@@ -47,7 +47,13 @@ impl Link {
         receiving: Receiving,
         alive_key: KeyExpr<'static>,
     ) -> Self {
-        Self { session, routes, alive_key, alive: Mutex::new(None), _receiving: receiving }
+        Self {
+            session,
+            routes,
+            alive_key,
+            alive: Mutex::new(None),
+            _receiving: receiving,
+        }
     }
 
     /// Puts a response on the route's response key.
@@ -96,7 +102,10 @@ impl Link {
     /// [`PutError::Zenoh`] if the session is closed.
     pub fn refuse_query(&self, query: PendingQuery, frame: &[u8]) -> Result<(), PutError> {
         let query = query.into_inner();
-        query.reply_err(ZBytes::from(frame)).wait().map_err(PutError::Zenoh)
+        query
+            .reply_err(ZBytes::from(frame))
+            .wait()
+            .map_err(PutError::Zenoh)
     }
 
     /// Shows the liveliness token. Nothing happens if it is shown.
@@ -107,7 +116,11 @@ impl Link {
     pub fn declare_alive(&self) -> Result<(), LinkError> {
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
         if alive.is_none() {
-            let token = self.session.liveliness().declare_token(&self.alive_key).wait();
+            let token = self
+                .session
+                .liveliness()
+                .declare_token(&self.alive_key)
+                .wait();
             *alive = Some(token.map_err(|source| self.alive_error(source))?);
         }
         Ok(())
@@ -121,7 +134,10 @@ impl Link {
     pub fn withdraw_alive(&self) -> Result<(), LinkError> {
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
         match alive.take() {
-            Some(token) => token.undeclare().wait().map_err(|source| self.alive_error(source)),
+            Some(token) => token
+                .undeclare()
+                .wait()
+                .map_err(|source| self.alive_error(source)),
             None => Ok(()),
         }
     }
@@ -143,16 +159,24 @@ impl Link {
     }
 
     fn publishers(&self, route: RouteId) -> Result<&RoutePublishers, PutError> {
-        self.routes.get(route.index()).ok_or(PutError::UnknownRoute(route))
+        self.routes
+            .get(route.index())
+            .ok_or(PutError::UnknownRoute(route))
     }
 
     fn alive_error(&self, source: zenoh::Error) -> LinkError {
-        LinkError::Declare { key: self.alive_key.to_string(), source }
+        LinkError::Declare {
+            key: self.alive_key.to_string(),
+            source,
+        }
     }
 }
 
 fn put(publisher: &Publisher<'static>, frame: &[u8]) -> Result<(), PutError> {
-    publisher.put(ZBytes::from(frame)).wait().map_err(PutError::Zenoh)
+    publisher
+        .put(ZBytes::from(frame))
+        .wait()
+        .map_err(PutError::Zenoh)
 }
 
 fn response_key(observation_key: &str) -> Option<KeyExpr<'static>> {

@@ -39,14 +39,27 @@ pub fn open(
     wake: impl Fn() + Send + Sync + 'static,
 ) -> Result<(Link, Inbox), LinkError> {
     let alive_key = exact(alive_key)?;
-    let strays = strays.into_iter().map(expression).collect::<Result<Vec<_>, _>>()?;
-    let routes = routes.into_iter().map(ExactKeys::new).collect::<Result<Vec<_>, _>>()?;
+    let strays = strays
+        .into_iter()
+        .map(expression)
+        .collect::<Result<Vec<_>, _>>()?;
+    let routes = routes
+        .into_iter()
+        .map(ExactKeys::new)
+        .collect::<Result<Vec<_>, _>>()?;
     refuse_duplicates(&routes)?;
 
-    let largest = routes.iter().map(|route| route.max_frame_bytes).max().unwrap_or(0);
+    let largest = routes
+        .iter()
+        .map(|route| route.max_frame_bytes)
+        .max()
+        .unwrap_or(0);
     let config = settings.to_zenoh(largest)?;
 
-    let observations: Vec<_> = routes.iter().map(|route| route.observation.clone()).collect();
+    let observations: Vec<_> = routes
+        .iter()
+        .map(|route| route.observation.clone())
+        .collect();
     let subjects = Subjects::new(&strays, &observations);
     let queues: Vec<_> = routes
         .iter()
@@ -55,8 +68,9 @@ pub fn open(
     let (intake, outlets) = Intake::new(&queues, subjects, clock, Box::new(wake));
     let inbox = Inbox::new(outlets, largest);
 
-    let session =
-        zenoh::open(config).wait().map_err(|source| open_error(settings, source))?;
+    let session = zenoh::open(config)
+        .wait()
+        .map_err(|source| open_error(settings, source))?;
     let publishers = routes
         .iter()
         .map(|route| {
@@ -84,7 +98,12 @@ struct ExactKeys {
 
 impl ExactKeys {
     fn new(route: RouteKeys) -> Result<Self, LinkError> {
-        let RouteKeys { observation, response, notice, max_frame_bytes } = route;
+        let RouteKeys {
+            observation,
+            response,
+            notice,
+            max_frame_bytes,
+        } = route;
         Ok(Self {
             observation: exact(&observation)?,
             response: exact(&response)?,
@@ -100,7 +119,13 @@ impl ExactKeys {
 
 fn exact(key: &str) -> Result<KeyExpr<'static>, LinkError> {
     let key = expression(key.to_owned())?;
-    if key.is_wild() { Err(LinkError::Wildcard { key: key.to_string() }) } else { Ok(key) }
+    if key.is_wild() {
+        Err(LinkError::Wildcard {
+            key: key.to_string(),
+        })
+    } else {
+        Ok(key)
+    }
 }
 
 fn expression(key: String) -> Result<KeyExpr<'static>, LinkError> {
@@ -112,8 +137,14 @@ fn expression(key: String) -> Result<KeyExpr<'static>, LinkError> {
 
 fn refuse_duplicates(routes: &[ExactKeys]) -> Result<(), LinkError> {
     let mut seen = HashSet::new();
-    match routes.iter().flat_map(ExactKeys::keys).find(|key| !seen.insert(key.as_str())) {
-        Some(key) => Err(LinkError::Duplicate { key: key.to_string() }),
+    match routes
+        .iter()
+        .flat_map(ExactKeys::keys)
+        .find(|key| !seen.insert(key.as_str()))
+    {
+        Some(key) => Err(LinkError::Duplicate {
+            key: key.to_string(),
+        }),
         None => Ok(()),
     }
 }
@@ -121,8 +152,15 @@ fn refuse_duplicates(routes: &[ExactKeys]) -> Result<(), LinkError> {
 /// zenoh's words contain the endpoint that it could not listen on.
 fn open_error(settings: &Settings, source: zenoh::Error) -> LinkError {
     let words = source.to_string();
-    match settings.listen.iter().find(|endpoint| words.contains(address(endpoint))) {
-        Some(endpoint) => LinkError::Listen { endpoint: endpoint.clone(), source },
+    match settings
+        .listen
+        .iter()
+        .find(|endpoint| words.contains(address(endpoint)))
+    {
+        Some(endpoint) => LinkError::Listen {
+            endpoint: endpoint.clone(),
+            source,
+        },
         None => LinkError::Open(source),
     }
 }
@@ -180,5 +218,8 @@ fn queryables(
 }
 
 fn declare_error(key: &KeyExpr<'static>) -> impl FnOnce(zenoh::Error) -> LinkError {
-    move |source| LinkError::Declare { key: key.to_string(), source }
+    move |source| LinkError::Declare {
+        key: key.to_string(),
+        source,
+    }
 }

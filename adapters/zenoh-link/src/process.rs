@@ -24,7 +24,10 @@ pub fn prepare_process(one_worker: bool) -> Result<(), ThreadsRunning> {
     }
     match tasks().count() {
         1 => {
-            #[allow(unsafe_code, reason = "zenoh takes its workers from the environment only")]
+            #[allow(
+                unsafe_code,
+                reason = "zenoh takes its workers from the environment only"
+            )]
             // SAFETY: no other thread exists that could read the environment meanwhile.
             unsafe {
                 std::env::set_var(VARIABLE, ONE_WORKER);

@@ -15,7 +15,11 @@ pub struct PendingQuery {
 
 impl PendingQuery {
     pub(crate) fn new(query: Query, route: RouteId, at_ns: u64) -> Self {
-        Self { query, route, at_ns }
+        Self {
+            query,
+            route,
+            at_ns,
+        }
     }
 
     /// The route whose observation or response key was queried.

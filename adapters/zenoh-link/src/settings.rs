@@ -64,7 +64,10 @@ impl Settings {
             ("mode", mode),
             ("listen/endpoints", &format!("{:?}", self.listen)),
             ("connect/endpoints", &format!("{:?}", self.connect)),
-            ("transport/link/rx/max_message_size", &max_message.to_string()),
+            (
+                "transport/link/rx/max_message_size",
+                &max_message.to_string(),
+            ),
         ]
         .into_iter()
         .chain(FIXED)
@@ -78,7 +81,10 @@ impl Settings {
         for endpoint in self.listen.iter().chain(&self.connect) {
             endpoint
                 .parse::<EndPoint>()
-                .map_err(|source| LinkError::Endpoint { endpoint: endpoint.clone(), source })?;
+                .map_err(|source| LinkError::Endpoint {
+                    endpoint: endpoint.clone(),
+                    source,
+                })?;
         }
         if self.mode == Mode::Client && self.connect.is_empty() {
             return Err(LinkError::NothingToConnect);
@@ -94,18 +100,25 @@ impl Settings {
 const LARGEST_MESSAGE: usize = 128 << 20;
 
 /// The same for every box; [`Settings`] says why.
-const FIXED: [(&str, &str); 14] = [
+const FIXED: [(&str, &str); 13] = [
     ("scouting/multicast/enabled", "false"),
     ("scouting/gossip/enabled", "false"),
-    // A router waits this long for what scouting finds: nothing.
-    ("scouting/delay", "0"),
     ("adminspace/enabled", "false"),
     // A frame's time is its arrival on the box's clock.
     ("timestamping/enabled", "false"),
     ("transport/shared_memory/enabled", "false"),
-    ("transport/link/tx/queue/congestion_control/drop/wait_before_drop", "0"),
-    ("transport/link/tx/queue/congestion_control/drop/max_wait_before_drop_fragments", "0"),
-    ("transport/link/tx/queue/congestion_control/block/wait_before_close", "0"),
+    (
+        "transport/link/tx/queue/congestion_control/drop/wait_before_drop",
+        "0",
+    ),
+    (
+        "transport/link/tx/queue/congestion_control/drop/max_wait_before_drop_fragments",
+        "0",
+    ),
+    (
+        "transport/link/tx/queue/congestion_control/block/wait_before_close",
+        "0",
+    ),
     ("transport/link/tx/queue/size/real_time", "16"),
     ("transport/link/tx/queue/size/control", "4"),
     ("transport/link/tx/queue/size/data", "8"),
@@ -130,7 +143,9 @@ mod tests {
     #[test]
     fn zenoh_knows_every_setting() {
         for mode in [Mode::Peer, Mode::Router] {
-            let config = Settings { mode, ..settings() }.to_zenoh(0).expect("zenoh takes it");
+            let config = Settings { mode, ..settings() }
+                .to_zenoh(0)
+                .expect("zenoh takes it");
             for (key, value) in FIXED {
                 assert_eq!(config.get_json(key).expect("known"), value, "{key}");
             }
@@ -142,7 +157,10 @@ mod tests {
     #[test]
     fn bad_endpoint_is_named() {
         for endpoint in ["", "tcp", "127.0.0.1:7447", "tcp/"] {
-            let bad = Settings { listen: vec![endpoint.to_owned()], ..settings() };
+            let bad = Settings {
+                listen: vec![endpoint.to_owned()],
+                ..settings()
+            };
             let error = bad.to_zenoh(0).expect_err("not an endpoint");
             assert!(
                 matches!(&error, LinkError::Endpoint { endpoint: named, .. } if named == endpoint),
@@ -153,13 +171,25 @@ mod tests {
 
     #[test]
     fn client_without_endpoint_is_refused() {
-        let alone = Settings { mode: Mode::Client, ..settings() };
-        assert!(matches!(alone.to_zenoh(0), Err(LinkError::NothingToConnect)));
+        let alone = Settings {
+            mode: Mode::Client,
+            ..settings()
+        };
+        assert!(matches!(
+            alone.to_zenoh(0),
+            Err(LinkError::NothingToConnect)
+        ));
     }
 
     #[test]
     fn one_worker_without_preparation_is_refused() {
-        let unprepared = Settings { one_worker: true, ..settings() };
-        assert!(matches!(unprepared.to_zenoh(0), Err(LinkError::NotPrepared)));
+        let unprepared = Settings {
+            one_worker: true,
+            ..settings()
+        };
+        assert!(matches!(
+            unprepared.to_zenoh(0),
+            Err(LinkError::NotPrepared)
+        ));
     }
 }

@@ -48,7 +48,11 @@ impl Subjects {
             !self.0.iter().take(subject).any(matches)
         } else {
             self.0.get(subject).is_some_and(|subject| {
-                !subject.rivals.iter().filter_map(|&rival| self.0.get(rival)).any(matches)
+                !subject
+                    .rivals
+                    .iter()
+                    .filter_map(|&rival| self.0.get(rival))
+                    .any(matches)
             })
         }
     }
@@ -61,7 +65,10 @@ fn add(subjects: &mut Vec<Subject>, expression: &KeyExpr<'static>) {
         .filter(|(_, earlier)| earlier.expression.intersects(expression))
         .map(|(place, _)| place)
         .collect();
-    subjects.push(Subject { expression: expression.clone(), rivals });
+    subjects.push(Subject {
+        expression: expression.clone(),
+        rivals,
+    });
 }
 
 #[cfg(test)]
@@ -69,7 +76,9 @@ mod tests {
     use super::*;
 
     fn keys(keys: &[&'static str]) -> Vec<KeyExpr<'static>> {
-        keys.iter().map(|key| KeyExpr::try_from(*key).expect("a key")).collect()
+        keys.iter()
+            .map(|key| KeyExpr::try_from(*key).expect("a key"))
+            .collect()
     }
 
     /// How many subscriptions take a frame on `key`, of how many that zenoh calls.
@@ -80,7 +89,13 @@ mod tests {
             .filter(|(_, expression)| expression.intersects(key))
             .map(|(place, _)| place)
             .collect();
-        (called.iter().filter(|&&place| subjects.takes(place, key)).count(), called.len())
+        (
+            called
+                .iter()
+                .filter(|&&place| subjects.takes(place, key))
+                .count(),
+            called.len(),
+        )
     }
 
     #[test]

@@ -1,1 +1,11 @@
-//! (under construction)
+//! Simulated machines that genba is connected to: the only user of `MuJoCo`.
+//!
+//! A plant is stepped by hand and knows no clock: the same calls give the same states, bit for bit.
+//! It never talks to a model or a box; who closes the loop decides when and with what latency.
+
+mod ur5e_conveyor;
+
+mod motion;
+
+pub use motion::{Target, target_at};
+pub use ur5e_conveyor::{JOINTS, LOST_M, LoadError, OBSERVATION_ELEMENTS, Ur5eConveyor};

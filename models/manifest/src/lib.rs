@@ -6,16 +6,18 @@
 //!
 //! This crate never runs a model and never opens a path outside the model's folder.
 
-mod manifest;
-mod elements;
 mod contract;
+mod elements;
 mod error;
-mod validate;
-mod schema;
 mod file;
+mod manifest;
+mod schema;
+mod validate;
 
 pub use contract::{Contract, ContractError};
-pub use elements::{Dtype, Envelope, InputElement, InputIndex, OutputElement, Provenance, Start, TooFast};
+pub use elements::{
+    Dtype, Envelope, InputElement, InputIndex, OutputElement, Provenance, Start, TooFast,
+};
 pub use error::{ManifestError, Position, Problem};
 pub use manifest::Manifest;
 pub use validate::{MAX_INPUT_ELEMENTS, MAX_NAME_BYTES, MAX_OUTPUT_ELEMENTS, MAX_STEP};

@@ -87,12 +87,18 @@ impl Visitor<'_> for StartVisitor {
         f.write_str("a number or the name of an input element")
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "as serde does for every f32; validation refuses what overflowed")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "as serde does for every f32; validation refuses what overflowed"
+    )]
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<RawStart, E> {
         Ok(RawStart::Value(value as f32))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "as serde does for every f32 that is written without a point")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "as serde does for every f32 that is written without a point"
+    )]
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<RawStart, E> {
         Ok(RawStart::Value(value as f32))
     }

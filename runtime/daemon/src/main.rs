@@ -1,2 +1,73 @@
-//! genba
-fn main(){}
+//! `genba`: the box's process. Threads, clock, slot memory, wiring; it performs what the engine decides.
+//!
+//! The modules stand in the order in which a box starts.
+
+mod config;
+mod plan;
+mod clock;
+mod realtime;
+mod margin;
+
+mod worker;
+mod turn;
+mod snapshot;
+mod status;
+
+mod run;
+mod check;
+mod logging;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Answers every observation by its deadline.
+#[derive(Parser)]
+#[command(name = "genba", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the robots of a config until SIGTERM or SIGINT.
+    Run {
+        /// The box's config.
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+        /// Listen here in place of the config's endpoints, such as tcp/127.0.0.1:7447.
+        #[arg(long, value_name = "ENDPOINT")]
+        listen: Option<String>,
+    },
+    /// Check config, models and margins, and print each task's contract: exit 0, or 1 and the reasons.
+    Check {
+        /// The box's config.
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what a running box has answered so far.
+    Status {
+        /// The running box's config.
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run { config, listen } => run::run(&config, listen),
+        Command::Check { config, json } => check::check(&config, json),
+        Command::Status { config, json } => status::print(&config, json),
+    };
+    result.unwrap_or_else(|report| {
+        eprintln!("{report:?}");
+        ExitCode::FAILURE
+    })
+}

@@ -122,6 +122,15 @@ impl Send {
         self.target
     }
 
+    /// The connection it goes to, if it goes to one.
+    #[must_use]
+    pub const fn connection(&self) -> Option<ConnectionId> {
+        match self.target {
+            Target::Connection(connection) => Some(connection),
+            Target::Stray | Target::Query => None,
+        }
+    }
+
     /// What to report its outcome with; a refusal's outcome need not be reported.
     #[must_use]
     pub const fn ticket(&self) -> Option<Ticket> {

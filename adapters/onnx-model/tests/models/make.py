@@ -74,13 +74,14 @@ def gather(file, offset):
 gather("gather", 0)
 gather("gather_never", 100)
 
-# The weights lie in a second file, which the manifest's digest does not cover.
+# The weights lie in a second file, which need not be there: the model is refused before.
 graph = helper.make_graph(
-    [helper.make_node("Add", [X, "weights"], [Y])],
-    "external",
+    [helper.make_node("MatMul", [X, "weights"], [Y])],
+    "second_file",
     [tensor(X, [1, 3])],
     [tensor(Y, [1, 3])],
-    [constant("weights", numpy.array([[1, 2, 3]], numpy.float32))],
+    [constant("weights", numpy.arange(9, dtype=numpy.float32).reshape(3, 3))],
 )
 external = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-onnx.save(external, HERE / "external.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+onnx.save(external, HERE / "second_file.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+(HERE / "weights.bin").unlink()

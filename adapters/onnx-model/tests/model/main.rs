@@ -1,0 +1,6 @@
+//! Models as they are loaded and run: the real library, real ONNX files.
+
+mod folder;
+mod golden;
+mod load;
+mod run;

@@ -1,0 +1,14 @@
+//! The link over real loopback sockets, against plain zenoh sessions as robots.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its world has failed"
+)]
+
+mod alive;
+mod arrivals;
+mod exactly_once;
+mod opening;
+mod stall;
+
+mod child;
+mod station;

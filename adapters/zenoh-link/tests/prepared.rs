@@ -1,0 +1,36 @@
+//! `prepare_process` in a process of one thread: all of zenoh then has one worker.
+
+use zenoh_link::{Link, Mode, ONE_WORKER, Settings, open, prepare_process};
+
+const NAME: &str = "process_is_prepared_before_its_second_thread";
+
+fn main() {
+    let asked = |word| std::env::args().any(|argument| argument == word);
+    if asked("--list") {
+        // cargo-nextest asks for the tests, and apart from them for the ignored ones.
+        if !asked("--ignored") {
+            println!("{NAME}: test");
+        }
+        return;
+    }
+
+    prepare_process(true).expect("there is one thread");
+    assert_eq!(std::env::var("ZENOH_RUNTIME").as_deref(), Ok(ONE_WORKER));
+
+    let settings = Settings {
+        mode: Mode::Peer,
+        listen: vec![],
+        connect: vec![],
+        one_worker: true,
+    };
+    let (link, _inbox) =
+        open(&settings, vec![], vec![], "alive", || 0, || ()).expect("the session opens");
+    let threads = Link::threads();
+    assert!(
+        !threads.is_empty() && threads.iter().all(|(_, name)| name.starts_with("app-")),
+        "{threads:?}"
+    );
+    assert!(prepare_process(true).is_ok(), "what is set stays");
+    link.close().expect("the session ends");
+    println!("{NAME} ... ok");
+}

@@ -1,0 +1,173 @@
+//! What the config asks for, with its models loaded: contracts, keys, and the engine's tables.
+
+use engine::{
+    Agenda, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet, Settings,
+    SlotId, Start, Tables, Task, TaskId, TooFast, Worker, WorkerSpec,
+};
+use manifest::{Contract, Manifest};
+use message::{Address, Boot, ContractDigest, ModelDigest, Observation, Status};
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use zenoh_link::RouteKeys;
+
+use crate::config::{Config, RobotConfig};
+
+/// A config with its models.
+pub(crate) struct Plan {
+    pub(crate) config: Config,
+    pub(crate) manifests: Vec<Manifest>,
+    /// One for each task.
+    pub(crate) contracts: Vec<Contract>,
+}
+
+/// One connection, in the order of the engine's table and the link's routes.
+pub(crate) struct Served<'p> {
+    pub(crate) robot: &'p RobotConfig,
+    /// Its task's place in the config.
+    pub(crate) task: usize,
+}
+
+impl Plan {
+    /// Loads and checks the manifests of a config's models.
+    pub(crate) fn load(config: Config) -> Result<Self> {
+        let manifests = config.models.iter().map(|model| Manifest::load(&model.folder).into_diagnostic());
+        let manifests = manifests.collect::<Result<Vec<_>>>()?;
+        let contracts = config.tasks.iter().map(|task| Contract::new(&task.name, manifest_of(&manifests, task.model)));
+        let contracts = contracts.collect::<Result<Vec<_>, _>>().into_diagnostic()?;
+        Ok(Self { config, manifests, contracts })
+    }
+
+    /// The connections: each task's robots, in the config's order.
+    pub(crate) fn served(&self) -> impl Iterator<Item = Served<'_>> {
+        let tasks = self.config.tasks.iter().enumerate();
+        tasks.flat_map(|(task, declared)| declared.robots.iter().map(move |robot| Served { robot, task }))
+    }
+
+    /// The link's routes, one for each connection.
+    pub(crate) fn routes(&self) -> Vec<RouteKeys> {
+        let route = |served: Served<'_>| RouteKeys {
+            observation: served.robot.observation_key.clone(),
+            response: served.robot.response_key.clone(),
+            notice: served.robot.notice_key.clone(),
+            max_frame_bytes: Observation::OVERHEAD + self.inputs(served.task) * size_of::<f32>(),
+        };
+        self.served().map(route).collect()
+    }
+
+    /// What else is listened to, so that a robot or task that is not configured is told.
+    pub(crate) fn strays(&self) -> Vec<String> {
+        vec![format!("{}/*/*/observation", self.config.key_prefix)]
+    }
+
+    /// The key of the liveliness token.
+    pub(crate) fn alive_key(&self) -> String {
+        format!("{}/@genba/{}/alive", self.config.key_prefix, self.config.name)
+    }
+
+    /// A key that nobody listens to, for measuring how long a send takes.
+    pub(crate) fn probe_key(&self) -> String {
+        format!("{}/@genba/{}/observation", self.config.key_prefix, self.config.name)
+    }
+
+    /// How many slots the engine needs: each connection one that waits and one that runs, each worker one
+    /// whose answer is closed.
+    pub(crate) fn slots(&self) -> usize {
+        self.served().count() * 2 + self.config.workers.len()
+    }
+
+    /// The longest observation and the longest action, in f32 values.
+    pub(crate) fn slot_lengths(&self) -> (usize, usize) {
+        let longest = |length: fn(&Manifest) -> usize| self.manifests.iter().map(length).max().unwrap_or(0);
+        (longest(|manifest| manifest.input_elements().len()), longest(|manifest| manifest.output_elements().len()))
+    }
+
+    /// The engine over tables that live as long as the process.
+    pub(crate) fn engine(&self, boot: Boot, margin: Duration) -> Result<Engine<'static>> {
+        let tasks = (0..self.config.tasks.len()).map(|task| self.engine_task(task)).collect::<Result<Vec<_>>>()?;
+        for (task, declared) in tasks.iter().zip(&self.config.tasks) {
+            if task.deadline() <= margin {
+                return Err(miette!(
+                    help = "choose a longer deadline_us, or give the box real-time rights so that the margin shrinks",
+                    "task {}: its deadline of {} us leaves no room before the margin of {} us",
+                    declared.name,
+                    task.deadline().nanos() / 1_000,
+                    margin.nanos() / 1_000,
+                ));
+            }
+        }
+        let connection = |served: Served<'_>| {
+            let task = TaskId(u16::try_from(served.task).into_diagnostic().wrap_err("more than 65535 tasks")?);
+            let address = Address::of(&served.robot.name, &self.config.tasks[served.task].name);
+            Ok(Connection::new(ConnectionSpec { task, address }))
+        };
+        let connections = self.served().map(connection).collect::<Result<Vec<_>>>()?;
+        let workers = self.config.workers.iter().map(|worker| {
+            let models = worker.models.iter().fold(ModelSet::EMPTY, |set, model| set.with(model_id(*model)));
+            Worker::new(WorkerSpec { models, spare: worker.spare })
+        });
+        let slots = u16::try_from(self.slots()).into_diagnostic().wrap_err("more than 65535 slots are needed")?;
+        let quarantine = self.config.quarantine;
+        let settings = Settings {
+            boot,
+            margin,
+            max_overruns: quarantine.max_overruns,
+            overrun_window: Duration::from_micros(quarantine.overrun_window_ms.saturating_mul(1_000)),
+            hang: Duration::from_micros(quarantine.hang_ms.saturating_mul(1_000)),
+            // Nothing has been measured on this device yet, so nothing is promised about the model's own time.
+            status: Status::UNMEASURED,
+        };
+        let tables = Tables {
+            tasks: tasks.leak(),
+            agenda: vec![Agenda::default(); connections.len()].leak(),
+            connections: connections.leak(),
+            workers: workers.collect::<Vec<_>>().leak(),
+            free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
+        };
+        Engine::new(settings, tables).into_diagnostic()
+    }
+
+    fn engine_task(&self, place: usize) -> Result<Task<'static>> {
+        let declared = &self.config.tasks[place];
+        let manifest = manifest_of(&self.manifests, declared.model);
+        let elements: Vec<_> = manifest.output_elements().iter().map(engine_element).collect();
+        let too_fast = match manifest.envelope().too_fast {
+            manifest::TooFast::Clamp => TooFast::Clamp,
+            manifest::TooFast::Fallback => TooFast::Fallback,
+        };
+        let max_step = u64::try_from(manifest.envelope().max_step.as_nanos()).into_diagnostic()?;
+        let envelope = Envelope::new(elements.leak(), too_fast, Duration::from_nanos(max_step));
+        let contract = ContractDigest::new(self.contracts[place].digest());
+        let model = (model_id(declared.model), ModelDigest::new(manifest.digest()));
+        let task = envelope
+            .and_then(|envelope| Task::new(contract, model, self.inputs(place), declared.deadline, declared.hold, envelope));
+        task.into_diagnostic().wrap_err_with(|| format!("task {}", declared.name))
+    }
+
+    fn inputs(&self, task: usize) -> usize {
+        manifest_of(&self.manifests, self.config.tasks[task].model).input_elements().len()
+    }
+}
+
+/// The time from the frame's arrival in which an observation must be answered, for people.
+pub(crate) fn millis(span: Duration) -> String {
+    let micros = span.nanos() / 1_000;
+    format!("{}.{:03} ms", micros / 1_000, micros % 1_000)
+}
+
+pub(crate) fn model_id(place: usize) -> ModelId {
+    ModelId(u8::try_from(place).expect("the config's check allows 32 models"))
+}
+
+fn manifest_of(manifests: &[Manifest], model: usize) -> &Manifest {
+    &manifests[model]
+}
+
+fn engine_element(element: &manifest::OutputElement) -> Element {
+    let start = match element.start {
+        manifest::Start::Value(value) => Start::Value(value),
+        manifest::Start::Observation(index) => Start::Observation(
+            u32::try_from(index.as_usize()).expect("a manifest has at most 4 Mi input elements: it checks"),
+        ),
+    };
+    let manifest::OutputElement { min, max, max_change_per_s, rest, .. } = *element;
+    Element { min, max, max_change_per_s, rest, start }
+}

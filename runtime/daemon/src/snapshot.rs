@@ -1,0 +1,89 @@
+//! Snapshots of the ledgers: the status thread lends an empty one, the engine's thread fills it and gives it back.
+
+use engine::{ConnectionId, Engine, Ledger, Requests, Service, WorkerId};
+use heapless::spsc::{Consumer, Producer, Queue};
+use message::Epoch;
+
+use crate::{plan::Plan, turn::Wake};
+
+/// What the box has done since its boot.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) connections: Vec<ConnectionSnapshot>,
+    pub(crate) workers: Vec<Service>,
+    pub(crate) total: Ledger,
+    pub(crate) requests: Requests,
+}
+
+/// What one connection has done.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ConnectionSnapshot {
+    pub(crate) ledger: Ledger,
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) unseen: u32,
+}
+
+/// The engine thread's side.
+pub(crate) struct Desk {
+    empty: Consumer<'static, Box<Snapshot>>,
+    full: Producer<'static, Box<Snapshot>>,
+}
+
+/// The asking side.
+pub(crate) struct Counter {
+    empty: Producer<'static, Box<Snapshot>>,
+    full: Consumer<'static, Box<Snapshot>>,
+    kept: Option<Box<Snapshot>>,
+    wake: Wake,
+}
+
+/// One snapshot's memory and the two queues that it travels on.
+pub(crate) fn exchange(plan: &Plan, wake: Wake) -> (Counter, Desk) {
+    let (to_desk, empty) = Box::leak(Box::new(Queue::<_, 2>::new())).split();
+    let (full, from_desk) = Box::leak(Box::new(Queue::<_, 2>::new())).split();
+    let snapshot = Box::new(Snapshot {
+        connections: vec![ConnectionSnapshot::default(); plan.served().count()],
+        workers: vec![Service::Active; plan.config.workers.len()],
+        total: Ledger::default(),
+        requests: Requests::default(),
+    });
+    (Counter { empty: to_desk, full: from_desk, kept: Some(snapshot), wake }, Desk { empty, full })
+}
+
+impl Desk {
+    /// Fills the lent snapshot, if one is.
+    pub(crate) fn serve(&mut self, engine: &Engine<'_>) {
+        let Some(mut snapshot) = self.empty.dequeue() else { return };
+        for (id, entry) in (0u16..).map(ConnectionId).zip(&mut snapshot.connections) {
+            *entry = ConnectionSnapshot {
+                ledger: engine.ledger(id),
+                epoch: engine.epoch(id),
+                unseen: engine.unseen(id),
+            };
+        }
+        for (id, entry) in (0u16..).map(WorkerId).zip(&mut snapshot.workers) {
+            *entry = engine.service(id);
+        }
+        snapshot.total = engine.total();
+        snapshot.requests = engine.requests();
+        assert!(self.full.enqueue(snapshot).is_ok(), "there is one snapshot");
+    }
+}
+
+impl Counter {
+    /// A snapshot as of now; `None`: the engine's thread did not answer within a second.
+    pub(crate) fn take(&mut self) -> Option<&Snapshot> {
+        if let Some(snapshot) = self.kept.take() {
+            assert!(self.empty.enqueue(snapshot).is_ok(), "there is one snapshot");
+        }
+        self.wake.wake();
+        // Asking is rare and waits on no lock: it looks again each millisecond.
+        for _ in 0..1_000 {
+            if let Some(snapshot) = self.full.dequeue() {
+                return Some(self.kept.insert(snapshot));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        None
+    }
+}

@@ -1,0 +1,250 @@
+//! `genba status`: what a running box has answered so far, over a Unix socket that only its user may open.
+
+use std::{
+    io::{Read, Write},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    process::ExitCode,
+    time,
+};
+
+use engine::{Ledger, Reason, ReasonKind, Service, TABLE};
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::Config,
+    plan::Plan,
+    snapshot::{Counter, Snapshot},
+};
+
+/// The longest that a slow reader may hold up the next one.
+const PATIENCE: time::Duration = time::Duration::from_secs(2);
+
+/// A box's status, as `--json` prints it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    name: String,
+    version: String,
+    boot: String,
+    uptime_s: u64,
+    margin_us: u64,
+    scheduling: String,
+    connections: Vec<Line>,
+    total: Counts,
+    requests: Requests,
+    workers: Vec<WorkerLine>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    robot: String,
+    task: String,
+    epoch: Option<String>,
+    unseen_responses: u32,
+    measured: bool,
+    counts: Counts,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Counts {
+    received: u64,
+    model: u64,
+    fallback: u64,
+    superseded: u64,
+    refused: u64,
+    missed: u64,
+    in_flight: u64,
+    clamped: u64,
+    discarded_late_results: u64,
+    balances: bool,
+    reasons: Vec<ReasonCount>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ReasonCount {
+    number: String,
+    name: String,
+    kind: String,
+    count: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Requests {
+    received: u64,
+    refused: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WorkerLine {
+    name: String,
+    service: String,
+}
+
+/// What does not change while the box runs.
+pub(crate) struct Fixed {
+    pub(crate) boot: message::Boot,
+    pub(crate) started: time::Instant,
+    pub(crate) margin: engine::Duration,
+    pub(crate) scheduling: String,
+}
+
+/// Opens the status socket.
+pub(crate) fn listen(socket: &Path) -> Result<UnixListener> {
+    if UnixStream::connect(socket).is_ok() {
+        return Err(miette!(
+            help = "stop the other box, or give this one another [box] name or status_socket",
+            "a box answers on {} already",
+            socket.display()
+        ));
+    }
+    let _ = std::fs::remove_file(socket);
+    let listener = UnixListener::bind(socket).into_diagnostic().wrap_err_with(|| {
+        format!("cannot open the status socket {}; choose [box] status_socket", socket.display())
+    })?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).into_diagnostic()?;
+    Ok(listener)
+}
+
+/// Answers each connection with one report, until the process ends.
+pub(crate) fn serve(listener: &UnixListener, plan: &Plan, fixed: &Fixed, counter: &mut Counter) {
+    for stream in listener.incoming() {
+        let Ok(mut stream) = stream else { continue };
+        let _ = stream.set_write_timeout(Some(PATIENCE));
+        let text = match counter.take() {
+            Some(snapshot) => serde_json::to_string(&report(plan, fixed, snapshot)).unwrap_or_default(),
+            None => String::new(),
+        };
+        // A reader that went away needs no answer.
+        let _ = stream.write_all(text.as_bytes());
+    }
+}
+
+/// Asks the running box of a config and prints what it says.
+pub(crate) fn print(config: &Path, json: bool) -> Result<ExitCode> {
+    let config = Config::load(config)?;
+    let socket = &config.status_socket;
+    let mut stream = UnixStream::connect(socket).into_diagnostic().wrap_err_with(|| {
+        format!("no box answers on {}; is `genba run` running with this config, as the same user?", socket.display())
+    })?;
+    stream.set_read_timeout(Some(PATIENCE)).into_diagnostic()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).into_diagnostic().wrap_err("the box does not answer")?;
+    if text.is_empty() {
+        let alarm = Reason::EngineStalled.row();
+        return Err(miette!(help = alarm.action, "{}: {}", Reason::EngineStalled, alarm.what));
+    }
+    let report: Report = serde_json::from_str(&text).into_diagnostic()?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report).into_diagnostic()?);
+    } else {
+        print!("{}", human(&report));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
+    let connections = plan.served().zip(&snapshot.connections).map(|(served, entry)| Line {
+        robot: served.robot.name.clone(),
+        task: plan.config.tasks[served.task].name.clone(),
+        epoch: entry.epoch.map(|epoch| format!("{:016x}", epoch.value())),
+        unseen_responses: entry.unseen,
+        // Timing records do not exist yet.
+        measured: false,
+        counts: counts(&entry.ledger),
+    });
+    let workers = plan.config.workers.iter().zip(&snapshot.workers).map(|(worker, service)| WorkerLine {
+        name: worker.name.clone(),
+        service: match service {
+            Service::Active => "active",
+            Service::Spare => "spare",
+            Service::Quarantined => "quarantined",
+        }
+        .to_owned(),
+    });
+    Report {
+        name: plan.config.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot: format!("{:016x}", fixed.boot.value()),
+        uptime_s: fixed.started.elapsed().as_secs(),
+        margin_us: fixed.margin.nanos() / 1_000,
+        scheduling: fixed.scheduling.clone(),
+        connections: connections.collect(),
+        total: counts(&snapshot.total),
+        requests: Requests { received: snapshot.requests.received(), refused: snapshot.requests.refused() },
+        workers: workers.collect(),
+    }
+}
+
+fn counts(ledger: &Ledger) -> Counts {
+    let counted = TABLE.iter().map(|row| (row, ledger.by_reason(row.reason))).filter(|(_, count)| *count > 0);
+    let reasons = counted.map(|(row, count)| ReasonCount {
+        number: format!("E-{}", row.number),
+        name: row.name.to_owned(),
+        kind: match row.kind {
+            ReasonKind::Refusal => "refused",
+            ReasonKind::Fallback => "fallback",
+            ReasonKind::Miss => "missed",
+            ReasonKind::Alarm => "alarm",
+            ReasonKind::Notice => "notice",
+        }
+        .to_owned(),
+        count,
+    });
+    Counts {
+        received: ledger.received(),
+        model: ledger.model(),
+        fallback: ledger.fallback(),
+        superseded: ledger.superseded(),
+        refused: ledger.refused(),
+        missed: ledger.missed(),
+        in_flight: ledger.in_flight(),
+        clamped: ledger.clamped(),
+        discarded_late_results: ledger.discarded(),
+        balances: ledger.balances(),
+        reasons: reasons.collect(),
+    }
+}
+
+fn human(report: &Report) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    let Report { name, version, boot, uptime_s, margin_us, scheduling, .. } = report;
+    let _ = writeln!(text, "genba {version}  box {name}  boot {boot}  up {uptime_s} s  margin {margin_us} us  {scheduling}");
+    let workers: Vec<_> = report.workers.iter().map(|worker| format!("{} {}", worker.name, worker.service)).collect();
+    let _ = writeln!(text, "workers: {}\n", workers.join(", "));
+    let _ = writeln!(
+        text,
+        "{:<24} {:>10} {:>10} {:>9} {:>10} {:>8} {:>7} {:>9} {:>7}",
+        "robot/task", "received", "model", "fallback", "superseded", "refused", "missed", "in flight", "unseen"
+    );
+    for line in &report.connections {
+        let who = format!("{}/{}", line.robot, line.task);
+        write_counts(&mut text, &who, &line.counts, &line.unseen_responses.to_string());
+    }
+    write_counts(&mut text, "total, strays included", &report.total, "");
+    for reason in &report.total.reasons {
+        let _ = writeln!(text, "  {:>10} x {} {} ({})", reason.count, reason.number, reason.name, reason.kind);
+    }
+    if report.requests.received > 0 {
+        let _ = writeln!(text, "requests: {} received, {} refused", report.requests.received, report.requests.refused);
+    }
+    if !report.total.balances {
+        let _ = writeln!(text, "THE LEDGER DOES NOT BALANCE: report this as a bug");
+    }
+    let unmeasured = report.connections.iter().filter(|line| !line.measured).count();
+    let _ = writeln!(text, "{unmeasured} of {} connections are unmeasured: no timing record", report.connections.len());
+    text
+}
+
+fn write_counts(text: &mut String, who: &str, counts: &Counts, unseen: &str) {
+    use std::fmt::Write as _;
+    let Counts { received, model, fallback, superseded, refused, missed, in_flight, .. } = counts;
+    let _ = writeln!(
+        text,
+        "{who:<24} {received:>10} {model:>10} {fallback:>9} {superseded:>10} {refused:>8} {missed:>7} {in_flight:>9} {unseen:>7}"
+    );
+}

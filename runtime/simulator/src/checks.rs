@@ -1,0 +1,366 @@
+//! The promise, checked from outside: by events, actions and frames alone, without the reference model.
+//!
+//! [`Checks`] follows each observation that the engine accepted and asks each check about what it sees.
+
+mod accounts;
+mod envelope;
+mod in_time;
+mod once;
+mod workers;
+
+use engine::{Action, Answer, Origin, Reason, ReasonKind, Send, SlotId};
+use message::Response;
+
+use self::{accounts::Tally, envelope::Envelope, in_time::InTime, once::Once, workers::Workers};
+pub(crate) use self::in_time::Excuses;
+use crate::{
+    input::{Input, Key, Parsed},
+    report::{Check, Finding, Verdict},
+    scenario::Scenario,
+};
+
+pub(crate) struct Checks<'s> {
+    scenario: &'s Scenario,
+    lines: Vec<Line>,
+    workers: Workers,
+    strays: Tally,
+    queries: u64,
+    drain: Drain,
+    /// The inference whose end is being handled.
+    finished: Option<Finished>,
+    /// The send whose withholding is being handled.
+    withheld: Option<Key>,
+}
+
+/// One connection, as far as it can be seen from outside.
+struct Line {
+    waiting: Option<Open>,
+    running: Option<Open>,
+    sending: Option<(Open, Origin)>,
+    tally: Tally,
+    in_time: InTime,
+    once: Once,
+    envelope: Envelope,
+}
+
+/// One accepted observation without an outcome.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    key: Key,
+    slot: SlotId,
+    /// Its own deadline or an earlier one that it inherited.
+    deadline: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Finished {
+    key: Key,
+    worker: usize,
+    answered: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drain {
+    No,
+    Asked,
+    Done,
+}
+
+impl<'s> Checks<'s> {
+    pub(crate) fn new(scenario: &'s Scenario) -> Self {
+        Self {
+            scenario,
+            lines: scenario.connections.iter().map(|_| Line::new()).collect(),
+            workers: Workers::new(scenario),
+            strays: Tally::default(),
+            queries: 0,
+            drain: Drain::No,
+            finished: None,
+            withheld: None,
+        }
+    }
+
+    /// Which observation waits in this slot.
+    pub(crate) fn waiting_in(&self, slot: SlotId) -> Option<Key> {
+        self.lines.iter().filter_map(|line| line.waiting).find(|open| open.slot == slot).map(|open| open.key)
+    }
+
+    /// Whether a send of this connection is on its way.
+    pub(crate) fn is_sending(&self, connection: usize) -> bool {
+        self.lines[connection].sending.is_some()
+    }
+
+    /// The deadline that the observation running or waiting in this slot has.
+    pub(crate) fn due_of(&self, key: Key) -> u64 {
+        let line = &self.lines[key.connection];
+        let open = line.running.or(line.waiting);
+        open.map_or(0, |open| open.deadline - self.scenario.box_plan.margin)
+    }
+
+    /// What this connection sent last, or where it starts.
+    pub(crate) fn last_values(&self, connection: usize) -> Vec<f32> {
+        let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+        self.lines[connection].envelope.from(task).to_vec()
+    }
+
+    /// An event is about to be handed in.
+    pub(crate) fn event(&mut self, input: &Input) -> Verdict {
+        self.finished = None;
+        self.withheld = None;
+        match input {
+            Input::Frame { connection, .. } | Input::Oversize { connection } | Input::Shed { connection, .. } => {
+                self.lines[*connection].tally.receive(1);
+            }
+            Input::ShedUnseen { connection, count } => {
+                let tally = connection.map_or(&mut self.strays, |connection| &mut self.lines[connection].tally);
+                tally.receive(*count);
+                tally.refuse(Reason::Overload, *count);
+            }
+            Input::Stray { .. } => self.strays.receive(1),
+            Input::Query => self.queries += 1,
+            Input::Finished { worker, .. } => {
+                let key = self.workers.finish(*worker);
+                self.finished = Some(Finished { key, worker: *worker, answered: false });
+            }
+            Input::Sent { ticket, .. } => {
+                let line = &mut self.lines[usize::from(ticket.connection().0)];
+                let (_, origin) = line.sending.take().expect("the simulator reports only what was handed out");
+                line.tally.answer(origin);
+            }
+            Input::Withheld { ticket, .. } => {
+                let sending = self.lines[usize::from(ticket.connection().0)].sending.take();
+                self.withheld = sending.map(|(open, _)| open.key);
+            }
+            Input::Timeout => {}
+            Input::Drain => self.drain = Drain::Asked,
+        }
+        Ok(())
+    }
+
+    /// The engine wants something done. A refusal's frame comes with it.
+    pub(crate) fn action(
+        &mut self,
+        now: u64,
+        (input, parsed): (&Input, Option<&Parsed>),
+        action: &Action,
+        refusal: Option<&Response<'_>>,
+        excuses: &Excuses,
+    ) -> Verdict {
+        match action {
+            Action::Store { slot } => self.store(now, input, parsed, *slot),
+            Action::StartInference { worker, model, slot } => {
+                let line = self.lines.iter_mut().find(|line| line.waiting.is_some_and(|open| open.slot == *slot));
+                let waiting = line.and_then(|line| {
+                    line.once.may_start(line.running.is_some() || line.sending.is_some());
+                    line.running = line.waiting.take();
+                    line.running
+                });
+                let Some(open) = waiting else {
+                    return Err(Finding { check: Check::Slots, what: format!("nothing waits in {slot:?}, which is started") });
+                };
+                self.lines[open.key.connection].once.verdict()?;
+                self.workers.start(self.scenario, usize::from(worker.0), *model, open.key, *slot)
+            }
+            Action::Send(send) => match refusal {
+                Some(frame) => self.refusal(now, input, parsed, frame, excuses),
+                None => self.send(now, send),
+            },
+            Action::Notify(notify) => {
+                let line = &mut self.lines[usize::from(notify.connection().0)];
+                Finding::unless(self.drain == Drain::Asked, Check::Bounds, || "a farewell outside a drain".into())?;
+                line.once.farewell()
+            }
+            Action::Quarantine { worker, reason, spare } => {
+                self.workers.quarantine(usize::from(worker.0), *reason, spare.map(|spare| usize::from(spare.0)))
+            }
+            Action::Exit { .. } => self.workers.exit(self.scenario),
+            Action::Drained => {
+                let open = self.lines.iter().any(|line| line.in_flight() > 0);
+                let holds = self.drain == Drain::Asked && !open;
+                self.drain = Drain::Done;
+                Finding::unless(holds, Check::Bounds, || "drained, unasked, twice or with observations in flight".into())
+            }
+        }
+    }
+
+    /// All actions of an event were taken.
+    pub(crate) fn settled(&mut self, now: u64, engine: &engine::Engine<'_>, touched: Option<usize>, excuses: &Excuses) -> Verdict {
+        if let Some(Finished { key, answered: false, .. }) = self.finished {
+            self.lines[key.connection].tally.discard();
+        }
+        let untold = || format!("{:?} was withheld and its controller not told", self.withheld);
+        Finding::unless(self.withheld.is_none(), Check::InTime, untold)?;
+        if let Some(connection) = touched {
+            let line = &self.lines[connection];
+            let ledger = engine.ledger(crate::input::connection_id(connection));
+            line.tally.compare(&ledger, line.in_flight())?;
+            line.in_time.nothing_forgotten(now, excuses)?;
+        }
+        Ok(())
+    }
+
+    /// The whole box's counts, and whether nobody was forgotten.
+    pub(crate) fn totals(&self, now: u64, engine: &engine::Engine<'_>, excuses: &Excuses) -> Verdict {
+        let mut sum = self.strays.clone();
+        let mut in_flight = 0;
+        for (connection, line) in self.lines.iter().enumerate() {
+            let ledger = engine.ledger(crate::input::connection_id(connection));
+            line.tally.compare(&ledger, line.in_flight())?;
+            line.in_time.nothing_forgotten(now, excuses)?;
+            sum.add(&line.tally);
+            in_flight += line.in_flight();
+        }
+        sum.compare(&engine.total(), in_flight)?;
+        let requests = engine.requests();
+        Finding::unless(requests.refused() == self.queries && requests.received() == self.queries, Check::Accounts, || {
+            format!("{} queries were asked, the engine says {requests:?}", self.queries)
+        })
+    }
+
+    /// At the end of a boot in which nothing was left to happen.
+    pub(crate) fn ended(&self) -> Verdict {
+        let open = self.lines.iter().map(Line::in_flight).sum::<u64>();
+        Finding::unless(open == 0, Check::InTime, || format!("{open} observations were never answered"))?;
+        Finding::unless(self.drain != Drain::Asked, Check::Bounds, || "a drain that never ended".into())
+    }
+
+    /// An action or a fallback was put on the link.
+    pub(crate) fn put(&mut self, at: u64, connection: usize, deadline: u64, frame: &Response<'_>) -> Verdict {
+        Finding::unless(at < deadline, Check::InTime, || format!("put {} ns past its deadline", at - deadline))?;
+        let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+        let line = &mut self.lines[connection];
+        let key = Key { connection, epoch: frame.epoch.value(), sequence: frame.sequence.map_or(0, message::Sequence::value) };
+        line.once.put(key)?;
+        line.in_time.put(at, key)?;
+        line.envelope.put(task, at, key.epoch, frame)
+    }
+
+    fn store(&mut self, now: u64, input: &Input, parsed: Option<&Parsed>, slot: SlotId) -> Verdict {
+        let (Input::Frame { connection, arrival, .. }, Some(parsed)) = (input, parsed) else {
+            return Err(Finding { check: Check::Slots, what: format!("{slot:?} is to store what is no frame") });
+        };
+        let task = &self.scenario.tasks[self.scenario.connections[*connection].task];
+        let line = &mut self.lines[*connection];
+        line.once.accept(parsed.key)?;
+        envelope::proper_inputs(task, parsed)?;
+        line.envelope.observe(task, parsed);
+        let budget = if parsed.budget == 0 { task.deadline } else { parsed.budget };
+        let own = arrival + budget;
+        Finding::unless(now < own, Check::InTime, || "accepted past its deadline".into())?;
+        let superseded = line.waiting.take();
+        if superseded.is_some() {
+            line.tally.supersede();
+        }
+        let deadline = superseded.map_or(own, |old| old.deadline.min(own));
+        line.in_time.accept(parsed.key, own);
+        let held = self.lines.iter().any(|line| line.holds(slot)) || self.workers.reads(slot);
+        self.lines[*connection].waiting = Some(Open { key: parsed.key, slot, deadline });
+        Finding::unless(!held, Check::Slots, || format!("{slot:?} is stored into while it is in use"))
+    }
+
+    fn send(&mut self, now: u64, send: &Send) -> Verdict {
+        let (Some(ticket), Answer::Guarded(guarded), Some(sequence)) = (send.ticket(), send.answer(), send.sequence()) else {
+            return Err(Finding { check: Check::Once, what: format!("an action without ticket or sequence: {send:?}") });
+        };
+        let margin = self.scenario.box_plan.margin;
+        let line = &mut self.lines[usize::from(ticket.connection().0)];
+        let is_it = |open: &Open| open.key.sequence == sequence.value();
+        let open = match (line.running.take_if(|open| is_it(open)), &mut line.waiting) {
+            (Some(open), _) => open,
+            (None, waiting) => waiting.take_if(|open| is_it(open)).ok_or_else(|| Finding {
+                check: Check::Once,
+                what: format!("an answer to {sequence:?}, which is not open"),
+            })?,
+        };
+        let from_result = match guarded.origin() {
+            Origin::Model { .. }
+            | Origin::Fallback(Reason::ActionNotFinite | Reason::OutOfRange | Reason::TooFast | Reason::ModelFailed) => true,
+            Origin::Fallback(_) => false,
+        };
+        if from_result {
+            let finished = self.finished.as_mut().filter(|finished| finished.key == open.key);
+            let late = now + margin >= open.deadline;
+            let holds = finished.is_some() && !late;
+            if let Some(finished) = finished {
+                finished.answered = true;
+            }
+            Finding::unless(holds, Check::Once, || format!("{:?} is answered with a result that was late or not its own", open.key))?;
+        }
+        Finding::unless(line.sending.is_none(), Check::Once, || format!("two sends of {:?} at once", open.key))?;
+        line.sending = Some((open, guarded.origin()));
+        line.envelope.send();
+        Ok(())
+    }
+
+    fn refusal(&mut self, now: u64, input: &Input, parsed: Option<&Parsed>, frame: &Response<'_>, excuses: &Excuses) -> Verdict {
+        let reason = match frame.body {
+            message::Body::Refusal { reason } => Reason::from_number(reason.value()),
+            message::Body::Action { .. } | message::Body::Fallback { .. } => None,
+        };
+        let Some(reason) = reason else {
+            return Err(Finding { check: Check::Once, what: "a refusal whose frame is none".into() });
+        };
+        let connection = match input {
+            Input::Frame { connection, .. } | Input::Oversize { connection } | Input::Shed { connection, .. } => *connection,
+            Input::Withheld { ticket, .. } => usize::from(ticket.connection().0),
+            Input::Stray { .. } => {
+                self.strays.refuse(reason, 1);
+                return Ok(());
+            }
+            Input::Query => return Ok(()),
+            Input::ShedUnseen { .. } | Input::Finished { .. } | Input::Sent { .. } | Input::Timeout | Input::Drain => {
+                return Err(Finding { check: Check::Once, what: format!("a refusal out of nothing: {reason}") });
+            }
+        };
+        let line = &mut self.lines[connection];
+        let key = Key { connection, epoch: frame.epoch.value(), sequence: frame.sequence.map_or(0, message::Sequence::value) };
+        match reason.row().kind {
+            ReasonKind::Refusal => line.tally.refuse(reason, 1),
+            ReasonKind::Miss => line.tally.miss(reason),
+            ReasonKind::Fallback | ReasonKind::Alarm | ReasonKind::Notice => {
+                return Err(Finding { check: Check::Once, what: format!("{reason} cannot refuse") });
+            }
+        }
+        match (reason, self.withheld) {
+            (Reason::EpochRetired, _) => {
+                let closed = [&mut line.waiting, &mut line.running].into_iter().find_map(|open| open.take_if(|open| open.key == key));
+                line.in_time.retire(key);
+                Finding::unless(closed.is_some(), Check::Once, || format!("{key:?} is retired, but is not open"))
+            }
+            (_, Some(withheld)) => {
+                self.withheld = None;
+                Finding::unless(withheld == key, Check::Once, || format!("{withheld:?} was withheld, {key:?} is told"))?;
+                line.in_time.miss(now, key, reason, excuses)
+            }
+            (Reason::ExpiredOnArrival, None) => {
+                line.once.accept(key)?;
+                let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+                in_time::expired(now, input, parsed, task, excuses)
+            }
+            (_, None) => once::echoes(input, key),
+        }
+    }
+}
+
+impl Line {
+    fn new() -> Self {
+        Self {
+            waiting: None,
+            running: None,
+            sending: None,
+            tally: Tally::default(),
+            in_time: InTime::default(),
+            once: Once::default(),
+            envelope: Envelope::default(),
+        }
+    }
+
+    fn holds(&self, slot: SlotId) -> bool {
+        let sending = self.sending.map(|(open, _)| open);
+        [self.waiting, self.running, sending].into_iter().flatten().any(|open| open.slot == slot)
+    }
+
+    fn in_flight(&self) -> u64 {
+        u64::from(self.waiting.is_some()) + u64::from(self.running.is_some()) + u64::from(self.sending.is_some())
+    }
+}

@@ -1,0 +1,98 @@
+//! P4: whatever leaves is finite, inside the range and no faster than declared, read from the frame's own bytes.
+
+use engine::Start;
+use message::{Body, Response};
+
+use crate::{
+    clock::SECOND,
+    input::Parsed,
+    report::{Check, Finding, Verdict},
+    scenario::TaskPlan,
+};
+
+#[derive(Default)]
+pub(super) struct Envelope {
+    /// Where the current epoch starts, from its newest accepted observation.
+    start: Vec<f32>,
+    epoch: Option<u64>,
+    last: Option<Last>,
+    /// The start when the send that is on its way was computed.
+    send_from: Vec<f32>,
+}
+
+struct Last {
+    epoch: u64,
+    at: u64,
+    values: Vec<f32>,
+}
+
+/// Rounding of the engine's single precision, relative to a value's range.
+const ROUNDING: f64 = 1e-5;
+
+impl Envelope {
+    pub(super) fn observe(&mut self, task: &TaskPlan, parsed: &Parsed) {
+        self.epoch = Some(parsed.key.epoch);
+        self.start.clear();
+        self.start.extend(task.elements.iter().map(|element| match element.start {
+            Start::Value(value) => value,
+            Start::Observation(input) => {
+                parsed.values[usize::try_from(input).unwrap_or(usize::MAX)].clamp(element.min, element.max)
+            }
+        }));
+    }
+
+    pub(super) fn send(&mut self) {
+        self.send_from.clone_from(&self.start);
+    }
+
+    /// What the next action of this connection is measured from.
+    pub(super) fn from<'e>(&'e self, task: &'e TaskPlan) -> &'e [f32] {
+        match &self.last {
+            Some(last) if Some(last.epoch) == self.epoch => &last.values,
+            Some(_) | None => {
+                assert_eq!(self.start.len(), task.elements.len(), "an accepted observation gives a start");
+                &self.start
+            }
+        }
+    }
+
+    pub(super) fn put(&mut self, task: &TaskPlan, at: u64, epoch: u64, frame: &Response<'_>) -> Verdict {
+        let bytes = match frame.body {
+            Body::Action { values, .. } | Body::Fallback { values, .. } => values,
+            Body::Refusal { .. } => return Err(Finding { check: Check::Envelope, what: "a refusal in place of an action".into() }),
+        };
+        let values: Vec<f32> = message::floats(bytes).collect();
+        Finding::unless(values.len() == task.elements.len(), Check::Envelope, || format!("{} values", values.len()))?;
+        let (from, step) = match &self.last {
+            Some(last) if last.epoch == epoch => (&last.values, (at - last.at).min(task.max_step)),
+            Some(_) | None => (&self.send_from, task.max_step),
+        };
+        for ((element, from), value) in task.elements.iter().zip(from).zip(&values) {
+            let (least, most, value_was) = (f64::from(element.min), f64::from(element.max), f64::from(*from));
+            let value = f64::from(*value);
+            let holds = value.is_finite() && value >= least && value <= most;
+            Finding::unless(holds, Check::Envelope, || format!("{value} is outside {least} to {most}"))?;
+            let allowed = f64::from(element.max_change_per_s) * seconds(step);
+            let change = (value - value_was).abs();
+            Finding::unless(change <= allowed + ROUNDING * (1.0 + allowed), Check::Envelope, || {
+                format!("a change of {change}, where {allowed} is allowed in {step} ns")
+            })?;
+        }
+        // A send of a retired epoch does not touch what the new epoch is measured from.
+        if self.epoch == Some(epoch) {
+            self.last = Some(Last { epoch, at, values });
+        }
+        Ok(())
+    }
+}
+
+/// An accepted observation has all its values, each finite.
+pub(super) fn proper_inputs(task: &TaskPlan, parsed: &Parsed) -> Verdict {
+    let holds = parsed.values.len() == task.inputs && parsed.values.iter().all(|value| value.is_finite());
+    Finding::unless(holds, Check::Envelope, || format!("{:?} was accepted with {:?}", parsed.key, parsed.values))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a step is far below the 2^53 nanoseconds that f64 holds exactly")]
+fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / SECOND as f64
+}

@@ -1,0 +1,73 @@
+//! An event that owns what the engine's [`Event`] only borrows, so that it can wait in a queue.
+
+use engine::{ConnectionId, Event, Instant, ModelFailed, Ticket, WorkerId, Withheld};
+use message::Header;
+
+#[derive(Debug)]
+pub(crate) enum Input {
+    Frame { connection: usize, arrival: u64, bytes: Vec<u8> },
+    Oversize { connection: usize },
+    Shed { connection: usize, header: Option<Header> },
+    ShedUnseen { connection: Option<usize>, count: u64 },
+    Stray { header: Option<Header> },
+    Query,
+    Finished { worker: usize, output: Result<Vec<f32>, ModelFailed> },
+    Sent { ticket: Ticket, at: u64 },
+    Withheld { ticket: Ticket, why: Withheld },
+    Timeout,
+    Drain,
+}
+
+impl Input {
+    /// The event as the engine takes it.
+    pub(crate) fn lend(&self) -> Event<'_> {
+        match self {
+            Self::Frame { connection, arrival, bytes } => {
+                Event::Frame { connection: connection_id(*connection), arrival: Instant::from_nanos(*arrival), bytes }
+            }
+            Self::Oversize { connection } => Event::Oversize { connection: connection_id(*connection) },
+            Self::Shed { connection, header } => {
+                Event::Shed { connection: connection_id(*connection), header: *header }
+            }
+            Self::ShedUnseen { connection, count } => {
+                Event::ShedUnseen { connection: connection.map(connection_id), count: *count }
+            }
+            Self::Stray { header } => Event::Stray { header: *header },
+            Self::Query => Event::Query,
+            Self::Finished { worker, output } => Event::Finished {
+                worker: WorkerId(u16::try_from(*worker).expect("a scenario has few workers")),
+                output: output.as_deref().map_err(|failed| *failed),
+            },
+            Self::Sent { ticket, at } => Event::Sent { ticket: *ticket, at: Instant::from_nanos(*at) },
+            Self::Withheld { ticket, why } => Event::Withheld { ticket: *ticket, why: *why },
+            Self::Timeout => Event::Timeout,
+            Self::Drain => Event::Drain,
+        }
+    }
+
+    /// Whether observations that are due are answered before this event is looked at.
+    pub(crate) fn comes_after_what_is_due(&self) -> bool {
+        !matches!(self, Self::Sent { .. } | Self::Withheld { .. })
+    }
+}
+
+/// A well-formed frame, as the sender meant it.
+#[derive(Debug, Clone)]
+pub(crate) struct Parsed {
+    pub(crate) key: Key,
+    pub(crate) stamp: u64,
+    pub(crate) budget: u64,
+    pub(crate) values: Vec<f32>,
+}
+
+/// Names one observation of a boot: an epoch and a sequence are never accepted twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) connection: usize,
+    pub(crate) epoch: u64,
+    pub(crate) sequence: u64,
+}
+
+pub(crate) fn connection_id(place: usize) -> ConnectionId {
+    ConnectionId(u16::try_from(place).expect("a scenario has few connections"))
+}

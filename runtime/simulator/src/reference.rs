@@ -1,0 +1,343 @@
+//! The reference model: what the engine must do, written from the design and for clarity only.
+//!
+//! It shares no logic with the engine: its own tables, allocated freely, searched from end to end. It is handed
+//! the same events and returns the actions that must come out; [`compare`] holds the two side by side.
+
+mod admit;
+mod compare;
+mod rate;
+
+use std::collections::VecDeque;
+
+use engine::{ModelFailed, ModelId, Reason, TooFast, Withheld};
+use message::Status;
+
+use self::{
+    admit::Session,
+    rate::{Limited, Rate},
+};
+pub(crate) use self::compare::{Expected, ExpectedAnswer, Says, To, actions, frame};
+use crate::{
+    input::{Input, Key, Parsed},
+    scenario::Scenario,
+};
+
+pub(crate) struct Reference<'s> {
+    scenario: &'s Scenario,
+    lines: Vec<Line>,
+    workers: Vec<Worker>,
+    draining: bool,
+    drained: bool,
+    exited: bool,
+    expected: Vec<Expected>,
+}
+
+/// One connection.
+struct Line {
+    session: Session,
+    waiting: Option<Job>,
+    phase: Phase,
+    rate: Rate,
+}
+
+#[derive(Debug, Clone)]
+enum Phase {
+    Idle,
+    Running { job: Job, worker: usize },
+    Sending { job: Job, says: Says },
+}
+
+/// One admitted observation.
+#[derive(Debug, Clone)]
+struct Job {
+    key: Key,
+    stamp: u64,
+    arrival: u64,
+    deadline: u64,
+}
+
+struct Worker {
+    in_service: bool,
+    spare: bool,
+    quarantined: bool,
+    /// When its inference began, and whose it is as long as the answer is open.
+    running: Option<(u64, Option<Key>)>,
+    overruns: VecDeque<u64>,
+}
+
+impl<'s> Reference<'s> {
+    pub(crate) fn new(scenario: &'s Scenario) -> Self {
+        let worker = |spare| Worker { in_service: !spare, spare, quarantined: false, running: None, overruns: VecDeque::new() };
+        Self {
+            scenario,
+            lines: scenario.connections.iter().map(|_| Line::new()).collect(),
+            workers: scenario.workers.iter().map(|spec| worker(spec.spare)).collect(),
+            draining: false,
+            drained: false,
+            exited: false,
+            expected: Vec::new(),
+        }
+    }
+
+    /// What must come out of this event.
+    pub(crate) fn handle(&mut self, now: u64, input: &Input, parsed: Option<&Parsed>) -> Vec<Expected> {
+        if input.comes_after_what_is_due() {
+            self.answer_what_is_due(now);
+        }
+        match input {
+            Input::Frame { connection, arrival, bytes } => self.frame(now, *connection, *arrival, bytes, parsed),
+            Input::Oversize { connection } => self.refuse_unread(To::Connection(*connection), Reason::TooLarge, None),
+            Input::Shed { connection, header } => {
+                self.refuse_unread(To::Connection(*connection), Reason::Overload, *header);
+            }
+            Input::ShedUnseen { .. } | Input::Timeout => {}
+            Input::Stray { header } => self.refuse_unread(To::Stray, Reason::UnknownTask, *header),
+            Input::Query => self.refuse_unread(To::Query, Reason::QueryOnTopic, None),
+            Input::Finished { worker, output } => self.finished(now, *worker, output),
+            Input::Sent { ticket, at } => self.sent(usize::from(ticket.connection().0), *at),
+            Input::Withheld { ticket, why } => self.withheld(usize::from(ticket.connection().0), *why),
+            Input::Drain => self.draining = true,
+        }
+        self.answer_what_is_due(now);
+        self.quarantine_what_hangs(now);
+        self.start_earliest_deadlines(now);
+        self.end_drain();
+        std::mem::take(&mut self.expected)
+    }
+
+    /// When the engine must want to be woken.
+    pub(crate) fn timeout(&self) -> Option<u64> {
+        let dues = self.lines.iter().flat_map(|line| match &line.phase {
+            Phase::Idle => [line.waiting.as_ref(), None],
+            Phase::Running { job, .. } => [line.waiting.as_ref(), Some(job)],
+            Phase::Sending { .. } => [None, None],
+        });
+        let dues = dues.flatten().map(|job| self.due(job));
+        let serving = self.workers.iter().filter(|worker| worker.in_service);
+        let hangs = serving.filter_map(|worker| worker.running.as_ref()).map(|(since, _)| since + self.scenario.box_plan.hang);
+        dues.chain(hangs).min()
+    }
+
+    /// How many of the last 32 responses sent in its epoch the controller has not reported as seen.
+    pub(crate) fn unseen(&self, connection: usize) -> u32 {
+        self.lines[connection].session.unseen()
+    }
+
+    fn due(&self, job: &Job) -> u64 {
+        job.deadline - self.scenario.box_plan.margin
+    }
+
+    fn answer_what_is_due(&mut self, now: u64) {
+        for connection in 0..self.lines.len() {
+            let line = &self.lines[connection];
+            let waiting_is_due = line.waiting.as_ref().is_some_and(|job| self.due(job) <= now);
+            match line.phase.clone() {
+                Phase::Sending { .. } => {}
+                Phase::Idle if waiting_is_due => {
+                    let job = self.lines[connection].waiting.take().expect("it is due");
+                    self.fall_back(now, job, Reason::Unstarted);
+                }
+                Phase::Running { job, worker } if self.due(&job) <= now => {
+                    self.orphan(worker);
+                    self.overrun(now, worker);
+                    self.fall_back(now, job, Reason::Late);
+                }
+                Phase::Running { job, worker } if waiting_is_due => {
+                    self.orphan(worker);
+                    self.fall_back(now, job, Reason::Overtaken);
+                }
+                Phase::Idle | Phase::Running { .. } => {}
+            }
+        }
+    }
+
+    fn orphan(&mut self, worker: usize) {
+        if let Some((_, whose)) = &mut self.workers[worker].running {
+            *whose = None;
+        }
+    }
+
+    fn fall_back(&mut self, now: u64, job: Job, reason: Reason) {
+        let connection = job.key.connection;
+        let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+        let values = self.lines[connection].rate.fallback(task, now);
+        self.send(job, Says::Fallback { reason, values });
+    }
+
+    fn send(&mut self, job: Job, says: Says) {
+        let line = &mut self.lines[job.key.connection];
+        let mut status = self.scenario.box_plan.status;
+        if line.rate.nothing_sent() {
+            status = status.with(Status::STATE_RESET);
+        }
+        if matches!(says, Says::Model { clamped: true, .. }) {
+            status = status.with(Status::CLAMPED);
+        }
+        self.expected.push(Expected::Answer(ExpectedAnswer {
+            to: To::Connection(job.key.connection),
+            deadline: Some(job.deadline),
+            epoch: job.key.epoch,
+            sequence: Some(job.key.sequence),
+            stamp: job.stamp,
+            arrival: Some(job.arrival),
+            says: says.clone(),
+            status,
+        }));
+        line.phase = Phase::Sending { job, says };
+    }
+
+    fn refuse(&mut self, to: To, reason: Reason, (epoch, sequence, stamp): (u64, Option<u64>, u64)) {
+        let status = self.scenario.box_plan.status;
+        let says = Says::Refusal { reason };
+        self.expected.push(Expected::Answer(ExpectedAnswer {
+            to,
+            deadline: None,
+            epoch,
+            sequence,
+            stamp,
+            arrival: None,
+            says,
+            status,
+        }));
+    }
+
+    fn refuse_unread(&mut self, to: To, reason: Reason, header: Option<message::Header>) {
+        let echo = header.map_or((0, None, 0), |header| {
+            (header.epoch.value(), Some(header.sequence.value()), header.stamp.value())
+        });
+        self.refuse(to, reason, echo);
+    }
+
+    fn refuse_job(&mut self, job: &Job, reason: Reason) {
+        let Key { connection, epoch, sequence } = job.key;
+        self.refuse(To::Connection(connection), reason, (epoch, Some(sequence), job.stamp));
+    }
+
+    fn finished(&mut self, now: u64, worker: usize, output: &Result<Vec<f32>, ModelFailed>) {
+        let (_, whose) = self.workers[worker].running.take().expect("a worker that finishes was running");
+        let Some(key) = whose else { return };
+        let line = &mut self.lines[key.connection];
+        let Phase::Running { job, .. } = std::mem::replace(&mut line.phase, Phase::Idle) else {
+            unreachable!("an inference whose answer is open is its connection's");
+        };
+        let task = &self.scenario.tasks[self.scenario.connections[key.connection].task];
+        let Ok(raw) = output else { return self.fall_back(now, job, Reason::ModelFailed) };
+        if raw.len() != task.elements.len() {
+            return self.fall_back(now, job, Reason::ModelFailed);
+        }
+        if raw.iter().any(|value| !value.is_finite()) {
+            return self.fall_back(now, job, Reason::ActionNotFinite);
+        }
+        if raw.iter().zip(&task.elements).any(|(value, element)| *value < element.min || *value > element.max) {
+            return self.fall_back(now, job, Reason::OutOfRange);
+        }
+        let Limited { values, clamped } = line.rate.limit(task, now, raw);
+        let refused = task.too_fast == TooFast::Fallback && clamped && !line.rate.last_was_fallback();
+        if refused {
+            return self.fall_back(now, job, Reason::TooFast);
+        }
+        self.send(job, Says::Model { values, clamped });
+    }
+
+    fn sent(&mut self, connection: usize, at: u64) {
+        let line = &mut self.lines[connection];
+        let Phase::Sending { job, says } = std::mem::replace(&mut line.phase, Phase::Idle) else {
+            unreachable!("only what was handed out is reported");
+        };
+        if line.session.is_current(job.key.epoch) {
+            line.session.responded(job.key.sequence);
+            line.rate.advance(&says, at);
+        }
+    }
+
+    fn withheld(&mut self, connection: usize, why: Withheld) {
+        let line = &mut self.lines[connection];
+        let Phase::Sending { job, .. } = std::mem::replace(&mut line.phase, Phase::Idle) else {
+            unreachable!("only what was handed out is reported");
+        };
+        let reason = match why {
+            Withheld::Deadline => Reason::DeadlinePassed,
+            Withheld::Link => Reason::LinkFailed,
+        };
+        self.refuse_job(&job, reason);
+    }
+
+    fn overrun(&mut self, now: u64, worker: usize) {
+        let plan = self.scenario.box_plan;
+        let one = &mut self.workers[worker];
+        one.overruns.push_back(now);
+        one.overruns.retain(|at| now - at <= plan.overrun_window);
+        if one.in_service && one.overruns.len() >= usize::from(plan.max_overruns) {
+            self.quarantine(worker, Reason::WorkerOverruns);
+        }
+    }
+
+    fn quarantine_what_hangs(&mut self, now: u64) {
+        for worker in 0..self.workers.len() {
+            let hangs = self.workers[worker].running.is_some_and(|(since, _)| since + self.scenario.box_plan.hang <= now);
+            if self.workers[worker].in_service && hangs {
+                self.quarantine(worker, Reason::WorkerHang);
+            }
+        }
+    }
+
+    fn quarantine(&mut self, worker: usize, reason: Reason) {
+        self.workers[worker].in_service = false;
+        self.workers[worker].quarantined = true;
+        let models = |place: usize| self.scenario.workers[place].models;
+        let spare = (0..self.workers.len()).find(|place| {
+            let one = &self.workers[*place];
+            one.spare && !one.in_service && !one.quarantined && models(*place).covers(models(worker))
+        });
+        if let Some(spare) = spare {
+            self.workers[spare].in_service = true;
+        }
+        self.expected.push(Expected::Quarantine { worker, reason, spare });
+        let served = |model: ModelId| {
+            (0..self.workers.len()).any(|place| self.workers[place].in_service && models(place).contains(model))
+        };
+        if !self.exited && !self.scenario.tasks.iter().all(|task| served(task.model)) {
+            self.exited = true;
+            self.expected.push(Expected::Exit);
+        }
+    }
+
+    fn start_earliest_deadlines(&mut self, now: u64) {
+        for worker in 0..self.workers.len() {
+            if !self.workers[worker].in_service || self.workers[worker].running.is_some() {
+                continue;
+            }
+            let model = |connection: usize| self.scenario.tasks[self.scenario.connections[connection].task].model;
+            let startable = (0..self.lines.len()).filter(|connection| {
+                matches!(self.lines[*connection].phase, Phase::Idle)
+                    && self.scenario.workers[worker].models.contains(model(*connection))
+            });
+            let jobs = startable.filter_map(|connection| Some((self.lines[connection].waiting.as_ref()?.deadline, connection)));
+            let Some((_, connection)) = jobs.min() else { continue };
+            let job = self.lines[connection].waiting.take().expect("it was just found waiting");
+            self.workers[worker].running = Some((now, Some(job.key)));
+            self.expected.push(Expected::Start { worker, model: model(connection), job: job.key });
+            self.lines[connection].phase = Phase::Running { job, worker };
+        }
+    }
+
+    fn end_drain(&mut self) {
+        let in_flight = self.lines.iter().any(|line| line.waiting.is_some() || !matches!(line.phase, Phase::Idle));
+        if !self.draining || self.drained || in_flight {
+            return;
+        }
+        self.drained = true;
+        for (connection, line) in self.lines.iter().enumerate() {
+            if let Some(epoch) = line.session.epoch() {
+                self.expected.push(Expected::Notify { connection, epoch });
+            }
+        }
+        self.expected.push(Expected::Drained);
+    }
+}
+
+impl Line {
+    fn new() -> Self {
+        Self { session: Session::default(), waiting: None, phase: Phase::Idle, rate: Rate::default() }
+    }
+}

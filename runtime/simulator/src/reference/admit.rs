@@ -1,0 +1,190 @@
+//! The reference model's admission: every check of a frame, in the order that the design gives.
+
+use std::collections::VecDeque;
+
+use engine::Reason;
+use message::{Malformed, Observation};
+
+use super::{Job, Phase, Rate, Reference, To};
+use crate::{
+    clock::{MICRO, SECOND},
+    input::{Key, Parsed},
+    reference::compare::Expected,
+};
+
+/// What is known of a connection's controller.
+#[derive(Default)]
+pub(super) struct Session {
+    epoch: Option<u64>,
+    retired: VecDeque<u64>,
+    changes: Vec<u64>,
+    last_sequence: u64,
+    /// The sequences of the last responses of this epoch, and which of them the controller has seen.
+    responses: VecDeque<u64>,
+    last_seen: u64,
+}
+
+const RETIRED_REMEMBERED: usize = 16;
+const CHANGES_A_SECOND: usize = 8;
+const RESPONSES_WATCHED: usize = 32;
+
+impl Session {
+    pub(super) fn epoch(&self) -> Option<u64> {
+        self.epoch
+    }
+
+    pub(super) fn is_current(&self, epoch: u64) -> bool {
+        self.epoch == Some(epoch)
+    }
+
+    pub(super) fn responded(&mut self, sequence: u64) {
+        self.responses.push_back(sequence);
+        if self.responses.len() > RESPONSES_WATCHED {
+            self.responses.pop_front();
+        }
+    }
+
+    pub(super) fn unseen(&self) -> u32 {
+        let unseen = self.responses.iter().filter(|sequence| **sequence > self.last_seen).count();
+        u32::try_from(unseen).expect("32 at most")
+    }
+
+    fn seen(&mut self, last_response: u64) {
+        self.last_seen = self.last_seen.max(last_response);
+    }
+
+    /// Whether a new epoch may begin now; it then has begun.
+    fn change(&mut self, now: u64, epoch: u64) -> Result<Changed, Reason> {
+        let Some(current) = self.epoch else {
+            self.epoch = Some(epoch);
+            return Ok(Changed::No);
+        };
+        if current == epoch {
+            return Ok(Changed::No);
+        }
+        if self.retired.contains(&epoch) {
+            return Err(Reason::Epoch);
+        }
+        self.changes.retain(|at| now - at < SECOND);
+        if self.changes.len() >= CHANGES_A_SECOND {
+            return Err(Reason::EpochRate);
+        }
+        self.changes.push(now);
+        self.retired.push_back(current);
+        if self.retired.len() > RETIRED_REMEMBERED {
+            self.retired.pop_front();
+        }
+        self.epoch = Some(epoch);
+        self.last_sequence = 0;
+        self.responses.clear();
+        self.last_seen = 0;
+        Ok(Changed::Yes)
+    }
+}
+
+enum Changed {
+    No,
+    Yes,
+}
+
+impl Reference<'_> {
+    pub(super) fn frame(
+        &mut self,
+        now: u64,
+        connection: usize,
+        arrival: u64,
+        bytes: &[u8],
+        parsed: Option<&Parsed>,
+    ) {
+        let to = To::Connection(connection);
+        let echo = message::peek(bytes);
+        let refuse = |model: &mut Self, reason: Reason| model.refuse_unread(to, reason, echo);
+        let frame = match Observation::decode(bytes) {
+            Ok(frame) => frame,
+            Err(malformed) => return refuse(self, reason_of(malformed)),
+        };
+        let parsed = parsed.expect("a frame that decodes was parsed");
+        let plan = &self.scenario.connections[connection];
+        let task = &self.scenario.tasks[plan.task];
+        if self.draining {
+            return refuse(self, Reason::Draining);
+        }
+        if frame.address != plan.address {
+            return refuse(self, Reason::Address);
+        }
+        if frame.contract != task.contract {
+            return refuse(self, Reason::Contract);
+        }
+        if frame.values.len() != task.inputs * 4 {
+            return refuse(self, Reason::ValuesLength);
+        }
+        if parsed.values.iter().any(|value| !value.is_finite()) {
+            return refuse(self, Reason::ObservationNotFinite);
+        }
+        let budget = if frame.budget_us == 0 { task.deadline } else { u64::from(frame.budget_us) * MICRO };
+        if budget <= self.scenario.box_plan.margin || budget > task.deadline {
+            return refuse(self, Reason::Budget);
+        }
+        match self.lines[connection].session.change(now, parsed.key.epoch) {
+            Ok(Changed::No) => {}
+            Ok(Changed::Yes) => self.retire(connection),
+            Err(reason) => return refuse(self, reason),
+        }
+        if parsed.key.sequence <= self.lines[connection].session.last_sequence {
+            return refuse(self, Reason::Sequence);
+        }
+        let session = &mut self.lines[connection].session;
+        session.last_sequence = parsed.key.sequence;
+        session.seen(frame.last_response.map_or(0, message::Sequence::value));
+        let deadline = arrival + budget;
+        if now >= deadline {
+            return refuse(self, Reason::ExpiredOnArrival);
+        }
+        self.admit(connection, &Job { key: parsed.key, stamp: parsed.stamp, arrival, deadline }, &parsed.values);
+    }
+
+    /// The old epoch's observations end, and what belonged to it begins anew.
+    fn retire(&mut self, connection: usize) {
+        let line = &mut self.lines[connection];
+        line.rate = Rate::default();
+        let waiting = line.waiting.take();
+        let running = match std::mem::replace(&mut line.phase, Phase::Idle) {
+            Phase::Idle => None,
+            Phase::Running { job, worker } => {
+                self.orphan(worker);
+                Some(job)
+            }
+            sending @ Phase::Sending { .. } => {
+                self.lines[connection].phase = sending;
+                None
+            }
+        };
+        for job in [running, waiting].into_iter().flatten() {
+            self.refuse_job(&job, Reason::EpochRetired);
+        }
+    }
+
+    fn admit(&mut self, connection: usize, job: &Job, values: &[f32]) {
+        let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+        let line = &mut self.lines[connection];
+        line.rate.observe(task, values);
+        let superseded = line.waiting.take();
+        let deadline = superseded.map_or(job.deadline, |old| old.deadline.min(job.deadline));
+        line.waiting = Some(Job { deadline, ..job.clone() });
+        self.expected.push(Expected::Store { job: job.key });
+    }
+}
+
+fn reason_of(malformed: Malformed) -> Reason {
+    match malformed {
+        Malformed::Truncated => Reason::Truncated,
+        Malformed::Encapsulation => Reason::Encapsulation,
+        Malformed::Type => Reason::WrongType,
+        Malformed::Length => Reason::WrongLength,
+        Malformed::Crc => Reason::Checksum,
+        Malformed::Sequence => Reason::SequenceZero,
+        Malformed::Kind | Malformed::Place | Malformed::Reason | Malformed::RefusalWithValues => {
+            unreachable!("an observation has neither kind nor place nor reason")
+        }
+    }
+}

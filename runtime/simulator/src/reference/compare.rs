@@ -1,0 +1,211 @@
+//! What the reference model expects beside what the engine did.
+
+use engine::{Action, Answer, ConnectionId, ModelId, Origin, Reason, Send, SlotId, Target, WorkerId};
+use message::{Body, Place, ReasonNumber, Response, Status};
+
+use crate::{
+    clock::MICRO,
+    input::Key,
+    report::{Check, Finding, Verdict},
+    scenario::Scenario,
+};
+
+/// One action that must come out.
+#[derive(Debug, Clone)]
+pub(crate) enum Expected {
+    Store { job: Key },
+    Start { worker: usize, model: ModelId, job: Key },
+    Answer(ExpectedAnswer),
+    Notify { connection: usize, epoch: u64 },
+    Quarantine { worker: usize, reason: Reason, spare: Option<usize> },
+    Exit,
+    Drained,
+}
+
+/// One response that must come out.
+#[derive(Debug, Clone)]
+pub(crate) struct ExpectedAnswer {
+    pub(crate) to: To,
+    /// With a deadline comes a ticket.
+    pub(crate) deadline: Option<u64>,
+    pub(crate) epoch: u64,
+    pub(crate) sequence: Option<u64>,
+    pub(crate) stamp: u64,
+    pub(crate) arrival: Option<u64>,
+    pub(crate) says: Says,
+    pub(crate) status: Status,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum To {
+    Connection(usize),
+    Stray,
+    Query,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Says {
+    Model { values: Vec<f32>, clamped: bool },
+    Fallback { reason: Reason, values: Vec<f32> },
+    Refusal { reason: Reason },
+}
+
+/// Whose order an action belongs to: what concerns two connections may come out in either order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    Connection(usize),
+    Elsewhere,
+    Workers,
+    Starts,
+    End,
+}
+
+/// Holds the actions against what was expected. Returns what was expected of each, in the actions' order.
+///
+/// `whose` names the observation that a slot holds once the actions before it are done.
+pub(crate) fn actions(
+    mut expected: Vec<Expected>,
+    actual: &[Action],
+    frame_of: Option<usize>,
+    whose: impl Fn(SlotId) -> Option<Key>,
+) -> Result<Vec<Expected>, Finding> {
+    let mut ordered = Vec::with_capacity(actual.len());
+    let mut stored: Option<(SlotId, Key)> = None;
+    for action in actual {
+        let order = order_of_action(action, frame_of);
+        let Some(place) = expected.iter().position(|one| order_of_expected(one) == order) else {
+            return Err(finding(format!("the engine did {action:?}, of which nothing was expected")));
+        };
+        let one = expected.remove(place);
+        let holds = |slot: SlotId| match stored {
+            Some((last, key)) if last == slot => Some(key),
+            Some(_) | None => whose(slot),
+        };
+        if !is_as_expected(&one, action, holds) {
+            return Err(finding(format!("expected {one:?}, the engine did {action:?}")));
+        }
+        if let (Expected::Store { job }, Action::Store { slot }) = (&one, action) {
+            stored = Some((*slot, *job));
+        }
+        ordered.push(one);
+    }
+    match expected.first() {
+        None => Ok(ordered),
+        Some(missing) => Err(finding(format!("expected {missing:?}, which the engine did not do"))),
+    }
+}
+
+/// Holds a frame that was put at `at` against what was expected of it.
+pub(crate) fn frame(expected: &ExpectedAnswer, response: &Response<'_>, boot: u64, at: u64, scenario: &Scenario) -> Verdict {
+    let age = expected.arrival.map(|arrival| u32::try_from((at - arrival) / MICRO).unwrap_or(u32::MAX));
+    let mut right = response.boot.value() == boot
+        && response.epoch.value() == expected.epoch
+        && response.sequence.map(message::Sequence::value) == expected.sequence
+        && response.stamp.value() == expected.stamp
+        && response.status == expected.status
+        && (response.plan, response.plan_step) == (0, 0)
+        && age.is_none_or(|age| response.age_us == age && response.input_age_us == age);
+    if let To::Connection(connection) = expected.to {
+        let plan = &scenario.connections[connection];
+        let task = &scenario.tasks[plan.task];
+        let model = match expected.says {
+            Says::Model { .. } => task.model_digest,
+            Says::Fallback { .. } | Says::Refusal { .. } => message::ModelDigest::NONE,
+        };
+        right &= response.address == plan.address && response.contract == task.contract && response.model == model;
+    }
+    right &= match (&expected.says, response.body) {
+        (Says::Model { values, .. }, Body::Action { place: Place::Box, values: bytes }) => same(values, message::floats(bytes)),
+        (Says::Fallback { reason, values }, Body::Fallback { reason: number, values: bytes }) => {
+            number == number_of(*reason) && same(values, message::floats(bytes))
+        }
+        (Says::Refusal { reason }, Body::Refusal { reason: number }) => number == number_of(*reason),
+        (Says::Model { .. } | Says::Fallback { .. } | Says::Refusal { .. }, _) => false,
+    };
+    Finding::unless(right, Check::Reference, || format!("expected {expected:?}, the frame says {response:?}"))
+}
+
+fn is_as_expected(expected: &Expected, actual: &Action, whose: impl Fn(SlotId) -> Option<Key>) -> bool {
+    match (expected, actual) {
+        (Expected::Store { .. }, Action::Store { .. })
+        | (Expected::Exit, Action::Exit { reason: Reason::NoWorkerLeft })
+        | (Expected::Drained, Action::Drained) => true,
+        (Expected::Start { worker, model, job }, Action::StartInference { worker: actual, model: of, slot }) => {
+            *worker == place(*actual) && model == of && whose(*slot) == Some(*job)
+        }
+        (Expected::Answer(answer), Action::Send(send)) => is_the_answer(answer, send),
+        (Expected::Notify { connection, epoch }, Action::Notify(notify)) => {
+            let mut bytes = [0; message::Notice::MAX_FRAME];
+            let length = notify.encode(&mut bytes);
+            message::Notice::decode(&bytes[..length]).is_ok_and(|notice| {
+                notify.connection() == ConnectionId(u16::try_from(*connection).unwrap_or(u16::MAX))
+                    && notice.epoch.value() == *epoch
+                    && notice.reason == number_of(Reason::Farewell)
+            })
+        }
+        (
+            Expected::Quarantine { worker, reason, spare },
+            Action::Quarantine { worker: actual, reason: because, spare: by },
+        ) => *worker == place(*actual) && reason == because && *spare == by.map(place),
+        (_, _) => false,
+    }
+}
+
+fn is_the_answer(expected: &ExpectedAnswer, send: &Send) -> bool {
+    let says = match (&expected.says, send.answer()) {
+        (Says::Model { values, clamped }, Answer::Guarded(guarded)) => {
+            guarded.origin() == Origin::Model { clamped: *clamped } && same(values, guarded.values().iter().copied())
+        }
+        (Says::Fallback { reason, values }, Answer::Guarded(guarded)) => {
+            guarded.origin() == Origin::Fallback(*reason) && same(values, guarded.values().iter().copied())
+        }
+        (Says::Refusal { reason }, Answer::Refusal(refusal)) => refusal.reason() == *reason,
+        (Says::Model { .. } | Says::Fallback { .. }, Answer::Refusal(_)) | (Says::Refusal { .. }, Answer::Guarded(_)) => false,
+    };
+    says && send.deadline().map(engine::Instant::nanos) == expected.deadline
+        && send.ticket().is_some() == expected.deadline.is_some()
+        && send.sequence().map(message::Sequence::value) == expected.sequence
+}
+
+/// Equal to the bit.
+fn same(expected: &[f32], actual: impl Iterator<Item = f32>) -> bool {
+    expected.iter().map(|value| value.to_bits()).eq(actual.map(f32::to_bits))
+}
+
+fn order_of_action(action: &Action, frame_of: Option<usize>) -> Order {
+    match action {
+        Action::Store { .. } => frame_of.map_or(Order::Elsewhere, Order::Connection),
+        Action::Send(send) => match send.target() {
+            Target::Connection(connection) => Order::Connection(usize::from(connection.0)),
+            Target::Stray | Target::Query => Order::Elsewhere,
+        },
+        Action::Notify(_) | Action::Drained => Order::End,
+        Action::StartInference { .. } => Order::Starts,
+        Action::Quarantine { .. } | Action::Exit { .. } => Order::Workers,
+    }
+}
+
+fn order_of_expected(expected: &Expected) -> Order {
+    match expected {
+        Expected::Store { job } => Order::Connection(job.connection),
+        Expected::Answer(answer) => match answer.to {
+            To::Connection(connection) => Order::Connection(connection),
+            To::Stray | To::Query => Order::Elsewhere,
+        },
+        Expected::Notify { .. } | Expected::Drained => Order::End,
+        Expected::Start { .. } => Order::Starts,
+        Expected::Quarantine { .. } | Expected::Exit => Order::Workers,
+    }
+}
+
+fn number_of(reason: Reason) -> ReasonNumber {
+    reason.number()
+}
+
+fn place(worker: WorkerId) -> usize {
+    usize::from(worker.0)
+}
+
+fn finding(what: String) -> Finding {
+    Finding { check: Check::Reference, what }
+}

@@ -1,0 +1,248 @@
+//! What a seed decides before a run begins: the box's tasks, connections and workers, and the odds of each disturbance.
+
+use engine::{
+    ConnectionSpec, Duration, Element, Envelope, MAX_ACTION, ModelId, ModelSet, Settings, Start, Task, TaskId, TooFast,
+    WorkerSpec,
+};
+use fastrand::Rng;
+use message::{Address, Boot, ContractDigest, ModelDigest, Status};
+
+use crate::clock::{MICRO, MILLI, SECOND};
+
+/// Everything that stays the same over a run.
+pub(crate) struct Scenario {
+    pub(crate) tasks: Vec<TaskPlan>,
+    pub(crate) connections: Vec<ConnectionPlan>,
+    pub(crate) workers: Vec<WorkerSpec>,
+    pub(crate) box_plan: BoxPlan,
+    pub(crate) odds: Odds,
+}
+
+/// A task as the simulator and its reference model know it.
+pub(crate) struct TaskPlan {
+    pub(crate) contract: ContractDigest,
+    pub(crate) model: ModelId,
+    pub(crate) model_digest: ModelDigest,
+    pub(crate) inputs: usize,
+    pub(crate) deadline: u64,
+    pub(crate) hold: u64,
+    pub(crate) max_step: u64,
+    pub(crate) too_fast: TooFast,
+    pub(crate) elements: Vec<Element>,
+}
+
+/// One robot's controller and its key.
+pub(crate) struct ConnectionPlan {
+    pub(crate) task: usize,
+    pub(crate) address: Address,
+    pub(crate) period: u64,
+}
+
+/// What holds for the whole box, in nanoseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct BoxPlan {
+    pub(crate) margin: u64,
+    pub(crate) max_overruns: u8,
+    pub(crate) overrun_window: u64,
+    pub(crate) hang: u64,
+    pub(crate) status: Status,
+    /// Frames that wait for the engine, for each connection.
+    pub(crate) queue: usize,
+}
+
+/// How often a disturbance happens, in ten-thousandths of its occasions; half of them never in a run.
+pub(crate) struct Odds {
+    pub(crate) jitter: u32,
+    pub(crate) burst: u32,
+    pub(crate) flood: u32,
+    pub(crate) budget: u32,
+    pub(crate) mangle: u32,
+    pub(crate) restart: u32,
+    pub(crate) restart_loop: u32,
+    pub(crate) old_instance: u32,
+    pub(crate) lost_in: u32,
+    pub(crate) lost_out: u32,
+    pub(crate) robot_stall: u32,
+    pub(crate) engine_late: u32,
+    pub(crate) slow: u32,
+    pub(crate) around_due: u32,
+    pub(crate) hung_long: u32,
+    pub(crate) hung_forever: u32,
+    pub(crate) bad_output: u32,
+    pub(crate) too_fast: u32,
+    pub(crate) put_delayed: u32,
+    pub(crate) put_past_deadline: u32,
+    pub(crate) link_failed: u32,
+    pub(crate) box_restart: u32,
+    pub(crate) noise: u32,
+}
+
+/// Whether something with these odds happens now.
+pub(crate) fn happens(rng: &mut Rng, odds: u32) -> bool {
+    rng.u32(..10_000) < odds
+}
+
+/// A float between these, for values and rates.
+pub(crate) fn between(rng: &mut Rng, low: f32, high: f32) -> f32 {
+    low + (high - low) * rng.f32()
+}
+
+impl Scenario {
+    pub(crate) fn from_seed(rng: &mut Rng) -> Self {
+        let margin = rng.u64(300..=900) * MICRO;
+        let models = rng.u8(1..=3);
+        let tasks: Vec<TaskPlan> = (0..rng.u8(1..=4)).map(|name| task(rng, name, models)).collect();
+        let connections = (0..rng.usize(1..=6)).map(|robot| connection(rng, robot, &tasks)).collect();
+        let longest = tasks.iter().map(|task| task.deadline).max().unwrap_or(SECOND);
+        Self {
+            workers: workers(rng, models),
+            connections,
+            tasks,
+            box_plan: BoxPlan {
+                margin,
+                max_overruns: rng.u8(2..=16),
+                overrun_window: rng.u64(20..=1_000) * MILLI,
+                hang: longest * 2 + rng.u64(..200) * MILLI,
+                status: *pick(rng, &[Status::NONE, Status::UNMEASURED, Status::UNSCHEDULABLE.with(Status::INSECURE)]),
+                queue: rng.usize(1..=12),
+            },
+            odds: odds(rng),
+        }
+    }
+}
+
+impl TaskPlan {
+    /// The task as the engine is told of it.
+    pub(crate) fn declare(&self) -> Task<'_> {
+        let envelope = Envelope::new(&self.elements, self.too_fast, Duration::from_nanos(self.max_step));
+        let (deadline, hold) = (Duration::from_nanos(self.deadline), Duration::from_nanos(self.hold));
+        envelope
+            .and_then(|envelope| {
+                Task::new(self.contract, (self.model, self.model_digest), self.inputs, deadline, hold, envelope)
+            })
+            .expect("a scenario declares only tasks that can be answered")
+    }
+
+    /// The bytes of its longest frame.
+    pub(crate) fn max_frame(&self) -> usize {
+        message::Observation::OVERHEAD + self.inputs * size_of::<f32>()
+    }
+}
+
+impl ConnectionPlan {
+    pub(crate) fn declare(&self) -> ConnectionSpec {
+        let task = u16::try_from(self.task).expect("a scenario has few tasks");
+        ConnectionSpec { task: TaskId(task), address: self.address }
+    }
+}
+
+impl BoxPlan {
+    pub(crate) fn declare(&self, boot: Boot) -> Settings {
+        Settings {
+            boot,
+            margin: Duration::from_nanos(self.margin),
+            max_overruns: self.max_overruns,
+            overrun_window: Duration::from_nanos(self.overrun_window),
+            hang: Duration::from_nanos(self.hang),
+            status: self.status,
+        }
+    }
+}
+
+fn task(rng: &mut Rng, name: u8, models: u8) -> TaskPlan {
+    let inputs = rng.usize(1..=12);
+    let model = if name < models { name } else { rng.u8(..models) };
+    let deadline = *pick(rng, &[4, 8, 10, 20, 33]) * MILLI;
+    let long = rng.u8(..12) == 0;
+    let elements = if long { MAX_ACTION } else { rng.usize(1..=7) };
+    TaskPlan {
+        contract: ContractDigest::new([name + 1; 16]),
+        model: ModelId(model),
+        model_digest: ModelDigest::new([model + 1; 32]),
+        inputs,
+        deadline,
+        hold: *pick(rng, &[0, 5, 50, 200]) * MILLI,
+        max_step: *pick(rng, &[2, 10, 40]) * MILLI,
+        too_fast: if rng.bool() { TooFast::Clamp } else { TooFast::Fallback },
+        elements: (0..elements).map(|_| element(rng, inputs)).collect(),
+    }
+}
+
+fn element(rng: &mut Rng, inputs: usize) -> Element {
+    let min = between(rng, -3.0, 0.5);
+    let max = min + between(rng, 0.5, 4.0);
+    let input = u32::try_from(rng.usize(..inputs)).expect("a task has few inputs");
+    Element {
+        min,
+        max,
+        max_change_per_s: between(rng, 0.5, 60.0),
+        rest: between(rng, min, max).clamp(min, max),
+        start: if rng.bool() {
+            Start::Observation(input)
+        } else {
+            Start::Value(between(rng, min, max).clamp(min, max))
+        },
+    }
+}
+
+fn connection(rng: &mut Rng, robot: usize, tasks: &[TaskPlan]) -> ConnectionPlan {
+    let task = if robot < tasks.len() { robot } else { rng.usize(..tasks.len()) };
+    // From twice as fast as its deadline, so that observations supersede each other, to three times slower.
+    let period = tasks[task].deadline * rng.u64(50..=300) / 100;
+    ConnectionPlan { task, address: Address::of(&format!("robot-{robot}"), &format!("task-{task}")), period }
+}
+
+/// Each model has a worker; others and spares have some models or all.
+fn workers(rng: &mut Rng, models: u8) -> Vec<WorkerSpec> {
+    let all = (0..models).fold(ModelSet::EMPTY, |set, model| set.with(ModelId(model)));
+    let some = |rng: &mut Rng| {
+        let first = ModelSet::EMPTY.with(ModelId(rng.u8(..models)));
+        if rng.bool() { all } else { first }
+    };
+    let mut workers: Vec<WorkerSpec> = if rng.bool() {
+        vec![WorkerSpec { models: all, spare: false }]
+    } else {
+        (0..models).map(|model| WorkerSpec { models: ModelSet::EMPTY.with(ModelId(model)), spare: false }).collect()
+    };
+    for _ in 0..rng.u8(..=2) {
+        workers.push(WorkerSpec { models: some(rng), spare: false });
+    }
+    for _ in 0..rng.u8(..=2) {
+        workers.push(WorkerSpec { models: some(rng), spare: true });
+    }
+    rng.shuffle(&mut workers);
+    workers
+}
+
+fn odds(rng: &mut Rng) -> Odds {
+    let mut up_to = |most: u32| if rng.bool() { 0 } else { rng.u32(1..=most) };
+    Odds {
+        jitter: up_to(10_000),
+        burst: up_to(200),
+        flood: up_to(20),
+        budget: up_to(5_000),
+        mangle: up_to(1_500),
+        restart: up_to(60),
+        restart_loop: up_to(8),
+        old_instance: up_to(300),
+        lost_in: up_to(300),
+        lost_out: up_to(500),
+        robot_stall: up_to(20),
+        engine_late: up_to(40),
+        slow: up_to(1_500),
+        around_due: up_to(2_000),
+        hung_long: up_to(20),
+        hung_forever: up_to(3),
+        bad_output: up_to(500),
+        too_fast: up_to(3_000),
+        put_delayed: up_to(4_000),
+        put_past_deadline: up_to(40),
+        link_failed: up_to(200),
+        box_restart: up_to(4),
+        noise: up_to(50),
+    }
+}
+
+fn pick<'c, T>(rng: &mut Rng, choices: &'c [T]) -> &'c T {
+    &choices[rng.usize(..choices.len())]
+}
