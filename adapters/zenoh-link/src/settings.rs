@@ -25,9 +25,8 @@ pub enum Mode {
 ///   (`wait_before_drop` 0), and so is each fragment of a larger message.
 /// - Nobody waits for a slow robot, zenoh's own threads included: a message that must not be dropped
 ///   (a declaration, a reply) and finds the queue full closes that robot's transport at once
-///   (`wait_before_close` 0). zenoh's default is to wait 5 s, doubled with each fragment, with the
-///   routing table locked against every put where it is a declaration. A robot whose transport was
-///   closed connects again.
+///   (`wait_before_close` 0). zenoh's default is to wait 5 s, doubled with each fragment, on the
+///   thread that sends. A robot whose transport was closed connects again.
 /// - So the queues are the only slack. Responses have the longest that zenoh offers (16 batches):
 ///   with one response a batch, 16 responses while zenoh's sender is held up. Declarations have 4
 ///   batches of 64 KiB and replies 8. All are allocated when a robot connects, 2.4 MiB each, so

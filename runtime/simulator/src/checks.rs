@@ -55,7 +55,6 @@ struct Open {
 #[derive(Debug, Clone, Copy)]
 struct Finished {
     key: Key,
-    worker: usize,
     answered: bool,
 }
 
@@ -97,6 +96,16 @@ impl<'s> Checks<'s> {
         open.map_or(0, |open| open.deadline - self.scenario.box_plan.margin)
     }
 
+    /// The deadline of the send that is on its way.
+    pub(crate) fn deadline_of_send(&self, connection: usize) -> u64 {
+        self.lines[connection].sending.map_or(0, |(open, _)| open.deadline)
+    }
+
+    /// Whose inference this worker runs.
+    pub(crate) fn running_on(&self, worker: usize) -> Option<Key> {
+        self.workers.running(worker)
+    }
+
     /// What this connection sent last, or where it starts.
     pub(crate) fn last_values(&self, connection: usize) -> Vec<f32> {
         let task = &self.scenario.tasks[self.scenario.connections[connection].task];
@@ -120,7 +129,7 @@ impl<'s> Checks<'s> {
             Input::Query => self.queries += 1,
             Input::Finished { worker, .. } => {
                 let key = self.workers.finish(*worker);
-                self.finished = Some(Finished { key, worker: *worker, answered: false });
+                self.finished = Some(Finished { key, answered: false });
             }
             Input::Sent { ticket, .. } => {
                 let line = &mut self.lines[usize::from(ticket.connection().0)];
@@ -334,6 +343,7 @@ impl<'s> Checks<'s> {
             }
             (Reason::ExpiredOnArrival, None) => {
                 line.once.accept(key)?;
+                once::echoes(input, key)?;
                 let task = &self.scenario.tasks[self.scenario.connections[connection].task];
                 in_time::expired(now, input, parsed, task, excuses)
             }

@@ -11,7 +11,6 @@ use crate::{
 };
 
 pub(crate) struct Controller {
-    pub(crate) place: usize,
     identity: Identity,
     period: u64,
     deadline_us: u32,
@@ -57,7 +56,6 @@ impl Controller {
         let task: &TaskPlan = &scenario.tasks[plan.task];
         let micros = |nanos: u64| u32::try_from(nanos / MICRO).expect("a scenario's deadlines are milliseconds");
         Self {
-            place,
             identity: Identity { address: plan.address, contract: task.contract },
             period: plan.period,
             deadline_us: micros(task.deadline),

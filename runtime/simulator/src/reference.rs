@@ -67,7 +67,7 @@ struct Worker {
 
 impl<'s> Reference<'s> {
     pub(crate) fn new(scenario: &'s Scenario) -> Self {
-        let worker = |spare| Worker { in_service: !spare, spare, quarantined: false, running: None, overruns: VecDeque::new() };
+        let worker = |spare: bool| Worker { in_service: !spare, spare, quarantined: false, running: None, overruns: VecDeque::new() };
         Self {
             scenario,
             lines: scenario.connections.iter().map(|_| Line::new()).collect(),

@@ -25,7 +25,7 @@ impl Excuses {
 
     /// How long one hold-up may be without being an excuse: several fit into a margin.
     pub(crate) fn tolerated(&self) -> u64 {
-        self.margin / 6
+        self.margin / 8
     }
 
     pub(crate) fn hold_up(&mut self, from: u64, until: u64) {
@@ -84,8 +84,8 @@ impl InTime {
         })
     }
 
-    fn discharge(&mut self, key: Key) -> Vec<(Key, u64)> {
-        let (done, open) = self.open.drain(..).partition(|(open, _)| open.epoch == key.epoch && open.sequence <= key.sequence);
+    fn discharge(&mut self, key: Key) -> VecDeque<(Key, u64)> {
+        let (done, open): (VecDeque<_>, VecDeque<_>) = self.open.drain(..).partition(|(open, _)| open.epoch == key.epoch && open.sequence <= key.sequence);
         self.open = open;
         done
     }

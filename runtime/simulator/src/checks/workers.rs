@@ -49,6 +49,10 @@ impl Workers {
         self.workers[worker].running.take().expect("the simulator reports only inferences that were started").0
     }
 
+    pub(super) fn running(&self, worker: usize) -> Option<Key> {
+        self.workers[worker].running.map(|(key, _)| key)
+    }
+
     pub(super) fn reads(&self, slot: SlotId) -> bool {
         self.workers.iter().filter_map(|worker| worker.running).any(|(_, reads)| reads == slot)
     }

@@ -8,7 +8,7 @@ use message::{Malformed, Observation};
 use super::{Job, Phase, Rate, Reference, To};
 use crate::{
     clock::{MICRO, SECOND},
-    input::{Key, Parsed},
+    input::Parsed,
     reference::compare::Expected,
 };
 

@@ -54,6 +54,8 @@ pub(crate) enum Says {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
     Connection(usize),
+    /// Refusals stand outside the order of actions and fallbacks.
+    Refusals(usize),
     Elsewhere,
     Workers,
     Starts,
@@ -162,7 +164,14 @@ fn is_the_answer(expected: &ExpectedAnswer, send: &Send) -> bool {
         (Says::Refusal { reason }, Answer::Refusal(refusal)) => refusal.reason() == *reason,
         (Says::Model { .. } | Says::Fallback { .. }, Answer::Refusal(_)) | (Says::Refusal { .. }, Answer::Guarded(_)) => false,
     };
-    says && send.deadline().map(engine::Instant::nanos) == expected.deadline
+    let to = match send.target() {
+        Target::Connection(connection) => To::Connection(usize::from(connection.0)),
+        Target::Stray => To::Stray,
+        Target::Query => To::Query,
+    };
+    to == expected.to
+        && says
+        && send.deadline().map(engine::Instant::nanos) == expected.deadline
         && send.ticket().is_some() == expected.deadline.is_some()
         && send.sequence().map(message::Sequence::value) == expected.sequence
 }
@@ -176,7 +185,8 @@ fn order_of_action(action: &Action, frame_of: Option<usize>) -> Order {
     match action {
         Action::Store { .. } => frame_of.map_or(Order::Elsewhere, Order::Connection),
         Action::Send(send) => match send.target() {
-            Target::Connection(connection) => Order::Connection(usize::from(connection.0)),
+            Target::Connection(connection) if send.ticket().is_some() => Order::Connection(usize::from(connection.0)),
+            Target::Connection(connection) => Order::Refusals(usize::from(connection.0)),
             Target::Stray | Target::Query => Order::Elsewhere,
         },
         Action::Notify(_) | Action::Drained => Order::End,
@@ -189,7 +199,8 @@ fn order_of_expected(expected: &Expected) -> Order {
     match expected {
         Expected::Store { job } => Order::Connection(job.connection),
         Expected::Answer(answer) => match answer.to {
-            To::Connection(connection) => Order::Connection(connection),
+            To::Connection(connection) if answer.deadline.is_some() => Order::Connection(connection),
+            To::Connection(connection) => Order::Refusals(connection),
             To::Stray | To::Query => Order::Elsewhere,
         },
         Expected::Notify { .. } | Expected::Drained => Order::End,

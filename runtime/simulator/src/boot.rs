@@ -1,0 +1,334 @@
+//! One boot of the box: the engine's thread, the link's queues, slot memory, workers and sends around one engine.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use engine::{Engine, Send, Ticket, Withheld};
+
+use crate::{
+    Options,
+    checks::Checks,
+    clock::{MICRO, MILLI},
+    input::{Input, Key},
+    link::Ingress,
+    reference::{self, ExpectedAnswer, Reference},
+    report::{Check, Disturbance, Finding, Verdict},
+    scenario::{Scenario, happens},
+    world::{Happening, World},
+};
+
+pub(crate) struct Boot<'t, 's> {
+    pub(crate) number: u64,
+    pub(crate) id: u64,
+    pub(crate) engine: Engine<'t>,
+    pub(crate) scenario: &'s Scenario,
+    pub(crate) checks: Checks<'s>,
+    pub(crate) reference: Option<Reference<'s>>,
+    /// What workers, sends and operators report, in order.
+    pub(crate) reports: VecDeque<Input>,
+    ingress: Ingress,
+    /// Whose values each slot of the daemon's memory holds.
+    pub(crate) memory: Vec<Option<Key>>,
+    puts: BTreeMap<u64, Put>,
+    next_put: u64,
+    /// Until when the engine's thread is busy or held up.
+    busy_until: u64,
+    next_turn: Option<(u64, u64)>,
+    turns: u64,
+    arrived: u64,
+    drain_asked: bool,
+}
+
+/// A send on its way to the link.
+struct Put {
+    send: Send,
+    ticket: Ticket,
+    connection: usize,
+    deadline: u64,
+    expected: Option<ExpectedAnswer>,
+}
+
+/// How a boot ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Restart,
+    NothingLeft,
+}
+
+impl<'t, 's> Boot<'t, 's> {
+    pub(crate) fn new(
+        world: &World<'s>,
+        number: u64,
+        id: u64,
+        engine: Engine<'t>,
+        slots: usize,
+        options: &Options,
+    ) -> Self {
+        let scenario = world.scenario;
+        let boot = Self {
+            number,
+            id,
+            engine,
+            scenario,
+            checks: Checks::new(scenario),
+            reference: options.reference.then(|| Reference::new(scenario)),
+            reports: VecDeque::new(),
+            ingress: Ingress::new(scenario.connections.len(), scenario.box_plan.queue),
+            memory: vec![None; slots],
+            puts: BTreeMap::new(),
+            next_put: 0,
+            busy_until: 0,
+            next_turn: None,
+            turns: 0,
+            arrived: 0,
+            drain_asked: false,
+        };
+        #[cfg(feature = "faults")]
+        let boot = {
+            let mut boot = boot;
+            boot.engine.inject(options.fault);
+            boot
+        };
+        boot
+    }
+
+    pub(crate) fn run(mut self, world: &mut World<'s>) -> Result<End, Finding> {
+        while let Some(happening) = world.timeline.advance() {
+            if self.happens(world, happening)? == Some(End::Restart) {
+                world.report.disturbances.note(Disturbance::BoxRestarted);
+                world.progress.line(|| format!("{} the box restarts", world.timeline.now()));
+                self.close(world)?;
+                return Ok(End::Restart);
+            }
+            self.schedule_turn(world);
+        }
+        self.checks.ended()?;
+        self.close(world)?;
+        Ok(End::NothingLeft)
+    }
+
+    fn happens(&mut self, world: &mut World<'s>, happening: Happening) -> Result<Option<End>, Finding> {
+        match happening {
+            Happening::Publish { controller } => {
+                world.publish(controller);
+                self.ask_drain(world);
+            }
+            Happening::Arrive { connection, bytes } => {
+                self.arrive(world, connection, bytes);
+                if world.before_the_end() && happens(&mut world.rng, self.scenario.odds.box_restart) {
+                    return Ok(Some(End::Restart));
+                }
+            }
+            Happening::Deliver { connection, bytes } => world.delivered(connection, &bytes),
+            Happening::Turn { boot, serial } => {
+                if boot == self.number && self.next_turn.is_some_and(|(_, next)| next == serial) {
+                    self.next_turn = None;
+                    self.turn(world)?;
+                }
+            }
+            Happening::Finish { boot, worker, output } => {
+                if boot == self.number {
+                    self.reports.push_back(Input::Finished { worker, output });
+                }
+            }
+            Happening::Put { boot, serial } => {
+                if boot == self.number {
+                    self.put(world, serial)?;
+                }
+            }
+            Happening::Reported { boot, input } => {
+                if boot == self.number {
+                    self.reports.push_back(input);
+                }
+            }
+            Happening::Restart { boot } => {
+                if boot == self.number && world.before_the_end() {
+                    return Ok(Some(End::Restart));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn arrive(&mut self, world: &mut World<'s>, connection: usize, bytes: Vec<u8>) {
+        let now = world.timeline.now();
+        let seen = &mut world.report.disturbances;
+        if self.checks.is_sending(connection) {
+            seen.note(Disturbance::ArrivedDuringSending);
+        }
+        if happens(&mut world.rng, self.scenario.odds.noise) {
+            let header = message::peek(&bytes);
+            self.reports.push_back(match world.rng.u8(..3) {
+                0 => Input::Query,
+                1 => Input::Stray { header },
+                _ => Input::ShedUnseen { connection: None, count: world.rng.u64(1..5) },
+            });
+        }
+        let max_frame = self.scenario.tasks[self.scenario.connections[connection].task].max_frame();
+        self.arrived += 1;
+        self.ingress.arrive(connection, now, bytes, max_frame, seen);
+    }
+
+    fn ask_drain(&mut self, world: &mut World<'s>) {
+        if world.plan.drains && !self.drain_asked && !world.before_the_end() {
+            self.drain_asked = true;
+            world.report.disturbances.note(Disturbance::Drained);
+            self.reports.push_back(Input::Drain);
+        }
+    }
+
+    /// The engine's thread runs when something waits for it or its timer fires, a little after.
+    fn schedule_turn(&mut self, world: &mut World<'s>) {
+        let now = world.timeline.now();
+        let waits = !self.reports.is_empty() || !self.ingress.is_empty();
+        let wanted = if waits { Some(now) } else { self.engine.poll_timeout().map(|(at, _)| at.nanos()) };
+        let Some(wanted) = wanted else { return };
+        let at = if wanted < self.busy_until { self.busy_until } else { wanted.max(now) + world.rng.u64(..WAKE) };
+        if self.next_turn.is_none_or(|(next, _)| at < next) {
+            self.turns += 1;
+            self.next_turn = Some((at, self.turns));
+            world.timeline.schedule(at, Happening::Turn { boot: self.number, serial: self.turns });
+        }
+    }
+
+    fn turn(&mut self, world: &mut World<'s>) -> Verdict {
+        let now = world.timeline.now();
+        if now < self.busy_until {
+            return Ok(());
+        }
+        if happens(&mut world.rng, self.scenario.odds.engine_late) {
+            self.hold_up_engine(world);
+            return Ok(());
+        }
+        let overdue = self.engine.poll_timeout().filter(|(at, _)| at.nanos() <= now);
+        // Mostly timers first, then reports, then frames; sometimes not, because the engine must not rely on it.
+        let any_order = world.rng.u8(..10) == 0;
+        let first = if any_order && world.rng.bool() { self.ingress.take() } else { None };
+        let input = match (first, overdue) {
+            (Some(frame), _) => Some(frame),
+            (None, Some(_)) if !any_order => Some(Input::Timeout),
+            (None, _) => self.reports.pop_front().or_else(|| self.ingress.take()),
+        };
+        let input = match (input, overdue) {
+            (Some(input), _) => input,
+            (None, Some(_)) => Input::Timeout,
+            (None, None) => {
+                world.report.disturbances.note(Disturbance::SpuriousWake);
+                Input::Timeout
+            }
+        };
+        self.busy_until = now + world.rng.u64(200..1_500);
+        if matches!(input, Input::Timeout) {
+            self.note_lateness(world, overdue);
+        }
+        self.handle(world, &input)
+    }
+
+    fn hold_up_engine(&mut self, world: &mut World<'s>) {
+        let now = world.timeline.now();
+        let plan = &self.scenario.box_plan;
+        let held_up = match world.rng.u8(..4) {
+            0 | 1 => world.rng.u64(1..plan.margin),
+            2 => world.rng.u64(plan.margin..3 * MILLI),
+            _ => world.rng.u64(3 * MILLI..80 * MILLI),
+        };
+        self.busy_until = now + held_up;
+        if held_up > world.excuses.tolerated() {
+            world.excuses.hold_up(now, now + held_up);
+        }
+    }
+
+    fn note_lateness(&self, world: &mut World<'s>, overdue: Option<engine::Timeout>) {
+        let Some((at, engine::Timer::FallbackDue(connection))) = overdue else { return };
+        let late = world.timeline.now() - at.nanos();
+        let plan = &self.scenario.box_plan;
+        let task = &self.scenario.tasks[self.scenario.connections[usize::from(connection.0)].task];
+        if late > task.deadline {
+            world.report.disturbances.note(Disturbance::EngineLateBeyondDeadline);
+        } else if late >= plan.margin {
+            world.report.disturbances.note(Disturbance::EngineLateBeyondMargin);
+        } else if late > WAKE {
+            world.report.disturbances.note(Disturbance::EngineLateWithinMargin);
+        }
+    }
+
+    /// The engine handed out a send with a ticket: it is put a little later, sometimes too late.
+    pub(crate) fn hand_to_link(
+        &mut self,
+        world: &mut World<'s>,
+        send: Send,
+        (ticket, connection): (Ticket, usize),
+        expected: Option<ExpectedAnswer>,
+    ) {
+        let now = world.timeline.now();
+        let odds = &self.scenario.odds;
+        let deadline = self.checks.deadline_of_send(connection);
+        let delay = if happens(&mut world.rng, odds.put_past_deadline) {
+            deadline.saturating_sub(now) + world.rng.u64(..MILLI)
+        } else if happens(&mut world.rng, odds.put_delayed) {
+            world.report.disturbances.note(Disturbance::PutDelayed);
+            world.rng.u64(1..world.excuses.tolerated())
+        } else {
+            world.rng.u64(500..10 * MICRO)
+        };
+        if delay > world.excuses.tolerated() {
+            world.excuses.hold_up(now, now + delay);
+        }
+        self.next_put += 1;
+        self.puts.insert(self.next_put, Put { send, ticket, connection, deadline, expected });
+        world.timeline.schedule(now + delay, Happening::Put { boot: self.number, serial: self.next_put });
+    }
+
+    /// The clock is read, then the send is put or withheld, and a little later the engine is told.
+    fn put(&mut self, world: &mut World<'s>, serial: u64) -> Verdict {
+        let Some(Put { send, ticket, connection, deadline, expected }) = self.puts.remove(&serial) else {
+            return Ok(());
+        };
+        let at = world.timeline.now();
+        let input = if send.deadline().is_some_and(|deadline| at >= deadline.nanos()) {
+            world.report.disturbances.note(Disturbance::PutPastDeadline);
+            Input::Withheld { ticket, why: Withheld::Deadline }
+        } else if happens(&mut world.rng, self.scenario.odds.link_failed) {
+            world.report.disturbances.note(Disturbance::LinkFailed);
+            Input::Withheld { ticket, why: Withheld::Link }
+        } else {
+            let mut bytes = [0; message::Response::MAX_FRAME];
+            let length = send.encode(engine::Instant::from_nanos(at), &mut bytes);
+            let bytes = &bytes[..length];
+            world.progress.hash(&[at], bytes);
+            world.progress.line(|| format!("{at} put {connection} {:?}", message::Response::decode(bytes)));
+            let response = message::Response::decode(bytes)
+                .map_err(|error| Finding { check: Check::Envelope, what: format!("a frame nobody can read: {error}") })?;
+            self.checks.put(at, connection, deadline, &response)?;
+            if let Some(expected) = &expected {
+                reference::frame(expected, &response, self.id, at, self.scenario)?;
+            }
+            world.deliver(connection, bytes);
+            Input::Sent { ticket, at }
+        };
+        let delayed = happens(&mut world.rng, self.scenario.odds.put_delayed);
+        let told = at + if delayed { world.rng.u64(1..world.excuses.tolerated()) } else { 0 };
+        world.timeline.schedule(told, Happening::Reported { boot: self.number, input });
+        Ok(())
+    }
+
+    /// The counts of a boot go into the report, and every frame that reached it is in them.
+    fn close(&mut self, world: &mut World<'s>) -> Verdict {
+        self.checks.totals(world.timeline.now(), &self.engine, &world.excuses)?;
+        let received: u64 = (0..self.scenario.connections.len())
+            .map(|connection| self.engine.ledger(crate::input::connection_id(connection)).received())
+            .sum();
+        let queued = self.ingress.len();
+        Finding::unless(received + queued == self.arrived, Check::Accounts, || {
+            format!("{} frames reached the box, {received} are in its ledger and {queued} in its queues", self.arrived)
+        })?;
+        let total = self.engine.total();
+        world.frames_arrived(self.arrived);
+        world.report.lost += queued + total.in_flight();
+        world.report.ledger = world.report.ledger.plus(&total);
+        world.report.queries += self.engine.requests().refused();
+        Ok(())
+    }
+}
+
+/// The longest time from a timer or an arrival to the engine's thread, where nothing holds it up.
+const WAKE: u64 = 20 * MICRO;

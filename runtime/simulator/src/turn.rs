@@ -1,0 +1,255 @@
+//! One turn of the engine's thread: an event goes in, every action is judged and done.
+
+use engine::{Action, Answer, Instant, Target};
+use message::Observation;
+
+use crate::{
+    boot::Boot,
+    clock::MICRO,
+    input::{Input, Key, Parsed},
+    reference::{self, Expected, ExpectedAnswer},
+    report::{Check, Disturbance, Finding, Verdict},
+    worker,
+    world::{Happening, World},
+};
+
+/// How many events pass between two looks at every connection's counts.
+const TOTALS_EVERY: u64 = 64;
+
+impl<'s> Boot<'_, 's> {
+    /// Hands one event to the engine and does what it wants done.
+    pub(crate) fn handle(&mut self, world: &mut World<'s>, input: &Input) -> Verdict {
+        let now = world.timeline.now();
+        let parsed = parse(input);
+        let parsed = parsed.as_ref();
+        note(world, now, input, parsed);
+        self.checks.event(input)?;
+        let expected = self.reference.as_mut().map(|reference| reference.handle(now, input, parsed));
+        self.engine.handle(Instant::from_nanos(now), input.lend());
+        let actions = self.take_actions()?;
+        for action in &actions {
+            world.progress.line(|| format!("{now}   {}", tell(action)));
+        }
+        let frame_of = if let Input::Frame { connection, .. } = input { Some(*connection) } else { None };
+        let expected: Vec<Option<Expected>> = match expected {
+            Some(expected) => {
+                let ordered = reference::actions(expected, &actions, frame_of, |slot| self.checks.waiting_in(slot))?;
+                ordered.into_iter().map(Some).collect()
+            }
+            None => actions.iter().map(|_| None).collect(),
+        };
+        for (action, expected) in actions.into_iter().zip(expected) {
+            self.perform(world, (input, parsed), action, expected)?;
+        }
+        self.checks.settled(now, &self.engine, touched(input), &world.excuses)?;
+        if world.progress.steps().is_multiple_of(TOTALS_EVERY) {
+            self.checks.totals(now, &self.engine, &world.excuses)?;
+        }
+        self.compare_figures(touched(input))
+    }
+
+    fn take_actions(&mut self) -> Result<Vec<Action>, Finding> {
+        // A fallback and a start for each connection, a quarantine and an exit for each worker, what a frame
+        // that changes the epoch causes, farewells.
+        let most = 3 * self.scenario.connections.len() + 2 * self.scenario.workers.len() + 5;
+        let mut actions = Vec::new();
+        while let Some(action) = self.engine.poll_action() {
+            actions.push(action);
+            Finding::unless(actions.len() <= most, Check::Bounds, || format!("more than {most} actions of one event"))?;
+        }
+        Ok(actions)
+    }
+
+    fn perform(
+        &mut self,
+        world: &mut World<'s>,
+        (input, parsed): (&Input, Option<&Parsed>),
+        action: Action,
+        expected: Option<Expected>,
+    ) -> Verdict {
+        let now = world.timeline.now();
+        if let Action::Send(send) = action {
+            let answer = expected.and_then(|expected| if let Expected::Answer(answer) = expected { Some(answer) } else { None });
+            return self.send(world, (input, parsed), send, answer);
+        }
+        self.checks.action(now, (input, parsed), &action, None, &world.excuses)?;
+        match action {
+            Action::Send(_) => unreachable!("returned above"),
+            Action::Store { slot } => {
+                let (Some(cell), Some(parsed)) = (self.memory.get_mut(usize::from(slot.0)), parsed) else {
+                    return Err(Finding { check: Check::Slots, what: format!("{slot:?} does not exist") });
+                };
+                *cell = Some(parsed.key);
+                world.progress.hash(&[1, u64::from(slot.0)], &[]);
+            }
+            Action::StartInference { worker, model, slot } => {
+                world.progress.hash(&[2, u64::from(worker.0), u64::from(model.0), u64::from(slot.0)], &[]);
+                self.start(world, usize::from(worker.0), usize::from(slot.0))?;
+            }
+            Action::Notify(notify) => {
+                let mut bytes = [0; message::Notice::MAX_FRAME];
+                let length = notify.encode(&mut bytes);
+                world.progress.hash(&[3], &bytes[..length]);
+                world.report.alarm(engine::Reason::Farewell, 1);
+            }
+            Action::Quarantine { worker, reason, .. } => {
+                world.progress.hash(&[4, u64::from(worker.0)], &[]);
+                world.report.alarm(reason, 1);
+            }
+            Action::Exit { reason } => {
+                world.progress.hash(&[5], &[]);
+                world.report.alarm(reason, 1);
+                // Mostly the box is restarted soon, as by its service manager; sometimes it goes on without.
+                if world.rng.u8(..5) > 0 {
+                    let at = now + world.rng.u64(..50_000 * MICRO);
+                    world.timeline.schedule(at, Happening::Restart { boot: self.number });
+                }
+            }
+            Action::Drained => world.progress.hash(&[6], &[]),
+        }
+        Ok(())
+    }
+
+    fn send(
+        &mut self,
+        world: &mut World<'s>,
+        (input, parsed): (&Input, Option<&Parsed>),
+        send: engine::Send,
+        expected: Option<ExpectedAnswer>,
+    ) -> Verdict {
+        let now = world.timeline.now();
+        if let (Some(ticket), Answer::Guarded(_)) = (send.ticket(), send.answer()) {
+            let action = Action::Send(send);
+            self.checks.action(now, (input, parsed), &action, None, &world.excuses)?;
+            if let Action::Send(send) = action {
+                self.hand_to_link(world, send, (ticket, usize::from(ticket.connection().0)), expected);
+            }
+            return Ok(());
+        }
+        let mut bytes = [0; message::Response::MAX_FRAME];
+        let length = send.encode(Instant::from_nanos(now), &mut bytes);
+        let bytes = &bytes[..length];
+        let response = message::Response::decode(bytes)
+            .map_err(|error| Finding { check: Check::Once, what: format!("a refusal nobody can read: {error}") })?;
+        world.progress.hash(&[7], bytes);
+        let target = send.target();
+        self.checks.action(now, (input, parsed), &Action::Send(send), Some(&response), &world.excuses)?;
+        if let Some(expected) = &expected {
+            reference::frame(expected, &response, self.id, now, self.scenario)?;
+        }
+        if let Target::Connection(connection) = target {
+            world.deliver(usize::from(connection.0), bytes);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, world: &mut World<'s>, worker: usize, slot: usize) -> Verdict {
+        let now = world.timeline.now();
+        let running = self.checks.running_on(worker);
+        let held = self.memory.get(slot).copied().flatten();
+        Finding::unless(running.is_some() && running == held, Check::Slots, || {
+            format!("slot {slot} holds {held:?}, but is started for {running:?}")
+        })?;
+        let Some(key) = running else { return Ok(()) };
+        let task = &self.scenario.tasks[self.scenario.connections[key.connection].task];
+        let due = self.checks.due_of(key);
+        let last = self.checks.last_values(key.connection);
+        let (odds, seen) = (&self.scenario.odds, &mut world.report.disturbances);
+        let output = worker::output(&mut world.rng, odds, seen, task, &last);
+        let plan = &self.scenario.box_plan;
+        if let Some(length) = worker::duration(&mut world.rng, odds, seen, (task, plan), (now, due)) {
+            world.timeline.schedule(now + length, Happening::Finish { boot: self.number, worker, output });
+        }
+        Ok(())
+    }
+
+    /// What the engine says of itself beside its actions.
+    fn compare_figures(&self, touched: Option<usize>) -> Verdict {
+        let Some(reference) = &self.reference else { return Ok(()) };
+        let engine = self.engine.poll_timeout().map(|(at, _)| at.nanos());
+        let model = reference.timeout();
+        Finding::unless(engine == model, Check::Reference, || {
+            format!("the engine wants to be woken at {engine:?}, the model at {model:?}")
+        })?;
+        let Some(connection) = touched else { return Ok(()) };
+        let (engine, model) = (self.engine.unseen(crate::input::connection_id(connection)), reference.unseen(connection));
+        Finding::unless(engine == model, Check::Reference, || {
+            format!("the engine says {engine} responses are unseen, the model {model}")
+        })
+    }
+}
+
+fn note(world: &mut World<'_>, now: u64, input: &Input, parsed: Option<&Parsed>) {
+    world.progress.step();
+    world.report.events += 1;
+    match input {
+        Input::Query => world.report.disturbances.note(Disturbance::Queried),
+        Input::Stray { .. } => world.report.disturbances.note(Disturbance::Strayed),
+        Input::Frame { .. }
+        | Input::Oversize { .. }
+        | Input::Shed { .. }
+        | Input::ShedUnseen { .. }
+        | Input::Finished { .. }
+        | Input::Sent { .. }
+        | Input::Withheld { .. }
+        | Input::Timeout
+        | Input::Drain => {}
+    }
+    let (numbers, bytes) = fingerprint(input);
+    world.progress.hash(&[now], &[]);
+    world.progress.hash(&numbers, bytes);
+    world.progress.line(|| match (input, parsed) {
+        (Input::Frame { connection, arrival, bytes }, _) => {
+            format!("{now} Frame of {connection}, arrived {arrival}, {} bytes, {:?}", bytes.len(), parsed)
+        }
+        (other, _) => format!("{now} {other:?}"),
+    });
+}
+
+fn fingerprint(input: &Input) -> ([u64; 2], &[u8]) {
+    let number = |place: usize| u64::try_from(place).unwrap_or(u64::MAX);
+    match input {
+        Input::Frame { connection, bytes, .. } => ([10, number(*connection)], bytes),
+        Input::Oversize { connection } => ([11, number(*connection)], &[]),
+        Input::Shed { connection, .. } => ([12, number(*connection)], &[]),
+        Input::ShedUnseen { count, .. } => ([13, *count], &[]),
+        Input::Stray { .. } => ([14, 0], &[]),
+        Input::Query => ([15, 0], &[]),
+        Input::Finished { worker, .. } => ([16, number(*worker)], &[]),
+        Input::Sent { ticket, at } => ([17 + (u64::from(ticket.connection().0) << 8), *at], &[]),
+        Input::Withheld { ticket, .. } => ([18, u64::from(ticket.connection().0)], &[]),
+        Input::Timeout => ([19, 0], &[]),
+        Input::Drain => ([20, 0], &[]),
+    }
+}
+
+fn touched(input: &Input) -> Option<usize> {
+    match input {
+        Input::Frame { connection, .. } | Input::Oversize { connection } | Input::Shed { connection, .. } => Some(*connection),
+        Input::ShedUnseen { connection, .. } => *connection,
+        Input::Sent { ticket, .. } | Input::Withheld { ticket, .. } => Some(usize::from(ticket.connection().0)),
+        Input::Stray { .. } | Input::Query | Input::Finished { .. } | Input::Timeout | Input::Drain => None,
+    }
+}
+
+fn parse(input: &Input) -> Option<Parsed> {
+    let Input::Frame { connection, bytes, .. } = input else { return None };
+    let frame = Observation::decode(bytes).ok()?;
+    Some(Parsed {
+        key: Key { connection: *connection, epoch: frame.epoch.value(), sequence: frame.sequence.value() },
+        stamp: frame.stamp.value(),
+        budget: u64::from(frame.budget_us) * MICRO,
+        values: message::floats(frame.values).collect(),
+    })
+}
+
+/// One action in a line of a trace.
+fn tell(action: &Action) -> String {
+    let Action::Send(send) = action else { return format!("{action:?}") };
+    let says = match send.answer() {
+        Answer::Guarded(guarded) => format!("{:?} {:?}", guarded.origin(), guarded.values()),
+        Answer::Refusal(refusal) => format!("refused: {}", refusal.reason()),
+    };
+    let deadline = send.deadline().map(Instant::nanos);
+    format!("Send to {:?}, sequence {:?}, deadline {deadline:?}: {says}", send.target(), send.sequence())
+}
