@@ -142,8 +142,9 @@ impl Link {
         }
     }
 
-    /// zenoh's threads by id and name, so that their scheduling can be set. zenoh starts further
-    /// ones when it needs them.
+    /// zenoh's threads by id and name, so that their scheduling can be set. Ask again from time to
+    /// time: zenoh starts further ones when it needs them, and a thread that has just started
+    /// has no name yet.
     #[must_use]
     pub fn threads() -> Vec<(i32, String)> {
         process::zenoh_threads()

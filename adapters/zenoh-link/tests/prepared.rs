@@ -1,5 +1,7 @@
 //! `prepare_process` in a process of one thread: all of zenoh then has one worker.
 
+use std::time::{Duration, Instant};
+
 use zenoh_link::{Link, Mode, ONE_WORKER, Settings, open, prepare_process};
 
 const NAME: &str = "process_is_prepared_before_its_second_thread";
@@ -25,9 +27,14 @@ fn main() {
     };
     let (link, _inbox) =
         open(&settings, vec![], vec![], "alive", || 0, || ()).expect("the session opens");
+    // A worker names itself a moment after it was started.
+    let patience = Instant::now() + Duration::from_secs(30);
+    while Link::threads().is_empty() {
+        assert!(Instant::now() < patience, "zenoh has no threads");
+    }
     let threads = Link::threads();
     assert!(
-        !threads.is_empty() && threads.iter().all(|(_, name)| name.starts_with("app-")),
+        threads.iter().all(|(_, name)| name.starts_with("app-")),
         "{threads:?}"
     );
     assert!(prepare_process(true).is_ok(), "what is set stays");

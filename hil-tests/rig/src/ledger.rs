@@ -56,6 +56,8 @@ struct Entry {
     answered: bool,
     /// Whether it was refused, so that nothing is owed for it.
     refused: bool,
+    /// Whether the box said that it was too late.
+    missed: bool,
     /// When an action or fallback with this or a newer sequence came.
     covered_at: Option<Moment>,
 }
@@ -67,6 +69,8 @@ pub struct Window {
     pub sent_at: Moment,
     /// When it, or a newer one, was answered.
     pub covered_at: Option<Moment>,
+    /// Whether the box said that it was too late for an answer.
+    pub missed: bool,
 }
 
 impl Ledger {
@@ -78,7 +82,7 @@ impl Ledger {
 
     /// Notes that the next observation was sent.
     pub fn sent(&mut self, at: Moment) {
-        self.entries.push(Entry { sent_at: at, answered: false, refused: false, covered_at: None });
+        self.entries.push(Entry { sent_at: at, answered: false, refused: false, missed: false, covered_at: None });
         self.totals.sent += 1;
     }
 
@@ -107,7 +111,7 @@ impl Ledger {
             What::Model(_) => self.totals.model += 1,
             What::Fallback(reason, _) => count(&mut self.totals.fallbacks, reason),
             What::Refusal(reason) => {
-                entry.refused = true;
+                (entry.refused, entry.missed) = (!reason.is_miss(), reason.is_miss());
                 self.refused(reason);
                 return;
             }
@@ -136,7 +140,7 @@ impl Ledger {
         self.entries
             .iter()
             .filter(|entry| !entry.refused)
-            .map(|entry| Window { sent_at: entry.sent_at, covered_at: entry.covered_at })
+            .map(|entry| Window { sent_at: entry.sent_at, covered_at: entry.covered_at, missed: entry.missed })
     }
 
     fn refused(&mut self, reason: ReasonCode) {
@@ -272,10 +276,11 @@ mod tests {
         }
         let at = |ms: u64| Moment::from_nanos(ms * 1_000_000);
         let windows: Vec<_> = ledger.windows().collect();
-        // 1 and 2 were refused: nothing is owed
+        let window = |sent_ms, covered_at, missed| Window { sent_at: at(sent_ms), covered_at, missed };
+        // nothing is owed for 1, which was refused
         assert_eq!(
             windows,
-            [Window { sent_at: at(4), covered_at: Some(at(9)) }, Window { sent_at: at(6), covered_at: None }]
+            [window(2, Some(at(9)), true), window(4, Some(at(9)), false), window(6, None, false)]
         );
     }
 

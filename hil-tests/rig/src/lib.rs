@@ -1,1 +1,47 @@
-//! (under construction)
+//! The robot's side of genba: a simulated arm that is controlled through a box, in real time.
+//!
+//! Nothing here decides for the box or looks into it. The robot keeps its own books of what it sent and
+//! what came back, and a verdict is drawn from those alone.
+
+mod demo;
+
+mod box_process;
+mod site;
+mod link;
+mod calibration;
+mod robot;
+
+mod recording;
+mod ledger;
+mod round_trips;
+mod tracking;
+mod pacing;
+mod verdict;
+
+mod screen;
+mod summary;
+mod plot;
+mod page;
+
+mod answer;
+mod clock;
+mod priority;
+
+pub use answer::{Answer, ReasonCode, Unread, What};
+pub use box_process::{BoxProcess, beside_this_program};
+pub use calibration::{Calibration, CalibrationError, calibrate};
+pub use clock::Moment;
+pub use demo::{DemoError, Options, demo};
+pub use ledger::{Ledger, Totals, Window};
+pub use link::{Inbox, Link, LinkError, Outbox, Watch};
+pub use pacing::{Canary, Pacing, Wake};
+pub use page::page;
+pub use plot::{PlotError, plot};
+pub use priority::{Class, Priority, lock_memory, raise_link};
+pub use recording::{HangSeen, Mark, MarkKind, Recording};
+pub use robot::{End, Event, Hang, Report, Robot};
+pub use round_trips::{Bar, Quantiles, RoundTrips};
+pub use site::{Site, SiteError};
+pub use summary::{Row, Summary};
+pub use tracking::Tracking;
+pub use verdict::Verdict;

@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn the_figures_count_windows() {
         let pacing = pacing(&[(10, 5)]);
-        let window = |ms| Window { sent_at: at(ms), covered_at: None };
+        let window = |ms| Window { sent_at: at(ms), covered_at: None, missed: false };
         let canary = pacing.canary([0, 4, 100].map(window).into_iter(), Duration::from_millis(8));
         assert_eq!((canary.windows, canary.spoilt, canary.late), (3, 1, 1));
     }

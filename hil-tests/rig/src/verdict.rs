@@ -84,9 +84,18 @@ pub fn uncovered(recording: &Recording) -> u64 {
     let uncovered = recording.ledger.windows().filter(|window| {
         let end = window.sent_at + limit;
         let in_time = window.covered_at.is_some_and(|at| at <= end);
-        !in_time && !recording.pacing.is_spoilt(window.sent_at, window.covered_at.map_or(end, |at| at.max(end)))
+        !window.missed && !in_time && !recording.pacing.is_spoilt(window.sent_at, window.covered_at.map_or(end, |at| at.max(end)))
     });
     uncovered.count() as u64
+}
+
+/// Observations that the box says it missed and that the machine does not excuse.
+#[must_use]
+pub fn missed(recording: &Recording) -> u64 {
+    let missed = recording.ledger.windows().filter(|window| {
+        window.missed && !recording.pacing.is_spoilt(window.sent_at, window.sent_at + recording.deadline)
+    });
+    missed.count() as u64
 }
 
 /// What breaks the promise on any machine.
@@ -105,7 +114,7 @@ fn inexact(recording: &Recording) -> Vec<String> {
 /// What breaks it on a machine that keeps time.
 fn late(recording: &Recording, report: &Report) -> Vec<String> {
     let mut reasons = sentences(&[
-        (recording.ledger.totals().misses(), "observations were missed by the box"),
+        (missed(recording), "observations were missed by the box"),
         (uncovered(recording), "observations had no action or fallback in time at the robot"),
         (recording.ledger.totals().refusals(), "observations were refused"),
         (recording.pacing.unsent, "observations were refused by the robot's own link"),

@@ -36,7 +36,7 @@ pub(crate) struct Checks<'s> {
 struct Line {
     waiting: Option<Open>,
     running: Option<Open>,
-    sending: Option<(Open, Origin)>,
+    sending: Option<Sending>,
     tally: Tally,
     in_time: InTime,
     once: Once,
@@ -50,6 +50,15 @@ struct Open {
     slot: SlotId,
     /// Its own deadline or an earlier one that it inherited.
     deadline: u64,
+}
+
+/// An answer on its way.
+#[derive(Debug, Clone, Copy)]
+struct Sending {
+    open: Open,
+    origin: Origin,
+    /// A worker still runs on its slot, which is the worker's from now on.
+    orphaned: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +107,7 @@ impl<'s> Checks<'s> {
 
     /// The deadline of the send that is on its way.
     pub(crate) fn deadline_of_send(&self, connection: usize) -> u64 {
-        self.lines[connection].sending.map_or(0, |(open, _)| open.deadline)
+        self.lines[connection].sending.map_or(0, |sending| sending.open.deadline)
     }
 
     /// Whose inference this worker runs.
@@ -133,12 +142,12 @@ impl<'s> Checks<'s> {
             }
             Input::Sent { ticket, .. } => {
                 let line = &mut self.lines[usize::from(ticket.connection().0)];
-                let (_, origin) = line.sending.take().expect("the simulator reports only what was handed out");
+                let Sending { origin, .. } = line.sending.take().expect("the simulator reports only what was handed out");
                 line.tally.answer(origin);
             }
             Input::Withheld { ticket, .. } => {
                 let sending = self.lines[usize::from(ticket.connection().0)].sending.take();
-                self.withheld = sending.map(|(open, _)| open.key);
+                self.withheld = sending.map(|sending| sending.open.key);
             }
             Input::Timeout => {}
             Input::Drain => self.drain = Drain::Asked,
@@ -274,12 +283,9 @@ impl<'s> Checks<'s> {
         let margin = self.scenario.box_plan.margin;
         let line = &mut self.lines[usize::from(ticket.connection().0)];
         let is_it = |open: &Open| open.key.sequence == sequence.value();
-        let open = match (line.running.take_if(|open| is_it(open)), &mut line.waiting) {
-            (Some(open), _) => open,
-            (None, waiting) => waiting.take_if(|open| is_it(open)).ok_or_else(|| Finding {
-                check: Check::Once,
-                what: format!("an answer to {sequence:?}, which is not open"),
-            })?,
+        let (open, was_running) = match (line.running.take_if(|open| is_it(open)), &mut line.waiting) {
+            (Some(open), _) => (open, true),
+            (None, waiting) => (waiting.take_if(|open| is_it(open)).ok_or_else(|| not_open(sequence))?, false),
         };
         let from_result = match guarded.origin() {
             Origin::Model { .. }
@@ -296,7 +302,7 @@ impl<'s> Checks<'s> {
             Finding::unless(holds, Check::Once, || format!("{:?} is answered with a result that was late or not its own", open.key))?;
         }
         Finding::unless(line.sending.is_none(), Check::Once, || format!("two sends of {:?} at once", open.key))?;
-        line.sending = Some((open, guarded.origin()));
+        line.sending = Some(Sending { open, origin: guarded.origin(), orphaned: was_running && !from_result });
         line.envelope.send();
         Ok(())
     }
@@ -366,11 +372,15 @@ impl Line {
     }
 
     fn holds(&self, slot: SlotId) -> bool {
-        let sending = self.sending.map(|(open, _)| open);
+        let sending = self.sending.filter(|sending| !sending.orphaned).map(|sending| sending.open);
         [self.waiting, self.running, sending].into_iter().flatten().any(|open| open.slot == slot)
     }
 
     fn in_flight(&self) -> u64 {
         u64::from(self.waiting.is_some()) + u64::from(self.running.is_some()) + u64::from(self.sending.is_some())
     }
+}
+
+fn not_open(sequence: message::Sequence) -> Finding {
+    Finding { check: Check::Once, what: format!("an answer to {sequence:?}, which is not open") }
 }

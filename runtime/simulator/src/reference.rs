@@ -107,12 +107,7 @@ impl<'s> Reference<'s> {
 
     /// When the engine must want to be woken.
     pub(crate) fn timeout(&self) -> Option<u64> {
-        let dues = self.lines.iter().flat_map(|line| match &line.phase {
-            Phase::Idle => [line.waiting.as_ref(), None],
-            Phase::Running { job, .. } => [line.waiting.as_ref(), Some(job)],
-            Phase::Sending { .. } => [None, None],
-        });
-        let dues = dues.flatten().map(|job| self.due(job));
+        let dues = self.lines.iter().filter_map(|line| self.earliest_due(line));
         let serving = self.workers.iter().filter(|worker| worker.in_service);
         let hangs = serving.filter_map(|worker| worker.running.as_ref()).map(|(since, _)| since + self.scenario.box_plan.hang);
         dues.chain(hangs).min()
@@ -123,12 +118,23 @@ impl<'s> Reference<'s> {
         self.lines[connection].session.unseen()
     }
 
+    fn earliest_due(&self, line: &Line) -> Option<u64> {
+        let jobs = match &line.phase {
+            Phase::Idle => [line.waiting.as_ref(), None],
+            Phase::Running { job, .. } => [line.waiting.as_ref(), Some(job)],
+            Phase::Sending { .. } => [None, None],
+        };
+        jobs.into_iter().flatten().map(|job| self.due(job)).min()
+    }
+
     fn due(&self, job: &Job) -> u64 {
         job.deadline - self.scenario.box_plan.margin
     }
 
     fn answer_what_is_due(&mut self, now: u64) {
-        for connection in 0..self.lines.len() {
+        let mut connections: Vec<usize> = (0..self.lines.len()).collect();
+        connections.sort_by_key(|connection| self.earliest_due(&self.lines[*connection]));
+        for connection in connections {
             let line = &self.lines[connection];
             let waiting_is_due = line.waiting.as_ref().is_some_and(|job| self.due(job) <= now);
             match line.phase.clone() {

@@ -2,7 +2,7 @@
 
 use zenoh_link::{Link, LinkError, Mode, RouteKeys, Settings};
 
-use crate::station::{Station, clock, free_endpoint, listening, publish, robot, route};
+use crate::station::{Station, clock, eventually, free_endpoint, listening, publish, robot, route};
 
 fn refused(settings: &Settings, routes: Vec<RouteKeys>, strays: &[&str], alive: &str) -> LinkError {
     let strays = strays.iter().map(ToString::to_string).collect();
@@ -126,13 +126,10 @@ fn router_takes_frames_too() {
 #[test]
 fn threads_of_zenoh_are_listed() {
     let _open = Station::open(&listening(&free_endpoint()), vec![], &[]);
-    let threads = Link::threads();
     for runtime in ["rx-", "tx-"] {
-        assert!(
-            threads
-                .iter()
-                .any(|(id, name)| *id > 0 && name.starts_with(runtime)),
-            "{threads:?}"
-        );
+        eventually(|| {
+            let mut threads = Link::threads().into_iter();
+            threads.find(|(id, name)| *id > 0 && name.starts_with(runtime))
+        });
     }
 }

@@ -19,9 +19,8 @@ pub(super) struct Session {
     retired: VecDeque<u64>,
     changes: Vec<u64>,
     last_sequence: u64,
-    /// The sequences of the last responses of this epoch, and which of them the controller has seen.
+    /// The sequences of the last responses of this epoch that no accepted observation reported as seen.
     responses: VecDeque<u64>,
-    last_seen: u64,
 }
 
 const RETIRED_REMEMBERED: usize = 16;
@@ -45,12 +44,11 @@ impl Session {
     }
 
     pub(super) fn unseen(&self) -> u32 {
-        let unseen = self.responses.iter().filter(|sequence| **sequence > self.last_seen).count();
-        u32::try_from(unseen).expect("32 at most")
+        u32::try_from(self.responses.len()).expect("32 at most")
     }
 
     fn seen(&mut self, last_response: u64) {
-        self.last_seen = self.last_seen.max(last_response);
+        self.responses.retain(|sequence| *sequence > last_response);
     }
 
     /// Whether a new epoch may begin now; it then has begun.
@@ -77,7 +75,6 @@ impl Session {
         self.epoch = Some(epoch);
         self.last_sequence = 0;
         self.responses.clear();
-        self.last_seen = 0;
         Ok(Changed::Yes)
     }
 }

@@ -75,14 +75,20 @@ pub(crate) fn actions(
     let mut stored: Option<(SlotId, Key)> = None;
     for action in actual {
         let order = order_of_action(action, frame_of);
-        let Some(place) = expected.iter().position(|one| order_of_expected(one) == order) else {
-            return Err(finding(format!("the engine did {action:?}, of which nothing was expected")));
-        };
-        let one = expected.remove(place);
         let holds = |slot: SlotId| match stored {
             Some((last, key)) if last == slot => Some(key),
             Some(_) | None => whose(slot),
         };
+        // Of one order the next must come; refusals stand outside every order, so any of them may.
+        let mut same_order = (0..expected.len()).filter(|place| order_of_expected(&expected[*place]) == order);
+        let place = match order {
+            Order::Refusals(_) => same_order.find(|place| is_as_expected(&expected[*place], action, holds)),
+            Order::Connection(_) | Order::Elsewhere | Order::Workers | Order::Starts | Order::End => same_order.next(),
+        };
+        let Some(place) = place else {
+            return Err(finding(format!("the engine did {action:?}, expected is {expected:?}")));
+        };
+        let one = expected.remove(place);
         if !is_as_expected(&one, action, holds) {
             return Err(finding(format!("expected {one:?}, the engine did {action:?}")));
         }

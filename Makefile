@@ -1,0 +1,39 @@
+# genba: what a newcomer runs. Each target fetches and builds what it needs.
+
+SECONDS ?= 20
+CARGO_FLAGS = --release --locked
+TEST_PACKAGES = adapters/message/tests/requirements.txt hil-tests/tests/python/requirements.txt
+
+.PHONY: demo test build native lint bench tools
+
+## The main job: a UR5e follows a part on a conveyor, its torques answered over zenoh.
+demo: build
+	cargo build $(CARGO_FLAGS) --package genba-rig
+	target/release/genba-rig demo --seconds $(SECONDS)
+
+## Everything that .ci/run runs. Its last line counts the tests.
+test: tools
+	python3 .ci/test.py $(TEST_PACKAGES)
+
+## target/release/genba, which finds its library by itself when it is run from the tree.
+build: native
+	cargo build $(CARGO_FLAGS) --package genba
+
+## The libraries of ONNX Runtime and MuJoCo, out of their PyPI wheels, into native/lib.
+native: tools
+	@python3 runtime/native.py
+
+## Formatting and lints; warnings fail.
+lint: native
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- --deny warnings
+
+## The round trip beside its parts and a naive server, about four minutes. Writes bench.json.
+bench: build
+	cargo build $(CARGO_FLAGS) --package bench
+	target/release/genba-bench
+
+tools:
+	@command -v cargo >/dev/null || { echo "genba needs Rust 1.95 or newer: install it from https://rustup.rs"; exit 1; }
+	@command -v python3 >/dev/null || { echo "genba needs Python 3 with pip: install your system's python3 and python3-pip"; exit 1; }
+	@command -v cc >/dev/null || { echo "genba needs a C compiler: install your system's gcc or build-essential"; exit 1; }
