@@ -64,13 +64,8 @@ impl<'a> Body<'a> {
                 },
                 values,
             }),
-            FALLBACK => Ok(Self::Fallback {
-                reason: tag.reason_from_nowhere()?,
-                values,
-            }),
-            REFUSAL if values.is_empty() => Ok(Self::Refusal {
-                reason: tag.reason_from_nowhere()?,
-            }),
+            FALLBACK => Ok(Self::Fallback { reason: tag.reason_from_nowhere()?, values }),
+            REFUSAL if values.is_empty() => Ok(Self::Refusal { reason: tag.reason_from_nowhere()? }),
             REFUSAL => Err(Malformed::RefusalWithValues),
             _ => Err(Malformed::Kind),
         }
@@ -86,16 +81,8 @@ impl<'a> Body<'a> {
                     Place::Cluster => CLUSTER,
                 },
             },
-            Self::Fallback { reason, .. } => Tag {
-                reason: reason.value(),
-                kind: FALLBACK,
-                place: NOWHERE,
-            },
-            Self::Refusal { reason } => Tag {
-                reason: reason.value(),
-                kind: REFUSAL,
-                place: NOWHERE,
-            },
+            Self::Fallback { reason, .. } => Tag { reason: reason.value(), kind: FALLBACK, place: NOWHERE },
+            Self::Refusal { reason } => Tag { reason: reason.value(), kind: REFUSAL, place: NOWHERE },
         }
     }
 }

@@ -71,10 +71,7 @@ impl<'a> Writer<'a> {
     }
 
     pub(crate) fn slice(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
-        self.rest
-            .split_off_mut(..bytes.len())
-            .ok_or(NoRoom)?
-            .copy_from_slice(bytes);
+        self.rest.split_off_mut(..bytes.len()).ok_or(NoRoom)?.copy_from_slice(bytes);
         Ok(())
     }
 

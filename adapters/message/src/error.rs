@@ -34,9 +34,7 @@ impl fmt::Display for Malformed {
             Self::Truncated => "the frame is shorter than its fixed-size fields",
             Self::Encapsulation => "the frame is not CDR little-endian",
             Self::Type => "the frame is of another type",
-            Self::Length => {
-                "the length of the values is over its bound or not the rest of the frame"
-            }
+            Self::Length => "the length of the values is over its bound or not the rest of the frame",
             Self::Crc => "the CRC does not match",
             Self::Sequence => "the sequence is 0",
             Self::Kind => "the kind is unknown",

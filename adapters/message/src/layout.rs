@@ -87,10 +87,7 @@ impl Layout {
         writer.u32(0)?;
         writer.u32(values_length)?;
         writer.slice(values)?;
-        assert!(
-            writer.is_full(),
-            "a message writes every field of its layout"
-        );
+        assert!(writer.is_full(), "a message writes every field of its layout");
 
         let crc = self.crc(frame).ok_or(NoRoom)?;
         let (_, from_crc) = frame.split_at_mut_checked(self.crc_at).ok_or(NoRoom)?;
@@ -124,15 +121,9 @@ impl Layout {
     }
 
     fn check_crc(&self, frame: &[u8]) -> Result<(), Malformed> {
-        let (_, from_crc) = frame
-            .split_at_checked(self.crc_at)
-            .ok_or(Malformed::Truncated)?;
+        let (_, from_crc) = frame.split_at_checked(self.crc_at).ok_or(Malformed::Truncated)?;
         let sent = Reader::new(from_crc).u32()?;
-        if self.crc(frame) == Some(sent) {
-            Ok(())
-        } else {
-            Err(Malformed::Crc)
-        }
+        if self.crc(frame) == Some(sent) { Ok(()) } else { Err(Malformed::Crc) }
     }
 
     fn crc(&self, frame: &[u8]) -> Option<u32> {

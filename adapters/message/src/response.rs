@@ -2,10 +2,7 @@
 
 use crate::body::Tag;
 use crate::layout::Layout;
-use crate::{
-    Address, Body, Boot, ContractDigest, Epoch, Malformed, ModelDigest, NoRoom, Sequence, Stamp,
-    Status,
-};
+use crate::{Address, Body, Boot, ContractDigest, Epoch, Malformed, ModelDigest, NoRoom, Sequence, Stamp, Status};
 
 /// The answer to one observation, as `msg/ResponseV1.msg` lays it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,14 +66,7 @@ impl<'a> Response<'a> {
             age_us: fields.u32()?,
             input_age_us: fields.u32()?,
             status: Status::from_bits(fields.u32()?),
-            body: Body::parse(
-                Tag {
-                    reason: fields.u16()?,
-                    kind: fields.u8()?,
-                    place: fields.u8()?,
-                },
-                values,
-            )?,
+            body: Body::parse(Tag { reason: fields.u16()?, kind: fields.u8()?, place: fields.u8()? }, values)?,
         };
         if response.lacks_sequence() {
             return Err(Malformed::Sequence);

@@ -3,10 +3,7 @@
 mod samples;
 
 use message::{Address, Notice, Observation, Response};
-use samples::{
-    VALUES, counting, notice, notice_frame, observation, observation_frame, response,
-    response_frame,
-};
+use samples::{VALUES, counting, notice, notice_frame, observation, observation_frame, response, response_frame};
 
 #[test]
 fn observation_fields_lie_at_constant_offsets() {
@@ -75,17 +72,11 @@ fn sizes_are_those_of_the_wire_format() {
 #[test]
 fn type_ids_are_those_in_the_msg_files() {
     for (type_id, msg) in [
-        (
-            Observation::TYPE_ID,
-            include_str!("../msg/ObservationV1.msg"),
-        ),
+        (Observation::TYPE_ID, include_str!("../msg/ObservationV1.msg")),
         (Response::TYPE_ID, include_str!("../msg/ResponseV1.msg")),
         (Notice::TYPE_ID, include_str!("../msg/NoticeV1.msg")),
     ] {
-        assert!(
-            msg.contains(&format!("\nuint32 TYPE_ID={type_id}\n")),
-            "{msg}"
-        );
+        assert!(msg.contains(&format!("\nuint32 TYPE_ID={type_id}\n")), "{msg}");
         assert!(msg.contains(&format!(", 0x{type_id:08x}.\n")), "{msg}");
     }
 }
@@ -93,9 +84,6 @@ fn type_ids_are_those_in_the_msg_files() {
 #[test]
 fn an_address_is_the_crc_of_robot_and_task() {
     assert_eq!(Address::of("left-arm", "conveyor").value(), 0xabad_15b3);
-    assert_ne!(
-        Address::of("left-arm", "weld"),
-        Address::of("left", "arm-weld")
-    );
+    assert_ne!(Address::of("left-arm", "weld"), Address::of("left", "arm-weld"));
     assert_ne!(Address::of("left", "weld"), Address::of("right", "weld"));
 }

@@ -2,21 +2,17 @@
 
 mod samples;
 
-use message::{
-    Body, Malformed, NoRoom, Notice, Observation, Place, Response, Sequence, Status, peek,
-};
+use message::{Body, Malformed, NoRoom, Notice, Observation, Place, Response, Sequence, Status, peek};
 use samples::{
-    NOTICE_CRC, OBSERVATION_CRC, RESPONSE_CRC, VALUES, changed, notice, notice_frame, observation,
-    observation_frame, reason, resealed, response, response_frame, responses,
+    NOTICE_CRC, OBSERVATION_CRC, RESPONSE_CRC, VALUES, changed, notice, notice_frame, observation, observation_frame,
+    reason, resealed, response, response_frame, responses,
 };
 
 #[test]
 fn every_changed_byte_is_refused() {
     let observation = observation_frame(&observation());
     assert!(Observation::decode(&observation).is_ok(), "unchanged");
-    for_each_changed_byte(&observation, |frame| {
-        Observation::decode(frame).is_err() && peek(frame).is_none()
-    });
+    for_each_changed_byte(&observation, |frame| Observation::decode(frame).is_err() && peek(frame).is_none());
     for response in responses() {
         let response = response_frame(&response);
         assert!(Response::decode(&response).is_ok(), "unchanged");
@@ -86,10 +82,7 @@ fn the_first_fault_is_named() {
 #[test]
 fn another_type_is_refused() {
     let observation = observation_frame(&observation());
-    let response = response_frame(&Response {
-        body: Body::Refusal { reason: reason(1) },
-        ..response()
-    });
+    let response = response_frame(&Response { body: Body::Refusal { reason: reason(1) }, ..response() });
     assert_eq!(Observation::decode(&response), Err(Malformed::Type));
     assert_eq!(Notice::decode(&observation), Err(Malformed::Type));
     assert_eq!(Notice::decode(&response), Err(Malformed::Type));
@@ -99,48 +92,28 @@ fn another_type_is_refused() {
 #[test]
 fn values_over_their_bound_are_refused() {
     let most = vec![7; Observation::MAX_VALUES];
-    let observation = Observation {
-        values: &most,
-        ..observation()
-    };
+    let observation = Observation { values: &most, ..observation() };
     let mut frame = observation_frame(&observation);
     assert_eq!(Observation::decode(&frame), Ok(observation));
 
     let more = vec![7; Observation::MAX_VALUES + 1];
     frame.push(7);
-    let length = Observation {
-        values: &more,
-        ..observation
-    }
-    .encode(&mut frame);
+    let length = Observation { values: &more, ..observation }.encode(&mut frame);
     assert_eq!(length, Err(NoRoom));
     let frame = changed(&frame, OBSERVATION_CRC, 68, &[1, 0, 0, 1]);
     assert_eq!(Observation::decode(&frame), Err(Malformed::Length));
     assert_eq!(peek(&frame), None);
 
-    let frame = changed(
-        &response_frame(&response()),
-        RESPONSE_CRC,
-        124,
-        &1537_u32.to_le_bytes(),
-    );
+    let frame = changed(&response_frame(&response()), RESPONSE_CRC, 124, &1537_u32.to_le_bytes());
     let mut frame = frame[..Response::OVERHEAD].to_vec();
     frame.resize(Response::MAX_FRAME + 1, 7);
-    assert_eq!(
-        Response::decode(&resealed(frame, RESPONSE_CRC)),
-        Err(Malformed::Length)
-    );
+    assert_eq!(Response::decode(&resealed(frame, RESPONSE_CRC)), Err(Malformed::Length));
 }
 
 #[test]
 fn a_length_of_four_gigabytes_is_refused() {
     for length in [u32::MAX, u32::MAX - 3, 1 << 31] {
-        let frame = changed(
-            &observation_frame(&observation()),
-            OBSERVATION_CRC,
-            68,
-            &length.to_le_bytes(),
-        );
+        let frame = changed(&observation_frame(&observation()), OBSERVATION_CRC, 68, &length.to_le_bytes());
         assert_eq!(Observation::decode(&frame), Err(Malformed::Length));
     }
 }
@@ -158,26 +131,15 @@ fn a_header_is_read_although_the_values_have_another_length() {
 
 #[test]
 fn a_header_without_a_sequence_is_not_read() {
-    let frame = changed(
-        &observation_frame(&observation()),
-        OBSERVATION_CRC,
-        36,
-        &[0; 8],
-    );
+    let frame = changed(&observation_frame(&observation()), OBSERVATION_CRC, 36, &[0; 8]);
     assert_eq!(Observation::decode(&frame), Err(Malformed::Sequence));
     assert_eq!(peek(&frame), None);
 }
 
 #[test]
 fn a_refusal_with_values_is_refused() {
-    let fallback = Body::Fallback {
-        reason: reason(214),
-        values: &VALUES,
-    };
-    let frame = response_frame(&Response {
-        body: fallback,
-        ..response()
-    });
+    let fallback = Body::Fallback { reason: reason(214), values: &VALUES };
+    let frame = response_frame(&Response { body: fallback, ..response() });
     let frame = changed(&frame, RESPONSE_CRC, KIND, &[3]);
     assert_eq!(Response::decode(&frame), Err(Malformed::RefusalWithValues));
 }
@@ -207,15 +169,7 @@ fn an_action_from_nowhere_known_is_refused() {
 
 #[test]
 fn a_fallback_or_refusal_needs_a_reason_and_no_place() {
-    for body in [
-        Body::Fallback {
-            reason: reason(214),
-            values: &VALUES,
-        },
-        Body::Refusal {
-            reason: reason(214),
-        },
-    ] {
+    for body in [Body::Fallback { reason: reason(214), values: &VALUES }, Body::Refusal { reason: reason(214) }] {
         let frame = response_frame(&Response { body, ..response() });
         let without_reason = changed(&frame, RESPONSE_CRC, REASON, &[0, 0]);
         assert_eq!(Response::decode(&without_reason), Err(Malformed::Reason));
@@ -226,51 +180,26 @@ fn a_fallback_or_refusal_needs_a_reason_and_no_place() {
 
 #[test]
 fn only_a_refusal_goes_without_a_sequence() {
-    for body in [
-        Body::Action {
-            place: Place::Box,
-            values: &VALUES,
-        },
-        Body::Fallback {
-            reason: reason(214),
-            values: &VALUES,
-        },
-    ] {
+    for body in
+        [Body::Action { place: Place::Box, values: &VALUES }, Body::Fallback { reason: reason(214), values: &VALUES }]
+    {
         let frame = response_frame(&Response { body, ..response() });
         let frame = changed(&frame, RESPONSE_CRC, 44, &[0; 8]);
         assert_eq!(Response::decode(&frame), Err(Malformed::Sequence));
 
-        let response = Response {
-            sequence: None,
-            body,
-            ..response()
-        };
+        let response = Response { sequence: None, body, ..response() };
         assert_eq!(response.encode(&mut [0; Response::MAX_FRAME]), Err(NoRoom));
     }
-    let frame = response_frame(&Response {
-        body: Body::Refusal {
-            reason: reason(214),
-        },
-        ..response()
-    });
+    let frame = response_frame(&Response { body: Body::Refusal { reason: reason(214) }, ..response() });
     let frame = changed(&frame, RESPONSE_CRC, 44, &[0; 8]);
-    assert_eq!(
-        Response::decode(&frame).map(|response| response.sequence),
-        Ok(None)
-    );
+    assert_eq!(Response::decode(&frame).map(|response| response.sequence), Ok(None));
 }
 
 #[test]
 fn a_notice_of_unknown_kind_or_without_a_reason_is_refused() {
     let frame = notice_frame(&notice());
-    assert_eq!(
-        Notice::decode(&changed(&frame, NOTICE_CRC, 30, &[2])),
-        Err(Malformed::Kind)
-    );
-    assert_eq!(
-        Notice::decode(&changed(&frame, NOTICE_CRC, 28, &[0, 0])),
-        Err(Malformed::Reason)
-    );
+    assert_eq!(Notice::decode(&changed(&frame, NOTICE_CRC, 30, &[2])), Err(Malformed::Kind));
+    assert_eq!(Notice::decode(&changed(&frame, NOTICE_CRC, 28, &[0, 0])), Err(Malformed::Reason));
 }
 
 #[test]
@@ -294,33 +223,21 @@ fn a_message_without_room_leaves_the_buffer_alone() {
     let length = Observation::OVERHEAD + VALUES.len();
     let mut out = vec![0xee; length - 1];
     assert_eq!(observation().encode(&mut out), Err(NoRoom));
-    assert_eq!(
-        notice().encode(&mut out[..Notice::OVERHEAD - 1]),
-        Err(NoRoom)
-    );
+    assert_eq!(notice().encode(&mut out[..Notice::OVERHEAD - 1]), Err(NoRoom));
     assert_eq!(response().encode(&mut out), Err(NoRoom));
     assert!(out.iter().all(|byte| *byte == 0xee));
 
     let too_many = [0; Response::MAX_VALUES + 1];
-    let body = Body::Action {
-        place: Place::Box,
-        values: &too_many,
-    };
+    let body = Body::Action { place: Place::Box, values: &too_many };
     let mut out = [0xee; 2000];
-    assert_eq!(
-        Response { body, ..response() }.encode(&mut out),
-        Err(NoRoom)
-    );
+    assert_eq!(Response { body, ..response() }.encode(&mut out), Err(NoRoom));
     assert!(out.iter().all(|byte| *byte == 0xee));
 }
 
 #[test]
 fn zero_is_no_sequence() {
     assert_eq!(Sequence::new(0), None);
-    let sent = Observation {
-        last_response: None,
-        ..observation()
-    };
+    let sent = Observation { last_response: None, ..observation() };
     let frame = observation_frame(&sent);
     assert_eq!(frame[52..60], [0; 8]);
     assert_eq!(Observation::decode(&frame), Ok(sent));
@@ -343,9 +260,5 @@ fn for_each_changed_byte(frame: &[u8], refused: impl Fn(&[u8]) -> bool) {
 }
 
 fn cut(length: usize, overhead: usize) -> Malformed {
-    if length < overhead {
-        Malformed::Truncated
-    } else {
-        Malformed::Length
-    }
+    if length < overhead { Malformed::Truncated } else { Malformed::Length }
 }

@@ -10,21 +10,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use message::{
-    Body, Malformed, Notice, NoticeKind, Observation, Place, Response, Sequence, Status,
-};
-use samples::{
-    notice, notice_frame, observation, observation_frame, reason, response, response_frame,
-    responses,
-};
+use message::{Body, Malformed, Notice, NoticeKind, Observation, Place, Response, Sequence, Status};
+use samples::{notice, notice_frame, observation, observation_frame, reason, response, response_frame, responses};
 
 #[test]
 fn rosbags_finds_every_field_where_we_say() {
     let facts = rosbags(&msg_folder(), "");
-    let found: Vec<&str> = facts
-        .iter()
-        .filter_map(|fact| fact.strip_prefix("offset "))
-        .collect();
+    let found: Vec<&str> = facts.iter().filter_map(|fact| fact.strip_prefix("offset ")).collect();
     assert_eq!(found.join("\n"), OFFSETS.trim());
 }
 
@@ -41,26 +33,14 @@ fn rosbags_reads_the_constants_that_we_send() {
         })
         .collect();
     let [action, cluster, fallback, refusal] = [
-        Body::Action {
-            place: Place::Box,
-            values: &[],
-        },
-        Body::Action {
-            place: Place::Cluster,
-            values: &[],
-        },
-        Body::Fallback {
-            reason: reason(1),
-            values: &[],
-        },
+        Body::Action { place: Place::Box, values: &[] },
+        Body::Action { place: Place::Cluster, values: &[] },
+        Body::Fallback { reason: reason(1), values: &[] },
         Body::Refusal { reason: reason(1) },
     ]
     .map(|body| response_frame(&Response { body, ..response() }))
     .map(|frame| (u32::from(frame[118]), u32::from(frame[119])));
-    let farewell = notice_frame(&Notice {
-        kind: NoticeKind::Farewell,
-        ..notice()
-    })[30];
+    let farewell = notice_frame(&Notice { kind: NoticeKind::Farewell, ..notice() })[30];
     let sent = BTreeMap::from([
         (("NoticeV1", "KIND_FAREWELL"), farewell.into()),
         (("NoticeV1", "TYPE_ID"), Notice::TYPE_ID),
@@ -74,18 +54,9 @@ fn rosbags_reads_the_constants_that_we_send() {
         (("ResponseV1", "STATUS_CLAMPED"), Status::CLAMPED.bits()),
         (("ResponseV1", "STATUS_DEGRADED"), Status::DEGRADED.bits()),
         (("ResponseV1", "STATUS_INSECURE"), Status::INSECURE.bits()),
-        (
-            ("ResponseV1", "STATUS_STATE_RESET"),
-            Status::STATE_RESET.bits(),
-        ),
-        (
-            ("ResponseV1", "STATUS_UNMEASURED"),
-            Status::UNMEASURED.bits(),
-        ),
-        (
-            ("ResponseV1", "STATUS_UNSCHEDULABLE"),
-            Status::UNSCHEDULABLE.bits(),
-        ),
+        (("ResponseV1", "STATUS_STATE_RESET"), Status::STATE_RESET.bits()),
+        (("ResponseV1", "STATUS_UNMEASURED"), Status::UNMEASURED.bits()),
+        (("ResponseV1", "STATUS_UNSCHEDULABLE"), Status::UNSCHEDULABLE.bits()),
         (("ResponseV1", "TYPE_ID"), Response::TYPE_ID),
     ]);
     assert_eq!(found, sent);
@@ -94,10 +65,7 @@ fn rosbags_reads_the_constants_that_we_send() {
 #[test]
 fn we_read_and_write_the_frames_of_rosbags() {
     let facts = rosbags(&msg_folder(), "");
-    let theirs: Vec<Sample> = facts
-        .iter()
-        .filter_map(|fact| Sample::parse(fact, "theirs"))
-        .collect();
+    let theirs: Vec<Sample> = facts.iter().filter_map(|fact| Sample::parse(fact, "theirs")).collect();
     assert_eq!(theirs.len(), 120, "40 samples of each type");
     for sample in theirs {
         assert_eq!(sample.fault(), None, "{sample:?}");
@@ -109,48 +77,24 @@ fn rosbags_reads_and_writes_our_frames() {
     let mut ours = Vec::new();
     for length in 0..=17 {
         let values: Vec<u8> = (0..length).collect();
-        let sent = Observation {
-            values: &values,
-            ..observation()
-        };
+        let sent = Observation { values: &values, ..observation() };
         ours.push(("ObservationV1", observation_frame(&sent)));
-        let body = Body::Fallback {
-            reason: reason(214),
-            values: &values,
-        };
-        ours.push((
-            "ResponseV1",
-            response_frame(&Response { body, ..response() }),
-        ));
+        let body = Body::Fallback { reason: reason(214), values: &values };
+        ours.push(("ResponseV1", response_frame(&Response { body, ..response() })));
     }
     let most = [0xa5; Response::MAX_VALUES];
-    let body = Body::Action {
-        place: Place::Cluster,
-        values: &most,
-    };
-    ours.push((
-        "ResponseV1",
-        response_frame(&Response { body, ..response() }),
-    ));
+    let body = Body::Action { place: Place::Cluster, values: &most };
+    ours.push(("ResponseV1", response_frame(&Response { body, ..response() })));
     for response in responses() {
         ours.push(("ResponseV1", response_frame(&response)));
     }
-    let first = Observation {
-        last_response: None,
-        ..observation()
-    };
+    let first = Observation { last_response: None, ..observation() };
     ours.push(("ObservationV1", observation_frame(&first)));
     ours.push(("NoticeV1", notice_frame(&notice())));
 
-    let lines: Vec<String> = ours
-        .iter()
-        .map(|(kind, frame)| format!("{kind} {}", hex(frame)))
-        .collect();
+    let lines: Vec<String> = ours.iter().map(|(kind, frame)| format!("{kind} {}", hex(frame))).collect();
     let facts = rosbags(&msg_folder(), &lines.join("\n"));
-    let seen: Vec<Sample> = facts
-        .iter()
-        .filter_map(|fact| Sample::parse(fact, "ours"))
-        .collect();
+    let seen: Vec<Sample> = facts.iter().filter_map(|fact| Sample::parse(fact, "ours")).collect();
     assert_eq!(seen.len(), ours.len());
     for (sample, (kind, frame)) in seen.iter().zip(&ours) {
         assert_eq!(sample.kind, *kind);
@@ -171,21 +115,14 @@ fn swapped_fields_are_noticed() {
         .replace("uint64 other", "uint64 stamp");
     fs::write(folder.join("ObservationV1.msg"), swapped).expect("the changed .msg file is written");
     let facts = rosbags(&folder, "");
-    let theirs: Vec<Sample> = facts
-        .iter()
-        .filter_map(|fact| Sample::parse(fact, "theirs"))
-        .collect();
+    let theirs: Vec<Sample> = facts.iter().filter_map(|fact| Sample::parse(fact, "theirs")).collect();
     assert_eq!(theirs.len(), 40);
     for sample in theirs {
         let differ = sample.fields.get("epoch") != sample.fields.get("stamp");
         let fault = sample.fault().unwrap_or_default();
         assert_eq!(fault.starts_with("epoch "), differ, "{fault} {sample:?}");
     }
-    assert!(
-        !facts
-            .iter()
-            .any(|fact| fact == "offset ObservationV1 epoch 24 8")
-    );
+    assert!(!facts.iter().any(|fact| fact == "offset ObservationV1 epoch 24 8"));
 }
 
 /// Type, field, offset after the encapsulation, bytes. Of a sequence: offset and bytes of its length.
@@ -271,13 +208,11 @@ impl Sample {
 
     fn understood(&self) -> Result<(Fields, Vec<u8>), Malformed> {
         match &*self.kind {
-            "ObservationV1" => Observation::decode(&self.frame)
-                .map(|sent| (observation_fields(&sent), observation_frame(&sent))),
-            "ResponseV1" => Response::decode(&self.frame)
-                .map(|sent| (response_fields(&sent), response_frame(&sent))),
-            "NoticeV1" => {
-                Notice::decode(&self.frame).map(|sent| (notice_fields(&sent), notice_frame(&sent)))
+            "ObservationV1" => {
+                Observation::decode(&self.frame).map(|sent| (observation_fields(&sent), observation_frame(&sent)))
             }
+            "ResponseV1" => Response::decode(&self.frame).map(|sent| (response_fields(&sent), response_frame(&sent))),
+            "NoticeV1" => Notice::decode(&self.frame).map(|sent| (notice_fields(&sent), notice_frame(&sent))),
             other => panic!("rosbags sent a {other}"),
         }
     }
@@ -294,10 +229,7 @@ fn observation_fields(sent: &Observation<'_>) -> Fields {
         ("epoch", sent.epoch.value().to_string()),
         ("sequence", sent.sequence.value().to_string()),
         ("stamp", sent.stamp.value().to_string()),
-        (
-            "last_response",
-            sent.last_response.map_or(0, Sequence::value).to_string(),
-        ),
+        ("last_response", sent.last_response.map_or(0, Sequence::value).to_string()),
         ("budget_us", sent.budget_us.to_string()),
         ("values", hex(sent.values)),
     ]
@@ -305,13 +237,8 @@ fn observation_fields(sent: &Observation<'_>) -> Fields {
 
 fn response_fields(sent: &Response<'_>) -> Fields {
     let (kind, place, reason) = match sent.body {
-        Body::Action {
-            place: Place::Box, ..
-        } => (1, 1, 0),
-        Body::Action {
-            place: Place::Cluster,
-            ..
-        } => (1, 2, 0),
+        Body::Action { place: Place::Box, .. } => (1, 1, 0),
+        Body::Action { place: Place::Cluster, .. } => (1, 2, 0),
         Body::Fallback { reason, .. } => (2, 0, reason.value()),
         Body::Refusal { reason } => (3, 0, reason.value()),
     };
@@ -321,10 +248,7 @@ fn response_fields(sent: &Response<'_>) -> Fields {
         ("contract", sent.contract.to_string()),
         ("boot", sent.boot.value().to_string()),
         ("epoch", sent.epoch.value().to_string()),
-        (
-            "sequence",
-            sent.sequence.map_or(0, Sequence::value).to_string(),
-        ),
+        ("sequence", sent.sequence.map_or(0, Sequence::value).to_string()),
         ("stamp", sent.stamp.value().to_string()),
         ("model", sent.model.to_string()),
         ("plan", sent.plan.to_string()),
@@ -358,13 +282,9 @@ fn notice_fields(sent: &Notice) -> Fields {
 /// What the script says of the `.msg` files in a folder and of our frames.
 fn rosbags(msg: &Path, frames: &str) -> Vec<String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = std::env::var_os("GENBA_TEST_PYTHON")
-        .map_or_else(|| here.join("../../native/venv/bin/python3"), PathBuf::from);
-    assert!(
-        python.exists(),
-        "{} is missing: run `make native`",
-        python.display()
-    );
+    let python =
+        std::env::var_os("GENBA_TEST_PYTHON").map_or_else(|| here.join("../../native/venv/bin/python3"), PathBuf::from);
+    assert!(python.exists(), "{} is missing: run `make native`", python.display());
     let mut child = Command::new(&python)
         .arg(here.join("tests/rosbags_vectors.py"))
         .arg(msg)
@@ -377,10 +297,7 @@ fn rosbags(msg: &Path, frames: &str) -> Vec<String> {
     let written = stdin.write_all(frames.as_bytes());
     drop(stdin);
     let output = child.wait_with_output().expect("python ends");
-    assert!(
-        output.status.success(),
-        "rosbags_vectors.py failed; its message is above"
-    );
+    assert!(output.status.success(), "rosbags_vectors.py failed; its message is above");
     written.expect("python took the frames");
     let facts = String::from_utf8(output.stdout).expect("the script prints ASCII");
     facts.lines().map(str::to_owned).collect()
@@ -404,15 +321,8 @@ fn hex(bytes: &[u8]) -> String {
 fn unhex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text
         .chars()
-        .map(|digit| {
-            digit
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        })
+        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
         .map(|digit| digit.expect("a frame is in hex"))
         .collect();
-    digits
-        .chunks_exact(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect()
+    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

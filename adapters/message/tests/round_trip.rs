@@ -3,15 +3,15 @@
 mod samples;
 
 use message::{
-    Address, Body, Boot, ContractDigest, Epoch, ModelDigest, Notice, NoticeKind, Observation,
-    Place, Response, Sequence, Stamp, Status, peek,
+    Address, Body, Boot, ContractDigest, Epoch, ModelDigest, Notice, NoticeKind, Observation, Place, Response,
+    Sequence, Stamp, Status, peek,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use samples::{
-    NOTICE_CRC, OBSERVATION_CRC, RESPONSE_CRC, notice_frame, observation_frame, reason, resealed,
-    response_frame, sequence,
+    NOTICE_CRC, OBSERVATION_CRC, RESPONSE_CRC, notice_frame, observation_frame, reason, resealed, response_frame,
+    sequence,
 };
 
 proptest! {
@@ -119,39 +119,24 @@ proptest! {
 }
 
 fn observations() -> impl Strategy<Value = Observation<'static>> {
-    (
-        any::<u32>(),
-        any::<[u8; 16]>(),
-        any::<u64>(),
-        1_u64..,
-        any::<u64>(),
-        any::<u64>(),
-        any::<u32>(),
+    (any::<u32>(), any::<[u8; 16]>(), any::<u64>(), 1_u64.., any::<u64>(), any::<u64>(), any::<u32>()).prop_map(
+        |(address, contract, epoch, number, stamp, last_response, budget_us)| Observation {
+            address: Address::new(address),
+            contract: ContractDigest::new(contract),
+            epoch: Epoch::new(epoch),
+            sequence: sequence(number),
+            stamp: Stamp::new(stamp),
+            last_response: Sequence::new(last_response),
+            budget_us,
+            values: &[],
+        },
     )
-        .prop_map(
-            |(address, contract, epoch, number, stamp, last_response, budget_us)| Observation {
-                address: Address::new(address),
-                contract: ContractDigest::new(contract),
-                epoch: Epoch::new(epoch),
-                sequence: sequence(number),
-                stamp: Stamp::new(stamp),
-                last_response: Sequence::new(last_response),
-                budget_us,
-                values: &[],
-            },
-        )
 }
 
 fn responses() -> impl Strategy<Value = Response<'static>> {
     let identity = (any::<u32>(), any::<[u8; 16]>(), any::<[u8; 32]>());
     let order = (any::<u64>(), any::<u64>(), 1_u64.., any::<u64>());
-    let origin = (
-        any::<u64>(),
-        any::<u32>(),
-        any::<u32>(),
-        any::<u32>(),
-        any::<u32>(),
-    );
+    let origin = (any::<u64>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>());
     (identity, order, origin).prop_map(
         |(
             (address, contract, model),
@@ -176,28 +161,20 @@ fn responses() -> impl Strategy<Value = Response<'static>> {
 }
 
 fn notices() -> impl Strategy<Value = Notice> {
-    (any::<u32>(), any::<u64>(), any::<u64>(), 1_u16..).prop_map(
-        |(address, boot, epoch, number)| Notice {
-            address: Address::new(address),
-            boot: Boot::new(boot),
-            epoch: Epoch::new(epoch),
-            reason: reason(number),
-            kind: NoticeKind::Farewell,
-        },
-    )
+    (any::<u32>(), any::<u64>(), any::<u64>(), 1_u16..).prop_map(|(address, boot, epoch, number)| Notice {
+        address: Address::new(address),
+        boot: Boot::new(boot),
+        epoch: Epoch::new(epoch),
+        reason: reason(number),
+        kind: NoticeKind::Farewell,
+    })
 }
 
 fn body((which, number): (u8, u16), values: &[u8]) -> Body<'_> {
     let reason = reason(number);
     match which {
-        1 => Body::Action {
-            place: Place::Box,
-            values,
-        },
-        2 => Body::Action {
-            place: Place::Cluster,
-            values,
-        },
+        1 => Body::Action { place: Place::Box, values },
+        2 => Body::Action { place: Place::Cluster, values },
         3 => Body::Fallback { reason, values },
         _ => Body::Refusal { reason },
     }

@@ -19,9 +19,7 @@ pub(crate) fn contain<T>(body: impl FnOnce() -> T) -> Result<T, Panicked> {
             .map(String::as_str)
             .or_else(|| payload.downcast_ref::<&str>().copied())
             .unwrap_or("without a message");
-        Panicked {
-            message: message.to_owned(),
-        }
+        Panicked { message: message.to_owned() }
     })
 }
 
@@ -35,9 +33,6 @@ mod tests {
         let still = contain(|| panic!("as it was")).map(|()| 0);
         assert_eq!(still.map_err(|e| e.message), Err("as it was".to_owned()));
         let formatted = contain(|| panic!("{} is wrong", 7)).map(|()| 0);
-        assert_eq!(
-            formatted.map_err(|e| e.message),
-            Err("7 is wrong".to_owned())
-        );
+        assert_eq!(formatted.map_err(|e| e.message), Err("7 is wrong".to_owned()));
     }
 }

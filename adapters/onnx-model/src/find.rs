@@ -33,21 +33,13 @@ pub(crate) fn find(explicit: Option<&Path>) -> Result<PathBuf, FindError> {
         return if path.is_file() {
             Ok(path.to_path_buf())
         } else {
-            Err(FindError::NotThere {
-                path: path.to_path_buf(),
-            })
+            Err(FindError::NotThere { path: path.to_path_buf() })
         };
     }
     let executable = current_exe().ok();
-    let native = executable
-        .iter()
-        .flat_map(|path| path.ancestors().skip(1))
-        .map(|folder| folder.join("native/lib"));
+    let native = executable.iter().flat_map(|path| path.ancestors().skip(1)).map(|folder| folder.join("native/lib"));
     let system = system_folders();
-    match native
-        .chain(system.iter().cloned())
-        .find_map(|folder| newest(&folder))
-    {
+    match native.chain(system.iter().cloned()).find_map(|folder| newest(&folder)) {
         Some(path) => Ok(path),
         None => Err(FindError::Nowhere { searched: system }),
     }
@@ -56,40 +48,26 @@ pub(crate) fn find(explicit: Option<&Path>) -> Result<PathBuf, FindError> {
 /// Where administrators, vendors and Debian's multiarch put shared libraries.
 fn system_folders() -> Vec<PathBuf> {
     let multiarch = format!("/usr/lib/{}-linux-gnu", consts::ARCH);
-    ["/usr/local/lib", &multiarch, "/usr/lib64", "/usr/lib"]
-        .map(PathBuf::from)
-        .to_vec()
+    ["/usr/local/lib", &multiarch, "/usr/lib64", "/usr/lib"].map(PathBuf::from).to_vec()
 }
 
 /// The library with the highest version in its name; one without a version comes last.
 fn newest(folder: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
-    let versions =
-        entries.filter_map(|entry| Some((version(entry.file_name().to_str()?)?, entry.path())));
-    versions
-        .filter(|(_, path)| path.is_file())
-        .max()
-        .map(|(_, path)| path)
+    let versions = entries.filter_map(|entry| Some((version(entry.file_name().to_str()?)?, entry.path())));
+    versions.filter(|(_, path)| path.is_file()).max().map(|(_, path)| path)
 }
 
 /// `1.31.1` of `libonnxruntime.so.1.31.1`; nothing of `libonnxruntime.so`; no version of any other name.
 fn version(file: &str) -> Option<Vec<u32>> {
     match file.strip_prefix(FILE)? {
         "" => Some(Vec::new()),
-        numbers => numbers
-            .strip_prefix('.')?
-            .split('.')
-            .map(|number| number.parse().ok())
-            .collect(),
+        numbers => numbers.strip_prefix('.')?.split('.').map(|number| number.parse().ok()).collect(),
     }
 }
 
 fn list(folders: &[PathBuf]) -> String {
-    folders
-        .iter()
-        .map(|folder| folder.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+    folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -104,11 +82,7 @@ mod tests {
         assert_eq!(version("libonnxruntime.so.1.31.1"), Some(vec![1, 31, 1]));
         assert!(version("libonnxruntime.so.1.9.0") < version("libonnxruntime.so.1.31.1"));
         assert!(version("libonnxruntime.so") < version("libonnxruntime.so.1"));
-        for other in [
-            "libonnxruntime_providers_shared.so",
-            "libonnxruntime.so.1.31.1.part",
-            "libonnxruntime.sox",
-        ] {
+        for other in ["libonnxruntime_providers_shared.so", "libonnxruntime.so.1.31.1.part", "libonnxruntime.sox"] {
             assert_eq!(version(other), None, "{other} is another file");
         }
     }
@@ -117,25 +91,16 @@ mod tests {
     fn the_newest_library_of_a_folder_is_taken() {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         assert_eq!(newest(folder.path()), None);
-        for file in [
-            "libonnxruntime.so.1.9.0",
-            "libonnxruntime.so.1.31.1",
-            "libonnxruntime.so",
-            "libother.so.9",
-        ] {
+        for file in ["libonnxruntime.so.1.9.0", "libonnxruntime.so.1.31.1", "libonnxruntime.so", "libother.so.9"] {
             fs::write(folder.path().join(file), "").expect("a file can be written");
         }
         fs::create_dir(folder.path().join("libonnxruntime.so.99")).expect("a folder can be made");
-        assert_eq!(
-            newest(folder.path()),
-            Some(folder.path().join("libonnxruntime.so.1.31.1"))
-        );
+        assert_eq!(newest(folder.path()), Some(folder.path().join("libonnxruntime.so.1.31.1")));
     }
 
     #[test]
     fn a_configured_path_that_is_missing_is_not_replaced_by_another() {
-        let error =
-            find(Some(Path::new("/nowhere/libonnxruntime.so"))).expect_err("there is no such file");
+        let error = find(Some(Path::new("/nowhere/libonnxruntime.so"))).expect_err("there is no such file");
         assert_eq!(
             error.to_string(),
             "/nowhere/libonnxruntime.so is not a file; correct the path in the configuration, \

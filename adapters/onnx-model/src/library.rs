@@ -89,16 +89,12 @@ impl Library {
     /// [`LoadError`] where the file is not an ONNX Runtime that is new enough, or is not the one this
     /// process has open.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
-        let asked = path.canonicalize().map_err(|error| LoadError::Open {
-            path: path.to_path_buf(),
-            reason: error.to_string(),
-        })?;
+        let asked = path
+            .canonicalize()
+            .map_err(|error| LoadError::Open { path: path.to_path_buf(), reason: error.to_string() })?;
         let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
         match &*opened {
-            Some((path, _)) if *path != asked => Err(LoadError::Another {
-                asked,
-                opened: path.clone(),
-            }),
+            Some((path, _)) if *path != asked => Err(LoadError::Another { asked, opened: path.clone() }),
             Some((_, Some(library))) => Ok(library.clone()),
             Some((_, None)) | None => {
                 contain(|| open(&asked))??;
@@ -124,39 +120,23 @@ impl Library {
 fn open(path: &Path) -> Result<(), LoadError> {
     // The builder is made again in `set_up`; here only its side effect counts.
     ort::init_from(path).map(drop).map_err(|error| match error {
-        LoadDynamicError::Dlopen { error, path } => LoadError::Open {
-            path,
-            reason: error.to_string(),
-        },
+        LoadDynamicError::Dlopen { error, path } => LoadError::Open { path, reason: error.to_string() },
         LoadDynamicError::MissingApi { path } => LoadError::NotOnnxRuntime { path },
-        LoadDynamicError::InvalidVersionString => LoadError::NotOnnxRuntime {
-            path: path.to_path_buf(),
-        },
-        LoadDynamicError::BadVersion { version_str, path } => LoadError::TooOld {
-            path,
-            found: version_str,
-            needed_minor: ort::MINOR_VERSION,
-        },
+        LoadDynamicError::InvalidVersionString => LoadError::NotOnnxRuntime { path: path.to_path_buf() },
+        LoadDynamicError::BadVersion { version_str, path } => {
+            LoadError::TooOld { path, found: version_str, needed_minor: ort::MINOR_VERSION }
+        }
     })
 }
 
 fn set_up(path: &Path) -> Result<Library, LoadError> {
-    let version = version(path).ok_or_else(|| LoadError::NotOnnxRuntime {
-        path: path.to_path_buf(),
-    })?;
+    let version = version(path).ok_or_else(|| LoadError::NotOnnxRuntime { path: path.to_path_buf() })?;
     let environment = ort::init()
         .with_name("genba")
         .with_telemetry(false)
         .build()
-        .map_err(|error| LoadError::Environment {
-            path: path.to_path_buf(),
-            reason: error.to_string(),
-        })?;
+        .map_err(|error| LoadError::Environment { path: path.to_path_buf(), reason: error.to_string() })?;
     // The binding starts at the most verbose level; every run would then be formatted for a log that drops it.
     environment.set_log_level(LogLevel::Warning);
-    Ok(Library {
-        environment,
-        path: path.to_path_buf(),
-        version,
-    })
+    Ok(Library { environment, path: path.to_path_buf(), version })
 }

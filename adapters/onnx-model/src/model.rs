@@ -109,15 +109,8 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError`], whose text names the `model.toml`.
-    pub fn load(
-        library: &Library,
-        manifest: &Manifest,
-        provider: Provider,
-    ) -> Result<Self, ModelError> {
-        let panicked = |panicked| ModelError::Panicked {
-            manifest: manifest.path().to_path_buf(),
-            panicked,
-        };
+    pub fn load(library: &Library, manifest: &Manifest, provider: Provider) -> Result<Self, ModelError> {
+        let panicked = |panicked| ModelError::Panicked { manifest: manifest.path().to_path_buf(), panicked };
         contain(|| load(library, manifest, provider)).map_err(panicked)?
     }
 
@@ -133,13 +126,7 @@ impl Model {
     /// # Errors
     /// [`RunError`]; the input is left as it was.
     pub fn run(&mut self) -> Result<&[f32], RunError> {
-        let Self {
-            session,
-            input,
-            options,
-            output,
-            ..
-        } = self;
+        let Self { session, input, options, output, .. } = self;
         contain(|| run_into(session, input, options, output))??;
         Ok(&self.output)
     }
@@ -166,83 +153,44 @@ impl Model {
 fn load(library: &Library, manifest: &Manifest, provider: Provider) -> Result<Model, ModelError> {
     let path = manifest.path();
     all_inside(manifest.model_bytes()).map_err(|unfit| match unfit {
-        Unfit::Outside(tensor) => ModelError::SecondFile {
-            manifest: path.to_path_buf(),
-            tensor,
-        },
-        Unfit::NotOnnx => ModelError::NotOnnx {
-            manifest: path.to_path_buf(),
-        },
+        Unfit::Outside(tensor) => ModelError::SecondFile { manifest: path.to_path_buf(), tensor },
+        Unfit::NotOnnx => ModelError::NotOnnx { manifest: path.to_path_buf() },
     })?;
     let mut session = session(library, manifest, provider)?;
-    compare(manifest, &session).map_err(|mismatch| ModelError::Mismatch {
-        manifest: path.to_path_buf(),
-        mismatch,
-    })?;
+    compare(manifest, &session).map_err(|mismatch| ModelError::Mismatch { manifest: path.to_path_buf(), mismatch })?;
 
-    let first_run = |reason| ModelError::FirstRun {
-        manifest: path.to_path_buf(),
-        reason,
-    };
+    let first_run = |reason| ModelError::FirstRun { manifest: path.to_path_buf(), reason };
     let zeros = vec![0.0_f32; manifest.input_elements().len()];
-    let input = Tensor::from_array((manifest.input_shape().to_vec(), zeros))
-        .map_err(failed)
-        .map_err(first_run)?;
+    let input = Tensor::from_array((manifest.input_shape().to_vec(), zeros)).map_err(failed).map_err(first_run)?;
     true_output_shape(&mut session, &input, manifest)?;
 
-    let options = selected_output(manifest)
-        .map_err(failed)
-        .map_err(first_run)?;
+    let options = selected_output(manifest).map_err(failed).map_err(first_run)?;
     let output = vec![0.0; manifest.output_elements().len()];
-    let mut model = Model {
-        session,
-        input,
-        options,
-        output,
-        digest: manifest.digest(),
-    };
+    let mut model = Model { session, input, options, output, digest: manifest.digest() };
     model.run().map_err(first_run)?;
     Ok(model)
 }
 
-fn session(
-    library: &Library,
-    manifest: &Manifest,
-    provider: Provider,
-) -> Result<Session, ModelError> {
+fn session(library: &Library, manifest: &Manifest, provider: Provider) -> Result<Session, ModelError> {
     let path = || manifest.path().to_path_buf();
-    let graph = |error: ort::Error| ModelError::Graph {
-        manifest: path(),
-        provider,
-        reason: error.to_string(),
-    };
+    let graph = |error: ort::Error| ModelError::Graph { manifest: path(), provider, reason: error.to_string() };
 
     let mut builder = options(library, manifest).map_err(graph)?;
     if let Some(accelerator) = provider.accelerator() {
         // Both are needed: the first fails a provider that cannot start, the second a graph that it
         // cannot place as a whole.
-        builder = builder
-            .with_disable_cpu_fallback()
-            .map_err(ort::Error::from)
-            .map_err(graph)?;
-        builder = builder
-            .with_execution_providers([accelerator])
-            .map_err(|error| ModelError::Provider {
-                manifest: path(),
-                provider,
-                reason: error.to_string(),
-            })?;
+        builder = builder.with_disable_cpu_fallback().map_err(ort::Error::from).map_err(graph)?;
+        builder = builder.with_execution_providers([accelerator]).map_err(|error| ModelError::Provider {
+            manifest: path(),
+            provider,
+            reason: error.to_string(),
+        })?;
     }
-    builder
-        .commit_from_memory(manifest.model_bytes())
-        .map_err(graph)
+    builder.commit_from_memory(manifest.model_bytes()).map_err(graph)
 }
 
 /// One thread, the worker's own, which does not spin: an idle session that spins burns a core.
-fn options(
-    library: &Library,
-    manifest: &Manifest,
-) -> ort::Result<ort::session::builder::SessionBuilder> {
+fn options(library: &Library, manifest: &Manifest) -> ort::Result<ort::session::builder::SessionBuilder> {
     Ok(Session::builder(&library.environment)?
         .with_log_id(manifest.name())?
         .with_log_level(LogLevel::Warning)?
@@ -254,34 +202,19 @@ fn options(
 }
 
 /// Runs once without memory laid out, to see the shape that the graph may leave open.
-fn true_output_shape(
-    session: &mut Session,
-    input: &Tensor<f32>,
-    manifest: &Manifest,
-) -> Result<(), ModelError> {
+fn true_output_shape(session: &mut Session, input: &Tensor<f32>, manifest: &Manifest) -> Result<(), ModelError> {
     let path = || manifest.path().to_path_buf();
-    let first_run = |error: ort::Error| ModelError::FirstRun {
-        manifest: path(),
-        reason: failed(error),
-    };
+    let first_run = |error: ort::Error| ModelError::FirstRun { manifest: path(), reason: failed(error) };
     let outputs = session.run(ort::inputs![input]).map_err(first_run)?;
     let (shape, _) = outputs[0].try_extract_tensor::<f32>().map_err(first_run)?;
-    same_shape(Side::Output, manifest.output_shape(), shape).map_err(|mismatch| {
-        ModelError::Mismatch {
-            manifest: path(),
-            mismatch,
-        }
-    })
+    same_shape(Side::Output, manifest.output_shape(), shape)
+        .map_err(|mismatch| ModelError::Mismatch { manifest: path(), mismatch })
 }
 
 fn selected_output(manifest: &Manifest) -> ort::Result<RunOptions<HasSelectedOutputs>> {
     let name = manifest.output_name();
     let memory = Tensor::<f32>::new(&Allocator::default(), manifest.output_shape().to_vec())?;
-    Ok(RunOptions::new()?.with_outputs(
-        OutputSelector::no_default()
-            .with(name)
-            .preallocate(name, memory),
-    ))
+    Ok(RunOptions::new()?.with_outputs(OutputSelector::no_default().with(name).preallocate(name, memory)))
 }
 
 fn run_into(
@@ -290,9 +223,7 @@ fn run_into(
     options: &RunOptions<HasSelectedOutputs>,
     output: &mut [f32],
 ) -> Result<(), RunError> {
-    let outputs = session
-        .run_with_options(ort::inputs![input], options)
-        .map_err(failed)?;
+    let outputs = session.run_with_options(ort::inputs![input], options).map_err(failed)?;
     let (_, values) = outputs[0].try_extract_tensor::<f32>().map_err(failed)?;
     // The memory was laid out with the manifest's shape, and ONNX Runtime fails a run of another.
     output.copy_from_slice(values);

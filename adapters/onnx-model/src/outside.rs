@@ -46,9 +46,7 @@ impl Message {
             (Self::Graph, 1) | (Self::Function, 7) => Some(Self::Node),
             (Self::Function, 11) | (Self::Node, 5) => Some(Self::Attribute),
             (Self::Graph, 15) | (Self::Attribute, 22 | 23) => Some(Self::SparseTensor),
-            (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::SparseTensor, 1 | 2) => {
-                Some(Self::Tensor)
-            }
+            (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::SparseTensor, 1 | 2) => Some(Self::Tensor),
             (
                 Self::Model
                 | Self::Graph
@@ -86,11 +84,7 @@ fn walk(message: Message, mut bytes: &[u8], depth: usize) -> Result<(), Unfit> {
             (_, _, Value::Number(_)) => {}
         }
     }
-    if outside {
-        Err(Unfit::Outside(name))
-    } else {
-        Ok(())
-    }
+    if outside { Err(Unfit::Outside(name)) } else { Ok(()) }
 }
 
 /// A field's value, as protocol buffers lay it out.
@@ -162,66 +156,32 @@ mod tests {
         let node = field(5, &attribute);
         for (place, model) in [
             ("an initializer", field(7, &field(5, &outside))),
-            (
-                "external_data alone",
-                field(
-                    7,
-                    &field(5, &[field(8, b"weights"), field(13, b"")].concat()),
-                ),
-            ),
-            (
-                "a sparse initializer",
-                field(7, &field(15, &field(1, &outside))),
-            ),
+            ("external_data alone", field(7, &field(5, &[field(8, b"weights"), field(13, b"")].concat()))),
+            ("a sparse initializer", field(7, &field(15, &field(1, &outside)))),
             ("a node's attribute", field(7, &field(1, &node))),
-            (
-                "a list of tensors",
-                field(7, &field(1, &field(5, &field(10, &outside)))),
-            ),
-            (
-                "a graph in a graph",
-                field(7, &field(1, &field(5, &field(6, &field(5, &outside))))),
-            ),
+            ("a list of tensors", field(7, &field(1, &field(5, &field(10, &outside))))),
+            ("a graph in a graph", field(7, &field(1, &field(5, &field(6, &field(5, &outside)))))),
             ("a function", field(25, &field(7, &node))),
         ] {
-            assert_eq!(
-                all_inside(&model),
-                Err(Unfit::Outside("weights".to_owned())),
-                "{place}"
-            );
+            assert_eq!(all_inside(&model), Err(Unfit::Outside("weights".to_owned())), "{place}");
         }
-        assert_eq!(
-            all_inside(&field(7, &field(5, &tensor(0)))),
-            Ok(()),
-            "the negative control"
-        );
+        assert_eq!(all_inside(&field(7, &field(5, &tensor(0)))), Ok(()), "the negative control");
     }
 
     #[test]
     fn what_cannot_be_read_to_its_end_is_no_graph() {
-        for bytes in [
-            &b"not a graph"[..],
-            b"\x3a\x05\x2a",
-            b"\x3a",
-            b"\x3b",
-            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
-        ] {
+        for bytes in
+            [&b"not a graph"[..], b"\x3a\x05\x2a", b"\x3a", b"\x3b", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"]
+        {
             assert_eq!(all_inside(bytes), Err(Unfit::NotOnnx), "{bytes:?}");
         }
-        assert_eq!(
-            all_inside(b"\x08\x08\x08\x08ORTM\x08\x08"),
-            Err(Unfit::NotOnnx)
-        );
+        assert_eq!(all_inside(b"\x08\x08\x08\x08ORTM\x08\x08"), Err(Unfit::NotOnnx));
     }
 
     #[test]
     fn nesting_without_end_is_no_graph() {
         // A graph in an attribute in a node in a graph.
-        let nested = |depth| {
-            (0..depth).fold(Vec::new(), |inner, _| {
-                field(1, &field(5, &field(6, &inner)))
-            })
-        };
+        let nested = |depth| (0..depth).fold(Vec::new(), |inner, _| field(1, &field(5, &field(6, &inner))));
         assert_eq!(all_inside(&field(7, &nested(2))), Ok(()));
         assert_eq!(all_inside(&field(7, &nested(1000))), Err(Unfit::NotOnnx));
     }

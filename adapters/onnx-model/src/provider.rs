@@ -28,18 +28,10 @@ impl Provider {
         let id = |device: u32| i32::try_from(device).unwrap_or(i32::MAX);
         match self {
             Self::Cpu => None,
-            Self::Cuda { device } => Some(
-                CUDA::default()
-                    .with_device_id(id(device))
-                    .build()
-                    .error_on_failure(),
-            ),
-            Self::TensorRt { device } => Some(
-                TensorRT::default()
-                    .with_device_id(id(device))
-                    .build()
-                    .error_on_failure(),
-            ),
+            Self::Cuda { device } => Some(CUDA::default().with_device_id(id(device)).build().error_on_failure()),
+            Self::TensorRt { device } => {
+                Some(TensorRT::default().with_device_id(id(device)).build().error_on_failure())
+            }
         }
     }
 }

@@ -28,9 +28,7 @@ pub enum Mismatch {
         found: Vec<String>,
     },
     /// The tensor has another name.
-    #[error(
-        "[[{side}]] is named {declared:?}, but the graph's {side} is {found:?}; correct the name"
-    )]
+    #[error("[[{side}]] is named {declared:?}, but the graph's {side} is {found:?}; correct the name")]
     Name {
         /// Which end.
         side: Side,
@@ -64,78 +62,42 @@ pub enum Mismatch {
 /// Names, types and shapes; a dimension that the graph leaves open takes the manifest's size.
 pub(crate) fn compare(manifest: &Manifest, session: &Session) -> Result<(), Mismatch> {
     let input = only(Side::Input, session.inputs())?;
-    tensor(
-        Side::Input,
-        input,
-        manifest.input_name(),
-        manifest.input_dtype(),
-        manifest.input_shape(),
-    )?;
+    tensor(Side::Input, input, manifest.input_name(), manifest.input_dtype(), manifest.input_shape())?;
     let output = only(Side::Output, session.outputs())?;
-    tensor(
-        Side::Output,
-        output,
-        manifest.output_name(),
-        manifest.output_dtype(),
-        manifest.output_shape(),
-    )
+    tensor(Side::Output, output, manifest.output_name(), manifest.output_dtype(), manifest.output_shape())
 }
 
 /// Whether a tensor of the graph, or one that came out of it, has the declared shape.
 pub(crate) fn same_shape(side: Side, declared: &[usize], found: &[i64]) -> Result<(), Mismatch> {
-    let fits =
-        |(&declared, &found): (&usize, &i64)| found == -1 || usize::try_from(found) == Ok(declared);
+    let fits = |(&declared, &found): (&usize, &i64)| found == -1 || usize::try_from(found) == Ok(declared);
     if declared.len() == found.len() && declared.iter().zip(found).all(fits) {
         return Ok(());
     }
-    Err(Mismatch::Shape {
-        side,
-        declared: declared.to_vec(),
-        found: found.to_vec(),
-    })
+    Err(Mismatch::Shape { side, declared: declared.to_vec(), found: found.to_vec() })
 }
 
 fn only(side: Side, outlets: &[Outlet]) -> Result<&Outlet, Mismatch> {
     match outlets {
         [outlet] => Ok(outlet),
-        several => Err(Mismatch::Count {
-            side,
-            found: several
-                .iter()
-                .map(|outlet| outlet.name().to_owned())
-                .collect(),
-        }),
+        several => {
+            Err(Mismatch::Count { side, found: several.iter().map(|outlet| outlet.name().to_owned()).collect() })
+        }
     }
 }
 
-fn tensor(
-    side: Side,
-    outlet: &Outlet,
-    name: &str,
-    dtype: Dtype,
-    shape: &[usize],
-) -> Result<(), Mismatch> {
+fn tensor(side: Side, outlet: &Outlet, name: &str, dtype: Dtype, shape: &[usize]) -> Result<(), Mismatch> {
     if outlet.name() != name {
-        return Err(Mismatch::Name {
-            side,
-            declared: name.to_owned(),
-            found: outlet.name().to_owned(),
-        });
+        return Err(Mismatch::Name { side, declared: name.to_owned(), found: outlet.name().to_owned() });
     }
     let wanted = match dtype {
         Dtype::F32 => TensorElementType::Float32,
     };
     match outlet.dtype() {
-        ValueType::Tensor {
-            ty, shape: found, ..
-        } if *ty == wanted => same_shape(side, shape, found),
-        other @ (ValueType::Tensor { .. }
-        | ValueType::Sequence(_)
-        | ValueType::Map { .. }
-        | ValueType::Optional(_)) => Err(Mismatch::Dtype {
-            side,
-            found: other.to_string(),
-        }),
+        ValueType::Tensor { ty, shape: found, .. } if *ty == wanted => same_shape(side, shape, found),
+        other
+        @ (ValueType::Tensor { .. } | ValueType::Sequence(_) | ValueType::Map { .. } | ValueType::Optional(_)) => {
+            Err(Mismatch::Dtype { side, found: other.to_string() })
+        }
     }
 }
 

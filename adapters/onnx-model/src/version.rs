@@ -15,10 +15,7 @@ type ApiBaseOf = unsafe extern "C" fn() -> *const ApiBase;
 
 /// The version, `1.31.1` for example, of the library at `path` that this process has already opened;
 /// `None` where it was not opened or is no ONNX Runtime.
-#[allow(
-    unsafe_code,
-    reason = "dlopen, dlsym and three calls through C pointers; there is no safe way to ask"
-)]
+#[allow(unsafe_code, reason = "dlopen, dlsym and three calls through C pointers; there is no safe way to ask")]
 pub(crate) fn version(path: &Path) -> Option<String> {
     let path = CString::new(path.as_os_str().as_bytes()).ok()?;
     // SAFETY: `path` is a C string. RTLD_NOLOAD runs no code of the library: it is open, or null comes back.

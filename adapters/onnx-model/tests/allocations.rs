@@ -16,10 +16,7 @@ static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-#[allow(
-    unsafe_code,
-    reason = "an allocator is unsafe by its trait; this one counts and hands on"
-)]
+#[allow(unsafe_code, reason = "an allocator is unsafe by its trait; this one counts and hands on")]
 // SAFETY: every call goes to `System` with the arguments it came with.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -47,10 +44,7 @@ fn allocations(mut body: impl FnMut()) -> u64 {
         body();
         ALLOCATIONS.load(Ordering::Relaxed) - before
     };
-    std::iter::repeat_with(once)
-        .take(10)
-        .min()
-        .unwrap_or(u64::MAX)
+    std::iter::repeat_with(once).take(10).min().unwrap_or(u64::MAX)
 }
 
 #[test]
@@ -59,8 +53,7 @@ fn a_run_allocates_nothing_in_rust() {
     let manifest = Manifest::load(&folder).unwrap_or_else(|error| panic!("{error}"));
     let path = Library::find(None).unwrap_or_else(|error| panic!("{error}"));
     let library = Library::load(&path).unwrap_or_else(|error| panic!("{error}"));
-    let mut model =
-        Model::load(&library, &manifest, Provider::Cpu).unwrap_or_else(|error| panic!("{error}"));
+    let mut model = Model::load(&library, &manifest, Provider::Cpu).unwrap_or_else(|error| panic!("{error}"));
 
     let mut hundred_runs = |allocate: bool| {
         allocations(|| {
@@ -74,9 +67,5 @@ fn a_run_allocates_nothing_in_rust() {
         })
     };
     assert_eq!(hundred_runs(false), 0, "100 runs");
-    assert_eq!(
-        hundred_runs(true),
-        1,
-        "the negative control: one allocation among 100 runs is seen"
-    );
+    assert_eq!(hundred_runs(true), 1, "the negative control: one allocation among 100 runs is seen");
 }

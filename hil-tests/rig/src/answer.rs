@@ -102,7 +102,7 @@ pub enum Unread {
 ///
 /// # Errors
 /// [`Unread`] if it is no answer to this robot.
-pub fn read(frame: &[u8], at: Moment, address: Address, contract: ContractDigest) -> Result<Answer, Unread> {
+pub(crate) fn read(frame: &[u8], at: Moment, address: Address, contract: ContractDigest) -> Result<Answer, Unread> {
     let response = Response::decode(frame).map_err(|_| Unread::Malformed)?;
     if (response.address, response.contract) != (address, contract) {
         return Err(Unread::Stray);

@@ -115,6 +115,7 @@ const LINES: usize = 60;
 /// The kernel kills the box when the thread that started it ends, however it ends.
 fn end_with_parent(command: &mut Command) {
     let request = || {
+        #[allow(unsafe_code, reason = "std has no prctl")]
         // SAFETY: PR_SET_PDEATHSIG takes one number and touches only the calling process.
         let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

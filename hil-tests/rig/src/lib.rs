@@ -6,6 +6,7 @@
 mod demo;
 
 mod box_process;
+mod box_status;
 mod site;
 mod link;
 mod calibration;
@@ -29,9 +30,10 @@ mod priority;
 
 pub use answer::{Answer, ReasonCode, Unread, What};
 pub use box_process::{BoxProcess, beside_this_program};
+pub use box_status::BoxLedger;
 pub use calibration::{Calibration, CalibrationError, calibrate};
 pub use clock::Moment;
-pub use demo::{DemoError, Options, demo};
+pub use demo::{DemoError, Options, Outcome, demo};
 pub use ledger::{Ledger, Totals, Window};
 pub use link::{Inbox, Link, LinkError, Outbox, Watch};
 pub use pacing::{Canary, Pacing, Wake};

@@ -12,10 +12,10 @@ use crate::clock::Moment;
 use crate::ledger::Window;
 
 /// A wake-up that is later than this, one step of the physics, spoils the windows that it lies in.
-pub const LATE: Duration = Duration::from_millis(1);
+pub(crate) const LATE: Duration = Duration::from_millis(1);
 
 /// If more than this part of the windows is spoilt, the run says nothing.
-pub const SPOILT_PERMILLE: u64 = 20;
+pub(crate) const SPOILT_PERMILLE: u64 = 20;
 
 /// The loop's own lateness.
 pub struct Pacing {

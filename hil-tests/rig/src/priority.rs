@@ -6,10 +6,10 @@ use std::io;
 
 /// The robot's loop. It is another machine than the box, and the canary of the box's machine: nothing
 /// of the box may run before it.
-pub const ROBOT: Priority = Priority(85);
+pub(crate) const ROBOT: Priority = Priority(85);
 
 /// The robot's link, right below its loop.
-pub const LINK: Priority = Priority(84);
+pub(crate) const LINK: Priority = Priority(84);
 
 /// A priority of `SCHED_FIFO`, 1 to 99.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl fmt::Display for Class {
 
 /// Gives the calling thread this priority if the system permits.
 #[must_use]
-pub fn take(priority: Priority) -> Class {
+pub(crate) fn take(priority: Priority) -> Class {
     // to the system, 0 is the calling thread
     match set(0, priority) {
         Ok(()) => Class::Fifo(priority),

@@ -10,7 +10,7 @@ use crate::recording::Recording;
 use crate::summary::ms;
 
 /// Where the run is shown: standard error, so that standard output stays for the summary.
-pub struct Screen {
+pub(crate) struct Screen {
     in_place: bool,
     duration: Duration,
     drawn_at: Option<Moment>,
@@ -21,18 +21,18 @@ pub struct Screen {
 impl Screen {
     /// Shows a run of this length.
     #[must_use]
-    pub fn new(duration: Duration) -> Self {
+    pub(crate) fn new(duration: Duration) -> Self {
         Self { in_place: io::stderr().is_terminal(), duration, drawn_at: None, lines: 0 }
     }
 
     /// How long to wait for events before looking here again.
     #[must_use]
-    pub fn period(&self) -> Duration {
+    pub(crate) fn period(&self) -> Duration {
         if self.in_place { Duration::from_millis(200) } else { Duration::from_secs(1) }
     }
 
     /// Shows the run if its last picture is old enough.
-    pub fn show(&mut self, recording: &Recording) {
+    pub(crate) fn show(&mut self, recording: &Recording) {
         let now = Moment::now();
         if self.drawn_at.is_some_and(|last| now.since(last) < self.period()) {
             return;
@@ -43,6 +43,13 @@ impl Screen {
         } else {
             eprintln!("{}", line(recording));
         }
+    }
+
+    /// Shows the end of the run, whatever was shown last.
+    pub(crate) fn last(&mut self, recording: &Recording) {
+        self.drawn_at = None;
+        self.show(recording);
+        eprintln!();
     }
 
     fn redraw(&mut self, picture: &str) {
@@ -63,7 +70,7 @@ impl Screen {
 
 /// The run in a few lines.
 #[must_use]
-pub fn picture(recording: &Recording, duration: Duration) -> String {
+pub(crate) fn picture(recording: &Recording, duration: Duration) -> String {
     let totals = recording.ledger.totals();
     let quantiles = recording.round_trips.quantiles();
     let (now_mm, rms_mm) = errors(recording);

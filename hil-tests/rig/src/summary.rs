@@ -185,7 +185,7 @@ impl fmt::Display for Summary {
 
 /// Milliseconds, with as many digits as the figure is worth.
 #[must_use]
-pub fn ms(us: u64) -> String {
+pub(crate) fn ms(us: u64) -> String {
     let span = Duration::from_micros(us).as_secs_f64() * 1000.0;
     if span < 10.0 { format!("{span:.2} ms") } else { format!("{span:.1} ms") }
 }

@@ -8,11 +8,11 @@ use crate::recording::Recording;
 use crate::robot::{End, Report};
 
 /// The tracking error that the demo must stay under, root mean square.
-pub const GOAL_MM: f64 = 1.0;
+pub(crate) const GOAL_MM: f64 = 1.0;
 
 /// The box answers by its own clock; on the way to the robot an answer may take one period of the
 /// robot more. Beyond that the box's account of its own time is not believed.
-pub const LINK_ALLOWANCE: Duration = Duration::from_millis(2);
+pub(crate) const LINK_ALLOWANCE: Duration = Duration::from_millis(2);
 
 /// What a run proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,18 @@ impl Verdict {
             (false, true) => {
                 doubts.push("the robot has no real-time rights, so its timing proves nothing".into());
                 Self::Inconclusive(doubts.into_iter().chain(late).collect())
+            }
+        }
+    }
+
+    /// The same with something that breaks it on any machine.
+    #[must_use]
+    pub fn and_broken(self, reason: String) -> Self {
+        match self {
+            Self::Held => Self::Broken(vec![reason]),
+            Self::Broken(mut reasons) | Self::Inconclusive(mut reasons) => {
+                reasons.insert(0, reason);
+                Self::Broken(reasons)
             }
         }
     }
@@ -79,7 +91,7 @@ impl Verdict {
 
 /// Windows without an action or fallback in time, as the robot saw it, that the machine does not excuse.
 #[must_use]
-pub fn uncovered(recording: &Recording) -> u64 {
+pub(crate) fn uncovered(recording: &Recording) -> u64 {
     let limit = recording.deadline + LINK_ALLOWANCE;
     let uncovered = recording.ledger.windows().filter(|window| {
         let end = window.sent_at + limit;
@@ -91,7 +103,7 @@ pub fn uncovered(recording: &Recording) -> u64 {
 
 /// Observations that the box says it missed and that the machine does not excuse.
 #[must_use]
-pub fn missed(recording: &Recording) -> u64 {
+pub(crate) fn missed(recording: &Recording) -> u64 {
     let missed = recording.ledger.windows().filter(|window| {
         window.missed && !recording.pacing.is_spoilt(window.sent_at, window.sent_at + recording.deadline)
     });

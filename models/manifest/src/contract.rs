@@ -33,9 +33,7 @@ pub struct Contract {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ContractError {
     /// The task's name is empty or holds a control character, which would make the text ambiguous.
-    #[error(
-        "the task name {0:?} is empty or holds a control character; give the task a printable name"
-    )]
+    #[error("the task name {0:?} is empty or holds a control character; give the task a printable name")]
     TaskName(String),
 }
 
@@ -71,10 +69,7 @@ impl Contract {
 fn text(task: &str, manifest: &Manifest) -> String {
     let mut text = format!("genba-contract-v1\ntask\t{task}\n");
     for element in manifest.input_elements() {
-        line(
-            &mut text,
-            format_args!("in\t{}\t{}", element.name, element.unit),
-        );
+        line(&mut text, format_args!("in\t{}\t{}", element.name, element.unit));
     }
     for element in manifest.output_elements() {
         line(

@@ -69,11 +69,7 @@ pub enum Problem {
 
 impl ManifestError {
     pub(crate) fn new(file: &Path, position: Option<Position>, problem: Problem) -> Self {
-        Self {
-            file: file.to_path_buf(),
-            position,
-            problem,
-        }
+        Self { file: file.to_path_buf(), position, problem }
     }
 
     /// The `model.toml` this is about, as the caller's folder named it.
@@ -106,10 +102,7 @@ impl Position {
     pub(crate) fn of(text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        Self { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
     }
 }
 
@@ -133,8 +126,7 @@ mod tests {
     fn a_position_counts_lines_and_characters_from_one() {
         let text = "a = 1\nµm = \"é\" x\n";
         let at = |needle| {
-            let position =
-                Position::of(text, text.find(needle).expect("the needle is in the text"));
+            let position = Position::of(text, text.find(needle).expect("the needle is in the text"));
             (position.line, position.column)
         };
         assert_eq!(at("a"), (1, 1));

@@ -15,9 +15,7 @@ mod schema;
 mod validate;
 
 pub use contract::{Contract, ContractError};
-pub use elements::{
-    Dtype, Envelope, InputElement, InputIndex, OutputElement, Provenance, Start, TooFast,
-};
+pub use elements::{Dtype, Envelope, InputElement, InputIndex, OutputElement, Provenance, Start, TooFast};
 pub use error::{ManifestError, Position, Problem};
 pub use manifest::Manifest;
 pub use validate::{MAX_INPUT_ELEMENTS, MAX_NAME_BYTES, MAX_OUTPUT_ELEMENTS, MAX_STEP};

@@ -35,31 +35,21 @@ impl Manifest {
     pub fn load(folder: &Path) -> Result<Self, ManifestError> {
         let path = folder.join("model.toml");
         let text = read_text(&path)?;
-        let at =
-            |offset, problem| ManifestError::new(&path, Some(Position::of(&text, offset)), problem);
+        let at = |offset, problem| ManifestError::new(&path, Some(Position::of(&text, offset)), problem);
 
         let raw = toml::from_str(&text).map_err(|error| at(offset_of(&error), syntax(&error)))?;
-        let checked =
-            validate(raw).map_err(|flaw| at(flaw.offset, Problem::Invalid(flaw.message)))?;
-        let model = read_model(folder, checked.file.get_ref())
-            .map_err(|problem| at(checked.file.span().start, problem))?;
+        let checked = validate(raw).map_err(|flaw| at(flaw.offset, Problem::Invalid(flaw.message)))?;
+        let model =
+            read_model(folder, checked.file.get_ref()).map_err(|problem| at(checked.file.span().start, problem))?;
 
         let found: [u8; 32] = Sha256::digest(&model).into();
         let declared = *checked.sha256.get_ref();
         if found != declared {
             let path = folder.join(checked.file.get_ref());
-            let problem = Problem::WrongDigest {
-                path,
-                found: hex(found),
-                declared: hex(declared),
-            };
+            let problem = Problem::WrongDigest { path, found: hex(found), declared: hex(declared) };
             return Err(at(checked.sha256.span().start, problem));
         }
-        Ok(Self {
-            path,
-            checked,
-            model,
-        })
+        Ok(Self { path, checked, model })
     }
 
     /// The `model.toml` this was read from.
@@ -168,17 +158,13 @@ impl Manifest {
 impl fmt::Debug for Manifest {
     // Without the bytes of the model.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Manifest")
-            .field("path", &self.path)
-            .field("checked", &self.checked)
-            .finish_non_exhaustive()
+        f.debug_struct("Manifest").field("path", &self.path).field("checked", &self.checked).finish_non_exhaustive()
     }
 }
 
 fn read_text(path: &Path) -> Result<String, ManifestError> {
     let advice = "every model is a folder that holds model.toml and its ONNX file";
-    let bytes = file::read(path, MAX_TOML_BYTES, advice)
-        .map_err(|problem| ManifestError::new(path, None, problem))?;
+    let bytes = file::read(path, MAX_TOML_BYTES, advice).map_err(|problem| ManifestError::new(path, None, problem))?;
     String::from_utf8(bytes).map_err(|error| {
         let (valid, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         let position = Position::of(&String::from_utf8_lossy(valid), valid.len());
@@ -190,18 +176,11 @@ fn read_text(path: &Path) -> Result<String, ManifestError> {
 fn read_model(folder: &Path, file: &str) -> Result<Vec<u8>, Problem> {
     let path = folder.join(file);
     let advice = "put the ONNX file there, or correct `file`";
-    let unreadable = |source| Problem::Unreadable {
-        path: path.clone(),
-        source,
-        advice,
-    };
+    let unreadable = |source| Problem::Unreadable { path: path.clone(), source, advice };
     let home = folder.canonicalize().map_err(unreadable)?;
     let real = path.canonicalize().map_err(unreadable)?;
     if !real.starts_with(home) {
-        return Err(unreadable(Error::new(
-            ErrorKind::InvalidInput,
-            "a link leads out of the model's folder",
-        )));
+        return Err(unreadable(Error::new(ErrorKind::InvalidInput, "a link leads out of the model's folder")));
     }
     file::read(&path, MAX_MODEL_BYTES, advice)
 }
@@ -216,10 +195,8 @@ fn syntax(error: &toml::de::Error) -> Problem {
 }
 
 fn hex(digest: [u8; 32]) -> String {
-    digest
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
-            hex
-        })
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
+        hex
+    })
 }

@@ -95,10 +95,7 @@ impl Visitor<'_> for StartVisitor {
         Ok(RawStart::Value(value as f32))
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "as serde does for every f32 that is written without a point"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "as serde does for every f32 that is written without a point")]
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<RawStart, E> {
         Ok(RawStart::Value(value as f32))
     }

@@ -53,7 +53,8 @@ pub(crate) fn check(config: &Path, json: bool) -> Result<ExitCode> {
     let config = Config::load(config)?;
     zenoh_link::prepare_process(config.link.one_worker).into_diagnostic()?;
     let plan = Plan::load(config)?;
-    let library = Library::load(&Library::find(plan.config.onnx_library.as_deref()).into_diagnostic()?).into_diagnostic()?;
+    let library =
+        Library::load(&Library::find(plan.config.onnx_library.as_deref()).into_diagnostic()?).into_diagnostic()?;
     for (declared, manifest) in plan.config.models.iter().zip(&plan.manifests) {
         Model::load(&library, manifest, declared.provider).into_diagnostic()?;
     }
@@ -88,8 +89,8 @@ fn measure(plan: &Plan) -> Result<(Class, margin::Measured)> {
         connect: Vec::new(),
         one_worker: plan.config.link.one_worker,
     };
-    let (link, _inbox) =
-        zenoh_link::open(&alone, plan.routes(), plan.strays(), &plan.alive_key(), clock::nanos, || {}).into_diagnostic()?;
+    let (link, _inbox) = zenoh_link::open(&alone, plan.routes(), plan.strays(), &plan.alive_key(), clock::nanos, || {})
+        .into_diagnostic()?;
     let realtime = plan.config.realtime.clone();
     let (key, frame) = (plan.probe_key(), [0; 256]);
     let engine = thread::spawn(move || {
@@ -132,7 +133,11 @@ fn print(plan: &Plan, found: &Found, margin: engine::Duration) {
         found.samples
     );
     for (task, declared) in found.tasks.iter().zip(&plan.config.tasks) {
-        println!("task      {}: answered within {}, unmeasured: no timing record", task.task, millis(declared.deadline));
+        println!(
+            "task      {}: answered within {}, unmeasured: no timing record",
+            task.task,
+            millis(declared.deadline)
+        );
         println!("model     {} {}", task.model, task.model_sha256);
         println!("contract  {}", task.contract);
         for robot in &task.robots {

@@ -6,10 +6,7 @@ use std::{
 };
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
-use serde::{
-    Deserialize, Deserializer,
-    de::Error as _,
-};
+use serde::{Deserialize, Deserializer, de::Error as _};
 use thiserror::Error;
 use toml::Spanned;
 
@@ -138,18 +135,24 @@ pub(crate) enum ConfigError {
         #[source]
         source: std::io::Error,
     },
-    #[error("{file}:{line}: {what}")]
-    Invalid {
-        file: String,
-        line: usize,
-        what: String,
-        #[source_code]
-        text: NamedSource<String>,
-        #[label("here")]
-        place: SourceSpan,
-        #[help]
-        help: Option<String>,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Invalid(Box<Invalid>),
+}
+
+/// What is wrong, and where.
+#[derive(Debug, Error, Diagnostic)]
+#[error("{file}:{line}: {what}")]
+pub(crate) struct Invalid {
+    file: String,
+    line: usize,
+    what: String,
+    #[source_code]
+    text: NamedSource<String>,
+    #[label("here")]
+    place: SourceSpan,
+    #[help]
+    help: Option<String>,
 }
 
 impl Config {
@@ -274,7 +277,6 @@ struct RawRobot {
     notice_key: Option<String>,
 }
 
-
 struct File<'f> {
     path: &'f Path,
     text: &'f str,
@@ -283,14 +285,14 @@ struct File<'f> {
 impl File<'_> {
     fn error(&self, span: std::ops::Range<usize>, what: String, help: Option<&str>) -> ConfigError {
         let before = self.text.get(..span.start).unwrap_or(self.text);
-        ConfigError::Invalid {
+        ConfigError::Invalid(Box::new(Invalid {
             file: self.path.display().to_string(),
             line: before.matches('\n').count() + 1,
             what,
             text: NamedSource::new(self.path.display().to_string(), self.text.to_owned()).with_language("toml"),
             place: span.into(),
             help: help.map(str::to_owned),
-        }
+        }))
     }
 
     fn at<T>(&self, place: &Spanned<T>, what: String, help: &str) -> ConfigError {
@@ -327,7 +329,8 @@ impl File<'_> {
 impl RawConfig {
     fn check(self, file: &File<'_>) -> Result<Config, ConfigError> {
         let key_prefix = self.this_box.key_prefix;
-        let bad_chunk = |chunk: &str| chunk.is_empty() || chunk.contains(['*', '$', '?', '#', '@']) || !chunk.is_ascii();
+        let bad_chunk =
+            |chunk: &str| chunk.is_empty() || chunk.contains(['*', '$', '?', '#', '@']) || !chunk.is_ascii();
         if key_prefix.get_ref().split('/').any(bad_chunk) {
             let what = format!("{:?} is no key prefix", key_prefix.get_ref());
             return Err(file.at(&key_prefix, what, "write <site>[/<line>]/<cell> in ASCII, without wildcards"));

@@ -2,20 +2,21 @@
 //!
 //! The modules stand in the order in which a box starts.
 
-mod config;
-mod plan;
 mod clock;
-mod realtime;
+mod config;
 mod margin;
+mod plan;
+mod realtime;
 
-mod worker;
-mod turn;
+mod allocation;
 mod snapshot;
 mod status;
+mod turn;
+mod worker;
 
-mod run;
 mod check;
 mod logging;
+mod run;
 
 use std::{path::PathBuf, process::ExitCode};
 

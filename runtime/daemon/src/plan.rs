@@ -1,8 +1,8 @@
 //! What the config asks for, with its models loaded: contracts, keys, and the engine's tables.
 
 use engine::{
-    Agenda, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet, Settings,
-    SlotId, Start, Tables, Task, TaskId, TooFast, Worker, WorkerSpec,
+    Agenda, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet, Settings, SlotId,
+    Start, Tables, Task, TaskId, TooFast, Worker, WorkerSpec,
 };
 use manifest::{Contract, Manifest};
 use message::{Address, Boot, ContractDigest, ModelDigest, Observation, Status};
@@ -137,8 +137,9 @@ impl Plan {
         let envelope = Envelope::new(elements.leak(), too_fast, Duration::from_nanos(max_step));
         let contract = ContractDigest::new(self.contracts[place].digest());
         let model = (model_id(declared.model), ModelDigest::new(manifest.digest()));
-        let task = envelope
-            .and_then(|envelope| Task::new(contract, model, self.inputs(place), declared.deadline, declared.hold, envelope));
+        let task = envelope.and_then(|envelope| {
+            Task::new(contract, model, self.inputs(place), declared.deadline, declared.hold, envelope)
+        });
         task.into_diagnostic().wrap_err_with(|| format!("task {}", declared.name))
     }
 

@@ -1,4 +1,4 @@
-//! What the operating system is asked for, and what it granted: SCHED_FIFO, affinity, locked memory.
+//! What the operating system is asked for, and what it granted: `SCHED_FIFO`, affinity, locked memory.
 //!
 //! Nothing is granted in silence and nothing is refused in silence: each answer is one line at the start.
 
@@ -7,7 +7,7 @@ use std::{fmt, io};
 /// A scheduling class, as it was really granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// SCHED_FIFO with this priority.
+    /// `SCHED_FIFO` with this priority.
     Fifo(i32),
     /// The default, time-shared class.
     Default,
@@ -22,7 +22,7 @@ impl fmt::Display for Class {
     }
 }
 
-/// Asks for SCHED_FIFO for a thread of this process (0: the caller) and says what was granted.
+/// Asks for `SCHED_FIFO` for a thread of this process (0: the caller) and says what was granted.
 #[allow(unsafe_code, reason = "libc")]
 pub(crate) fn fifo(who: &str, thread: i32, priority: i32) -> Class {
     let parameters = libc::sched_param { sched_priority: priority };

@@ -5,17 +5,20 @@ use std::{
     io::Read,
     path::Path,
     process::ExitCode,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, atomic::Ordering, mpsc},
     thread, time,
 };
 
-use engine::Reason;
+use engine::{Engine, Reason};
 use heapless::spsc::{Consumer, Queue};
 use message::Boot;
 use miette::{IntoDiagnostic, Result, WrapErr};
 use onnx_model::Library;
-use signal_hook::{consts::{SIGINT, SIGTERM}, iterator::Signals};
-use zenoh_link::Link;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+use zenoh_link::{Inbox, Link};
 
 use crate::{
     clock,
@@ -24,7 +27,7 @@ use crate::{
     plan::{Plan, millis},
     realtime::{self, Class},
     snapshot, status,
-    turn::{HEARTBEAT, REPORTS, Report, Shared, Turn, Wake},
+    turn::{REPORTS, Report, Shared, Turn, Wake},
     worker::{self, Slot},
 };
 
@@ -33,7 +36,7 @@ const WATCH: time::Duration = time::Duration::from_millis(20);
 /// How often it looks for threads that zenoh has started since.
 const LOOK_FOR_THREADS: time::Duration = time::Duration::from_secs(1);
 /// Without progress for this long the heartbeat is withheld.
-const STALLED: time::Duration = HEARTBEAT.saturating_mul(4);
+const STALLED: time::Duration = time::Duration::from_millis(200);
 /// Answers and farewells at a shutdown take milliseconds; a stuck engine must not keep the process.
 const DRAIN_PATIENCE: time::Duration = time::Duration::from_secs(5);
 
@@ -47,15 +50,30 @@ pub(crate) fn run(config: &Path, listen: Option<String>) -> Result<ExitCode> {
     zenoh_link::prepare_process(config.link.one_worker).into_diagnostic()?;
     let signals = Signals::new([SIGTERM, SIGINT]).into_diagnostic()?;
     let plan: &'static Plan = Box::leak(Box::new(Plan::load(config)?));
-    let library = Library::load(&Library::find(plan.config.onnx_library.as_deref()).into_diagnostic()?).into_diagnostic()?;
-    tracing::info!("genba {}: ONNX Runtime {} from {}", env!("CARGO_PKG_VERSION"), library.version(), library.path().display());
+    let library =
+        Library::load(&Library::find(plan.config.onnx_library.as_deref()).into_diagnostic()?).into_diagnostic()?;
+    tracing::info!(
+        "genba {}: ONNX Runtime {} from {}",
+        env!("CARGO_PKG_VERSION"),
+        library.version(),
+        library.path().display()
+    );
     if plan.config.realtime.lock_memory {
         realtime::lock_memory();
     }
     let listener = status::listen(&plan.config.status_socket)?;
     let result = serve(plan, &library, signals, listener);
     let _ = std::fs::remove_file(&plan.config.status_socket);
-    result
+    end(result?)
+}
+
+/// Why the box stopped serving.
+#[derive(Clone, Copy)]
+enum Ended {
+    /// Somebody asked it to.
+    Asked,
+    /// It cannot serve: the service manager must restart it.
+    Failed,
 }
 
 fn serve(
@@ -63,18 +81,13 @@ fn serve(
     library: &Library,
     signals: Signals,
     listener: std::os::unix::net::UnixListener,
-) -> Result<ExitCode> {
+) -> Result<Ended> {
     let wake = Wake::default();
     let woken = wake.clone();
-    let (link, inbox) = zenoh_link::open(
-        &plan.config.link,
-        plan.routes(),
-        plan.strays(),
-        &plan.alive_key(),
-        clock::nanos,
-        move || woken.wake(),
-    )
-    .into_diagnostic()?;
+    let waker = move || woken.wake();
+    let (routes, strays) = (plan.routes(), plan.strays());
+    let (link, inbox) = zenoh_link::open(&plan.config.link, routes, strays, &plan.alive_key(), clock::nanos, waker)
+        .into_diagnostic()?;
     let link = Arc::new(link);
     let workers = worker::start_all(&plan.config, library, &plan.manifests, &wake)?;
     let boot = Boot::new(random().into_diagnostic().wrap_err("cannot read /dev/urandom")?);
@@ -82,26 +95,19 @@ fn serve(
     let (reporting, reports) = Box::leak(Box::new(Queue::<Report, REPORTS>::new())).split();
     let (mut counter, snapshots) = snapshot::exchange(plan, wake.clone());
 
-    let (ready, started) = std::sync::mpsc::channel();
     let (turning, putting, watched) = (wake.clone(), Arc::clone(&link), Arc::clone(&shared));
-    let engine_thread = thread::Builder::new()
-        .name("genba-engine".to_owned())
-        .spawn(move || {
-            turning.this_thread();
-            let (class, margin) = prepare_engine(plan, &putting);
-            let slots = (0..plan.slots()).map(|_| Some(Slot::with_room(plan.slot_lengths()))).collect();
-            let engine = match plan.engine(boot, margin) {
-                Ok(engine) => engine,
-                Err(error) => return drop(ready.send(Err(error))),
-            };
-            let turn = Turn { engine, link: putting, workers, slots, shared: watched, reports: reporting, snapshots };
-            let _ = ready.send(Ok((class, margin)));
-            drop(ready);
-            turn.run(inbox);
-        })
-        .into_diagnostic()?;
-    let (class, margin) = started.recv().into_diagnostic().wrap_err("the engine's thread ended while it started")??;
+    let turn = move |engine| Turn {
+        engine,
+        link: putting,
+        workers,
+        slots: slots(plan),
+        shared: watched,
+        reports: reporting,
+        snapshots,
+    };
+    let started = start_engine(plan, boot, turning, Arc::clone(&link), turn, inbox)?;
 
+    let Started { thread: engine, class, margin } = started;
     let fixed = status::Fixed { boot, started: time::Instant::now(), margin, scheduling: class.to_string() };
     thread::Builder::new()
         .name("genba-status".to_owned())
@@ -113,14 +119,63 @@ fn serve(
         tracing::info!("{} answers {} within {}", task.name, keys.observation, millis(task.deadline));
     }
     tracing::info!("ready: boot {:016x}, listening on {:?}", boot.value(), plan.config.link.listen);
-    let code = watch(plan, &link, &shared, &wake, reports, signals);
-    if engine_thread.is_finished() && engine_thread.join().is_err() {
+    let ended = watch(plan, &link, &shared, &wake, reports, signals, &engine);
+    stop(link, &shared, engine);
+    Ok(ended)
+}
+
+/// The engine's thread, once it serves.
+struct Started {
+    thread: thread::JoinHandle<()>,
+    class: Class,
+    margin: engine::Duration,
+}
+
+/// Starts the engine's thread, which measures its margin and then serves.
+fn start_engine(
+    plan: &'static Plan,
+    boot: Boot,
+    wake: Wake,
+    link: Arc<Link>,
+    turn: impl FnOnce(Engine<'static>) -> Turn + Send + 'static,
+    inbox: Inbox,
+) -> Result<Started> {
+    let (ready, started) = mpsc::channel();
+    let serve = move || {
+        wake.this_thread();
+        let (class, margin) = prepare_engine(plan, &link);
+        drop(link);
+        match plan.engine(boot, margin) {
+            Ok(engine) => {
+                let _ = ready.send(Ok((class, margin)));
+                drop(ready);
+                turn(engine).run(inbox);
+            }
+            Err(error) => drop(ready.send(Err(error))),
+        }
+    };
+    let thread = thread::Builder::new().name("genba-engine".to_owned()).spawn(serve).into_diagnostic()?;
+    let (class, margin) = started.recv().into_diagnostic().wrap_err("the engine's thread ended while it started")??;
+    Ok(Started { thread, class, margin })
+}
+
+fn slots(plan: &Plan) -> Vec<Option<Slot>> {
+    (0..plan.slots()).map(|_| Some(Slot::with_room(plan.slot_lengths()))).collect()
+}
+
+/// Takes the heartbeat back and closes the link, which sends what is still queued: the farewells.
+fn stop(link: Arc<Link>, shared: &Shared, engine: thread::JoinHandle<()>) {
+    let ended = shared.drained.load(Ordering::Acquire) || engine.is_finished();
+    if ended && engine.join().is_err() {
         tracing::error!("the engine's thread panicked: report this as a bug");
-        return Ok(ExitCode::FAILURE);
     }
-    drop(link.withdraw_alive());
+    if let Err(error) = link.withdraw_alive() {
+        tracing::warn!("heartbeat: {error}");
+    }
+    if let Some(Err(error)) = Arc::into_inner(link).map(Link::close) {
+        tracing::warn!("{error}");
+    }
     tracing::info!("stopped");
-    Ok(code)
 }
 
 /// Puts the engine's thread into its scheduling class and measures the margin there.
@@ -168,8 +223,9 @@ fn watch(
     wake: &Wake,
     mut reports: Consumer<'static, Report>,
     mut signals: Signals,
-) -> ExitCode {
-    let mut code = ExitCode::SUCCESS;
+    engine: &thread::JoinHandle<()>,
+) -> Ended {
+    let mut code = Ended::Asked;
     let mut draining_since: Option<time::Instant> = None;
     let mut seen = (0, time::Instant::now());
     let mut alive = true;
@@ -186,7 +242,7 @@ fn watch(
         }
         while let Some(report) = reports.dequeue() {
             if log(plan, report) {
-                code = ExitCode::FAILURE;
+                code = Ended::Failed;
                 draining_since.get_or_insert_with(time::Instant::now);
             }
         }
@@ -198,8 +254,11 @@ fn watch(
             }
             if since.elapsed() > DRAIN_PATIENCE {
                 tracing::error!("{}: ends without farewells", Reason::EngineStalled);
-                return ExitCode::FAILURE;
+                return Ended::Failed;
             }
+        }
+        if engine.is_finished() {
+            return Ended::Failed;
         }
         let progress = shared.progress.load(Ordering::Acquire);
         if progress != seen.0 {
@@ -259,3 +318,13 @@ fn random() -> std::io::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
+/// Ends the process at once: a worker that hangs inside a model must not meet the library's destructors.
+#[allow(unsafe_code, reason = "std's exit runs destructors")]
+fn end(ended: Ended) -> ! {
+    let code = match ended {
+        Ended::Asked => 0,
+        Ended::Failed => 1,
+    };
+    // SAFETY: takes a number and does not return.
+    unsafe { libc::_exit(code) }
+}

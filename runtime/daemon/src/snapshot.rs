@@ -55,11 +55,8 @@ impl Desk {
     pub(crate) fn serve(&mut self, engine: &Engine<'_>) {
         let Some(mut snapshot) = self.empty.dequeue() else { return };
         for (id, entry) in (0u16..).map(ConnectionId).zip(&mut snapshot.connections) {
-            *entry = ConnectionSnapshot {
-                ledger: engine.ledger(id),
-                epoch: engine.epoch(id),
-                unseen: engine.unseen(id),
-            };
+            *entry =
+                ConnectionSnapshot { ledger: engine.ledger(id), epoch: engine.epoch(id), unseen: engine.unseen(id) };
         }
         for (id, entry) in (0u16..).map(WorkerId).zip(&mut snapshot.workers) {
             *entry = engine.service(id);

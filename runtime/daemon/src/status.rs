@@ -16,6 +16,7 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    allocation,
     config::Config,
     plan::Plan,
     snapshot::{Counter, Snapshot},
@@ -37,6 +38,9 @@ pub(crate) struct Report {
     total: Counts,
     requests: Requests,
     workers: Vec<WorkerLine>,
+    /// Counted in a build with the feature `count-allocations` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own_allocations: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -102,9 +106,9 @@ pub(crate) fn listen(socket: &Path) -> Result<UnixListener> {
         ));
     }
     let _ = std::fs::remove_file(socket);
-    let listener = UnixListener::bind(socket).into_diagnostic().wrap_err_with(|| {
-        format!("cannot open the status socket {}; choose [box] status_socket", socket.display())
-    })?;
+    let listener = UnixListener::bind(socket)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot open the status socket {}; choose [box] status_socket", socket.display()))?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).into_diagnostic()?;
     Ok(listener)
 }
@@ -176,6 +180,7 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         total: counts(&snapshot.total),
         requests: Requests { received: snapshot.requests.received(), refused: snapshot.requests.refused() },
         workers: workers.collect(),
+        own_allocations: allocation::count(),
     }
 }
 
@@ -213,7 +218,10 @@ fn human(report: &Report) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
     let Report { name, version, boot, uptime_s, margin_us, scheduling, .. } = report;
-    let _ = writeln!(text, "genba {version}  box {name}  boot {boot}  up {uptime_s} s  margin {margin_us} us  {scheduling}");
+    let _ = writeln!(
+        text,
+        "genba {version}  box {name}  boot {boot}  up {uptime_s} s  margin {margin_us} us  {scheduling}"
+    );
     let workers: Vec<_> = report.workers.iter().map(|worker| format!("{} {}", worker.name, worker.service)).collect();
     let _ = writeln!(text, "workers: {}\n", workers.join(", "));
     let _ = writeln!(

@@ -9,7 +9,6 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, Thread},
-    time,
 };
 
 use engine::{Action, ConnectionId, Engine, Event, Instant, Reason, Send, Target, Withheld, WorkerId};
@@ -18,13 +17,13 @@ use message::{Notice, Observation, Response};
 use zenoh_link::{Arrival, Inbox, Link, PendingQuery, RouteId};
 
 use crate::{
-    clock,
+    allocation, clock,
     snapshot::Desk as SnapshotDesk,
     worker::{Desk, Done, Order, Slot},
 };
 
 /// The longest sleep: the watchdog expects a step this often.
-pub(crate) const HEARTBEAT: time::Duration = time::Duration::from_millis(50);
+pub(crate) const HEARTBEAT: engine::Duration = engine::Duration::from_micros(50_000);
 
 /// Wakes the engine's thread; waits for nothing.
 #[derive(Clone, Default)]
@@ -73,7 +72,7 @@ pub(crate) struct Turn {
     pub(crate) link: Arc<Link>,
     pub(crate) workers: Vec<Desk>,
     /// `None`: a worker has it.
-    pub(crate) slots: Vec<Option<Box<Slot>>>,
+    pub(crate) slots: Vec<Option<Slot>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) reports: Producer<'static, Report>,
     pub(crate) snapshots: SnapshotDesk,
@@ -90,6 +89,10 @@ struct Current<'f> {
 impl Turn {
     /// Runs until nothing is left to answer after a shutdown was asked for.
     pub(crate) fn run(mut self, mut inbox: Inbox) {
+        allocation::ours(|| self.turn(&mut inbox));
+    }
+
+    fn turn(&mut self, inbox: &mut Inbox) {
         let mut draining = false;
         while !self.shared.drained.load(Ordering::Acquire) {
             self.shared.progress.fetch_add(1, Ordering::Release);
@@ -112,7 +115,7 @@ impl Turn {
 
     fn sleep(&mut self) {
         let now = clock::now();
-        let heartbeat = now.after(engine::Duration::from_nanos(HEARTBEAT.as_nanos() as u64));
+        let heartbeat = now.after(HEARTBEAT);
         let wanted = self.engine.poll_timeout().map_or(heartbeat, |(at, _)| at.min(heartbeat));
         if wanted > now {
             thread::park_timeout(wanted.since(now).into());
@@ -168,6 +171,7 @@ impl Turn {
                     let frame = current.frame.expect("only a frame is stored");
                     let values = frame.get(Observation::OVERHEAD..).expect("an admitted frame has its values");
                     let memory = self.slots[usize::from(slot.0)].as_mut();
+                    allocation::deliberate();
                     memory.expect("a free slot is here").store(message::floats(values));
                 }
                 Action::StartInference { worker, model, slot } => {
@@ -178,7 +182,8 @@ impl Turn {
                 Action::Notify(notify) => {
                     let mut frame = [0; Notice::MAX_FRAME];
                     let length = notify.encode(&mut frame);
-                    if self.link.notify(route(notify.connection()), &frame[..length]).is_err() {
+                    let put = || self.link.notify(route(notify.connection()), &frame[..length]);
+                    if allocation::others(put).is_err() {
                         self.report(Report::NotSent);
                     }
                 }
@@ -200,11 +205,11 @@ impl Turn {
         if send.deadline().is_some_and(|deadline| at >= deadline) {
             return self.withheld(send, Withheld::Deadline);
         }
-        let put = match send.target() {
+        let put = allocation::others(|| match send.target() {
             Target::Connection(connection) => self.link.respond(route(connection), frame).is_ok(),
             Target::Stray => current.stray.is_none_or(|key| self.link.respond_stray(key, frame).is_ok()),
             Target::Query => current.query.take().is_none_or(|query| self.link.refuse_query(query, frame).is_ok()),
-        };
+        });
         tracing::trace!(target: "genba::observation", send = ?send.answer(), sequence = ?send.sequence(), put);
         match (put, send.ticket()) {
             (true, Some(ticket)) => self.engine.handle(at, Event::Sent { ticket, at }),

@@ -15,6 +15,7 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use onnx_model::{Library, Model};
 
 use crate::{
+    allocation,
     config::{Config, Realtime, WorkerConfig},
     realtime,
     turn::Wake,
@@ -29,8 +30,8 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// Room for the longest observation and the longest action.
-    pub(crate) fn with_room((inputs, outputs): (usize, usize)) -> Box<Self> {
-        Box::new(Self { input: Vec::with_capacity(inputs), output: Vec::with_capacity(outputs) })
+    pub(crate) fn with_room((inputs, outputs): (usize, usize)) -> Self {
+        Self { input: Vec::with_capacity(inputs), output: Vec::with_capacity(outputs) }
     }
 
     /// Takes an observation's values.
@@ -56,13 +57,13 @@ impl Slot {
 pub(crate) struct Order {
     pub(crate) model: ModelId,
     pub(crate) slot: SlotId,
-    pub(crate) memory: Box<Slot>,
+    pub(crate) memory: Slot,
 }
 
 /// An inference that ran.
 pub(crate) struct Done {
     pub(crate) slot: SlotId,
-    pub(crate) memory: Box<Slot>,
+    pub(crate) memory: Slot,
     pub(crate) result: Result<(), ModelFailed>,
 }
 
@@ -87,12 +88,7 @@ impl Desk {
 }
 
 /// Loads the sessions of each worker, warms them up and starts its thread.
-pub(crate) fn start_all(
-    config: &Config,
-    library: &Library,
-    manifests: &[Manifest],
-    wake: &Wake,
-) -> Result<Vec<Desk>> {
+pub(crate) fn start_all(config: &Config, library: &Library, manifests: &[Manifest], wake: &Wake) -> Result<Vec<Desk>> {
     config.workers.iter().map(|worker| start(worker, config, library, manifests, wake)).collect()
 }
 
@@ -120,7 +116,8 @@ fn start(
     // A worker has one order at most; a queue of N holds N - 1.
     let (orders, received) = Box::leak(Box::new(Queue::<Order, 2>::new())).split();
     let (reports, done) = Box::leak(Box::new(Queue::<Done, 2>::new())).split();
-    let (name, cores, realtime, wake) = (worker.name.clone(), worker.cores.clone(), config.realtime.clone(), wake.clone());
+    let (name, cores, realtime, wake) =
+        (worker.name.clone(), worker.cores.clone(), config.realtime.clone(), wake.clone());
     let thread = thread::Builder::new()
         .name(format!("genba-{name}").chars().take(15).collect())
         .spawn(move || {
@@ -154,7 +151,7 @@ fn work(
         };
         let session = sessions.get_mut(usize::from(model.0)).and_then(Option::as_mut);
         let session = session.expect("the engine starts a model only on a worker that has it");
-        let result = memory.run(session);
+        let result = allocation::ours(|| memory.run(session));
         if let Err(error) = &result
             && !failing
         {

@@ -181,14 +181,34 @@ impl Ledger {
     }
 
     fn counts(&self) -> [u64; 9] {
-        let Self { received, model, fallback, superseded, refused, missed, in_flight, clamped, discarded, by_reason: _ } =
-            *self;
+        let Self {
+            received,
+            model,
+            fallback,
+            superseded,
+            refused,
+            missed,
+            in_flight,
+            clamped,
+            discarded,
+            by_reason: _,
+        } = *self;
         [received, model, fallback, superseded, refused, missed, in_flight, clamped, discarded]
     }
 
     fn counts_mut(&mut self) -> [&mut u64; 9] {
-        let Self { received, model, fallback, superseded, refused, missed, in_flight, clamped, discarded, by_reason: _ } =
-            self;
+        let Self {
+            received,
+            model,
+            fallback,
+            superseded,
+            refused,
+            missed,
+            in_flight,
+            clamped,
+            discarded,
+            by_reason: _,
+        } = self;
         [received, model, fallback, superseded, refused, missed, in_flight, clamped, discarded]
     }
 }

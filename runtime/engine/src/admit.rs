@@ -111,11 +111,7 @@ impl Engine<'_> {
 
     fn retire(&mut self, id: ConnectionId, job: Job) {
         self.connection(id).ledger.record(Outcome::Refused(Reason::EpochRetired));
-        self.push(Pending::Refuse {
-            target: Target::Connection(id),
-            echo: job.echo,
-            reason: Reason::EpochRetired,
-        });
+        self.push(Pending::Refuse { target: Target::Connection(id), echo: job.echo, reason: Reason::EpochRetired });
     }
 
     /// The slot and the deadline of the new waiting observation: the replaced one's, where there is one.

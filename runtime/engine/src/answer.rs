@@ -161,8 +161,7 @@ impl Engine<'_> {
         if let Ok(raw) = output
             && raw.len() == envelope.elements().len()
             && (self.fault.is(Fault::SkipEnvelope)
-                || self.fault.is(Fault::SkipRateLimit)
-                    && guard::action(&envelope, reference, self.now, raw).is_ok())
+                || self.fault.is(Fault::SkipRateLimit) && guard::action(&envelope, reference, self.now, raw).is_ok())
         {
             return guard::unguarded(&envelope, raw);
         }

@@ -5,8 +5,8 @@ use message::{Epoch, Header, Sequence, Stamp};
 
 use crate::{
     account::Ledger,
-    guard::{Guarded, Values},
     guard::Origin,
+    guard::{Guarded, Values},
     reference::Reference,
     respond::Echo,
     task::{ConnectionSpec, ModelId, SlotId, WorkerId},

@@ -89,11 +89,9 @@ fn reason(malformed: Malformed) -> Reason {
         Malformed::Truncated => Reason::Truncated,
         Malformed::Encapsulation => Reason::Encapsulation,
         // The last four cannot be said of an observation: it has no kind, place or reason.
-        Malformed::Type
-        | Malformed::Kind
-        | Malformed::Place
-        | Malformed::Reason
-        | Malformed::RefusalWithValues => Reason::WrongType,
+        Malformed::Type | Malformed::Kind | Malformed::Place | Malformed::Reason | Malformed::RefusalWithValues => {
+            Reason::WrongType
+        }
         Malformed::Length => Reason::WrongLength,
         Malformed::Crc => Reason::Checksum,
         Malformed::Sequence => Reason::SequenceZero,

@@ -63,7 +63,9 @@ impl core::fmt::Display for LimitError {
                 write!(formatter, "connection {id}: the task's deadline leaves no room before the margin")
             }
             Self::NoWorker(ModelId(id)) => write!(formatter, "no worker in service has a session for model {id}"),
-            Self::TooFewSlots => formatter.write_str("two slots are needed for each connection and one for each worker"),
+            Self::TooFewSlots => {
+                formatter.write_str("two slots are needed for each connection and one for each worker")
+            }
             Self::MaxOverruns => write!(formatter, "max_overruns must be between 1 and {MAX_OVERRUNS}"),
         }
     }
@@ -91,7 +93,9 @@ pub struct Engine<'t> {
 pub(crate) enum Draining {
     No,
     /// Farewells went out to the connections before this one.
-    Yes { farewells: u16 },
+    Yes {
+        farewells: u16,
+    },
     Done,
 }
 

@@ -22,23 +22,23 @@
     )
 )]
 
-mod time;
-mod task;
-mod face;
 mod engine;
+mod face;
+mod task;
+mod time;
 
-mod decode;
+mod account;
 mod admit;
-mod connection;
-mod schedule;
-mod worker;
 mod answer;
+mod connection;
+mod decode;
+mod fault;
 mod guard;
+mod reason;
 mod reference;
 mod respond;
-mod account;
-mod reason;
-mod fault;
+mod schedule;
+mod worker;
 
 pub use account::{Ledger, Outcome, Requests};
 pub use connection::{Agenda, Connection};

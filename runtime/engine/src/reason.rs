@@ -516,7 +516,12 @@ mod tests {
         for (place, row) in TABLE.iter().enumerate() {
             assert_eq!(row.reason.index(), place, "{} is out of order", row.name);
             assert_eq!(Reason::from_number(row.number), Some(row.reason), "{} shares its number", row.name);
-            assert_eq!(row.number / 100 >= 3, row.kind != ReasonKind::Refusal, "{} is numbered as another kind", row.name);
+            assert_eq!(
+                row.number / 100 >= 3,
+                row.kind != ReasonKind::Refusal,
+                "{} is numbered as another kind",
+                row.name
+            );
             assert!(ReasonNumber::new(row.number).is_some());
             for text in [row.what, row.action, row.what_ja, row.action_ja] {
                 assert!(!text.is_empty(), "{} lacks a text", row.name);

@@ -32,10 +32,9 @@ impl Reference {
         }
         self.start = Some(Values::within(envelope, |element, _| match element.start {
             Start::Value(value) => value,
-            Start::Observation(index) => usize::try_from(index)
-                .ok()
-                .and_then(|index| observation.clone().nth(index))
-                .unwrap_or(element.rest),
+            Start::Observation(index) => {
+                usize::try_from(index).ok().and_then(|index| observation.clone().nth(index)).unwrap_or(element.rest)
+            }
         }));
     }
 

@@ -79,7 +79,8 @@ pub(crate) struct Echo {
 
 impl Echo {
     /// Nothing could be read.
-    pub(crate) const UNREADABLE: Self = Self { epoch: Epoch::new(0), sequence: None, stamp: Stamp::new(0), arrival: None };
+    pub(crate) const UNREADABLE: Self =
+        Self { epoch: Epoch::new(0), sequence: None, stamp: Stamp::new(0), arrival: None };
 
     pub(crate) fn of(header: message::Header) -> Self {
         Self { epoch: header.epoch, sequence: Some(header.sequence), stamp: header.stamp, arrival: None }
@@ -174,9 +175,7 @@ impl Send {
                     }
                 }
             }
-            Answer::Refusal(refusal) => {
-                (Body::Refusal { reason: refusal.reason().number() }, ModelDigest::NONE, false)
-            }
+            Answer::Refusal(refusal) => (Body::Refusal { reason: refusal.reason().number() }, ModelDigest::NONE, false),
         };
         let response = Response {
             address,

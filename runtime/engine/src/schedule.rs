@@ -11,9 +11,9 @@ use crate::{
 /// The next start: the first free worker that has work, and the startable connection of the earliest deadline
 /// among its models (the first of several equal ones).
 pub(crate) fn next(agenda: &[Agenda], workers: &[Worker], fault: Injected) -> Option<(WorkerId, ConnectionId)> {
-    let mut free = (0u16..).zip(workers).filter(|(_, worker)| {
-        worker.is_free() || fault.is(Fault::ReuseQuarantined) && worker.is_idle_in_quarantine()
-    });
+    let mut free = (0u16..)
+        .zip(workers)
+        .filter(|(_, worker)| worker.is_free() || fault.is(Fault::ReuseQuarantined) && worker.is_idle_in_quarantine());
     free.find_map(|(id, worker)| earliest(agenda, worker, fault).map(|connection| (WorkerId(id), connection)))
 }
 

@@ -61,7 +61,7 @@ impl<'t, 's> Boot<'t, 's> {
         id: u64,
         engine: Engine<'t>,
         slots: usize,
-        options: &Options,
+        options: Options,
     ) -> Self {
         let scenario = world.scenario;
         let boot = Self {
@@ -157,9 +157,13 @@ impl<'t, 's> Boot<'t, 's> {
         }
         if happens(&mut world.rng, self.scenario.odds.noise) {
             let header = message::peek(&bytes);
-            self.reports.push_back(match world.rng.u8(..3) {
+            self.reports.push_back(match world.rng.u8(..4) {
                 0 => Input::Query,
                 1 => Input::Stray { header },
+                2 => {
+                    seen.note(Disturbance::SpuriousWake);
+                    Input::Timeout
+                }
                 _ => Input::ShedUnseen { connection: None, count: world.rng.u64(1..5) },
             });
         }
@@ -208,14 +212,8 @@ impl<'t, 's> Boot<'t, 's> {
             (None, Some(_)) if !any_order => Some(Input::Timeout),
             (None, _) => self.reports.pop_front().or_else(|| self.ingress.take()),
         };
-        let input = match (input, overdue) {
-            (Some(input), _) => input,
-            (None, Some(_)) => Input::Timeout,
-            (None, None) => {
-                world.report.disturbances.note(Disturbance::SpuriousWake);
-                Input::Timeout
-            }
-        };
+        // Nothing to take: the timer that this turn was for was met by an earlier event, or fires now.
+        let input = input.unwrap_or(Input::Timeout);
         self.busy_until = now + world.rng.u64(200..1_500);
         if matches!(input, Input::Timeout) {
             self.note_lateness(world, overdue);
@@ -296,8 +294,10 @@ impl<'t, 's> Boot<'t, 's> {
             let bytes = &bytes[..length];
             world.progress.hash(&[at], bytes);
             world.progress.line(|| format!("{at} put {connection} {:?}", message::Response::decode(bytes)));
-            let response = message::Response::decode(bytes)
-                .map_err(|error| Finding { check: Check::Envelope, what: format!("a frame nobody can read: {error}") })?;
+            let response = message::Response::decode(bytes).map_err(|error| Finding {
+                check: Check::Envelope,
+                what: format!("a frame nobody can read: {error}"),
+            })?;
             self.checks.put(at, connection, deadline, &response)?;
             if let Some(expected) = &expected {
                 reference::frame(expected, &response, self.id, at, self.scenario)?;

@@ -4,15 +4,16 @@
 
 mod accounts;
 mod envelope;
+mod follow;
 mod in_time;
 mod once;
 mod workers;
 
-use engine::{Action, Answer, Origin, Reason, ReasonKind, Send, SlotId};
+use engine::{Action, Origin, Reason, SlotId};
 use message::Response;
 
-use self::{accounts::Tally, envelope::Envelope, in_time::InTime, once::Once, workers::Workers};
 pub(crate) use self::in_time::Excuses;
+use self::{accounts::Tally, envelope::Envelope, in_time::InTime, once::Once, workers::Workers};
 use crate::{
     input::{Input, Key, Parsed},
     report::{Check, Finding, Verdict},
@@ -122,7 +123,7 @@ impl<'s> Checks<'s> {
     }
 
     /// An event is about to be handed in.
-    pub(crate) fn event(&mut self, input: &Input) -> Verdict {
+    pub(crate) fn event(&mut self, input: &Input) {
         self.finished = None;
         self.withheld = None;
         match input {
@@ -142,7 +143,8 @@ impl<'s> Checks<'s> {
             }
             Input::Sent { ticket, .. } => {
                 let line = &mut self.lines[usize::from(ticket.connection().0)];
-                let Sending { origin, .. } = line.sending.take().expect("the simulator reports only what was handed out");
+                let Sending { origin, .. } =
+                    line.sending.take().expect("the simulator reports only what was handed out");
                 line.tally.answer(origin);
             }
             Input::Withheld { ticket, .. } => {
@@ -152,7 +154,6 @@ impl<'s> Checks<'s> {
             Input::Timeout => {}
             Input::Drain => self.drain = Drain::Asked,
         }
-        Ok(())
     }
 
     /// The engine wants something done. A refusal's frame comes with it.
@@ -166,19 +167,7 @@ impl<'s> Checks<'s> {
     ) -> Verdict {
         match action {
             Action::Store { slot } => self.store(now, input, parsed, *slot),
-            Action::StartInference { worker, model, slot } => {
-                let line = self.lines.iter_mut().find(|line| line.waiting.is_some_and(|open| open.slot == *slot));
-                let waiting = line.and_then(|line| {
-                    line.once.may_start(line.running.is_some() || line.sending.is_some());
-                    line.running = line.waiting.take();
-                    line.running
-                });
-                let Some(open) = waiting else {
-                    return Err(Finding { check: Check::Slots, what: format!("nothing waits in {slot:?}, which is started") });
-                };
-                self.lines[open.key.connection].once.verdict()?;
-                self.workers.start(self.scenario, usize::from(worker.0), *model, open.key, *slot)
-            }
+            Action::StartInference { worker, model, slot } => self.start(now, usize::from(worker.0), *model, *slot),
             Action::Send(send) => match refusal {
                 Some(frame) => self.refusal(now, input, parsed, frame, excuses),
                 None => self.send(now, send),
@@ -189,25 +178,35 @@ impl<'s> Checks<'s> {
                 line.once.farewell()
             }
             Action::Quarantine { worker, reason, spare } => {
-                self.workers.quarantine(usize::from(worker.0), *reason, spare.map(|spare| usize::from(spare.0)))
+                let spare = spare.map(|spare| usize::from(spare.0));
+                self.workers.quarantine(self.scenario, now, usize::from(worker.0), *reason, spare)
             }
             Action::Exit { .. } => self.workers.exit(self.scenario),
             Action::Drained => {
-                let open = self.lines.iter().any(|line| line.in_flight() > 0);
+                let open = self.lines.iter().any(|line| line.in_flight() > 0 || !line.once.farewell_was_said());
                 let holds = self.drain == Drain::Asked && !open;
                 self.drain = Drain::Done;
-                Finding::unless(holds, Check::Bounds, || "drained, unasked, twice or with observations in flight".into())
+                Finding::unless(holds, Check::Bounds, || {
+                    "drained, but unasked, twice, with observations in flight or without a farewell".into()
+                })
             }
         }
     }
 
     /// All actions of an event were taken.
-    pub(crate) fn settled(&mut self, now: u64, engine: &engine::Engine<'_>, touched: Option<usize>, excuses: &Excuses) -> Verdict {
+    pub(crate) fn settled(
+        &mut self,
+        now: u64,
+        engine: &engine::Engine<'_>,
+        touched: Option<usize>,
+        excuses: &Excuses,
+    ) -> Verdict {
         if let Some(Finished { key, answered: false, .. }) = self.finished {
             self.lines[key.connection].tally.discard();
         }
         let untold = || format!("{:?} was withheld and its controller not told", self.withheld);
         Finding::unless(self.withheld.is_none(), Check::InTime, untold)?;
+        self.workers.all_fit_are_in_service(self.scenario, now)?;
         if let Some(connection) = touched {
             let line = &self.lines[connection];
             let ledger = engine.ledger(crate::input::connection_id(connection));
@@ -230,9 +229,11 @@ impl<'s> Checks<'s> {
         }
         sum.compare(&engine.total(), in_flight)?;
         let requests = engine.requests();
-        Finding::unless(requests.refused() == self.queries && requests.received() == self.queries, Check::Accounts, || {
-            format!("{} queries were asked, the engine says {requests:?}", self.queries)
-        })
+        Finding::unless(
+            requests.refused() == self.queries && requests.received() == self.queries,
+            Check::Accounts,
+            || format!("{} queries were asked, the engine says {requests:?}", self.queries),
+        )
     }
 
     /// At the end of a boot in which nothing was left to happen.
@@ -247,114 +248,14 @@ impl<'s> Checks<'s> {
         Finding::unless(at < deadline, Check::InTime, || format!("put {} ns past its deadline", at - deadline))?;
         let task = &self.scenario.tasks[self.scenario.connections[connection].task];
         let line = &mut self.lines[connection];
-        let key = Key { connection, epoch: frame.epoch.value(), sequence: frame.sequence.map_or(0, message::Sequence::value) };
+        let key = Key {
+            connection,
+            epoch: frame.epoch.value(),
+            sequence: frame.sequence.map_or(0, message::Sequence::value),
+        };
         line.once.put(key)?;
         line.in_time.put(at, key)?;
         line.envelope.put(task, at, key.epoch, frame)
-    }
-
-    fn store(&mut self, now: u64, input: &Input, parsed: Option<&Parsed>, slot: SlotId) -> Verdict {
-        let (Input::Frame { connection, arrival, .. }, Some(parsed)) = (input, parsed) else {
-            return Err(Finding { check: Check::Slots, what: format!("{slot:?} is to store what is no frame") });
-        };
-        let task = &self.scenario.tasks[self.scenario.connections[*connection].task];
-        let line = &mut self.lines[*connection];
-        line.once.accept(parsed.key)?;
-        envelope::proper_inputs(task, parsed)?;
-        line.envelope.observe(task, parsed);
-        let budget = if parsed.budget == 0 { task.deadline } else { parsed.budget };
-        let own = arrival + budget;
-        Finding::unless(now < own, Check::InTime, || "accepted past its deadline".into())?;
-        let superseded = line.waiting.take();
-        if superseded.is_some() {
-            line.tally.supersede();
-        }
-        let deadline = superseded.map_or(own, |old| old.deadline.min(own));
-        line.in_time.accept(parsed.key, own);
-        let held = self.lines.iter().any(|line| line.holds(slot)) || self.workers.reads(slot);
-        self.lines[*connection].waiting = Some(Open { key: parsed.key, slot, deadline });
-        Finding::unless(!held, Check::Slots, || format!("{slot:?} is stored into while it is in use"))
-    }
-
-    fn send(&mut self, now: u64, send: &Send) -> Verdict {
-        let (Some(ticket), Answer::Guarded(guarded), Some(sequence)) = (send.ticket(), send.answer(), send.sequence()) else {
-            return Err(Finding { check: Check::Once, what: format!("an action without ticket or sequence: {send:?}") });
-        };
-        let margin = self.scenario.box_plan.margin;
-        let line = &mut self.lines[usize::from(ticket.connection().0)];
-        let is_it = |open: &Open| open.key.sequence == sequence.value();
-        let (open, was_running) = match (line.running.take_if(|open| is_it(open)), &mut line.waiting) {
-            (Some(open), _) => (open, true),
-            (None, waiting) => (waiting.take_if(|open| is_it(open)).ok_or_else(|| not_open(sequence))?, false),
-        };
-        let from_result = match guarded.origin() {
-            Origin::Model { .. }
-            | Origin::Fallback(Reason::ActionNotFinite | Reason::OutOfRange | Reason::TooFast | Reason::ModelFailed) => true,
-            Origin::Fallback(_) => false,
-        };
-        if from_result {
-            let finished = self.finished.as_mut().filter(|finished| finished.key == open.key);
-            let late = now + margin >= open.deadline;
-            let holds = finished.is_some() && !late;
-            if let Some(finished) = finished {
-                finished.answered = true;
-            }
-            Finding::unless(holds, Check::Once, || format!("{:?} is answered with a result that was late or not its own", open.key))?;
-        }
-        Finding::unless(line.sending.is_none(), Check::Once, || format!("two sends of {:?} at once", open.key))?;
-        line.sending = Some(Sending { open, origin: guarded.origin(), orphaned: was_running && !from_result });
-        line.envelope.send();
-        Ok(())
-    }
-
-    fn refusal(&mut self, now: u64, input: &Input, parsed: Option<&Parsed>, frame: &Response<'_>, excuses: &Excuses) -> Verdict {
-        let reason = match frame.body {
-            message::Body::Refusal { reason } => Reason::from_number(reason.value()),
-            message::Body::Action { .. } | message::Body::Fallback { .. } => None,
-        };
-        let Some(reason) = reason else {
-            return Err(Finding { check: Check::Once, what: "a refusal whose frame is none".into() });
-        };
-        let connection = match input {
-            Input::Frame { connection, .. } | Input::Oversize { connection } | Input::Shed { connection, .. } => *connection,
-            Input::Withheld { ticket, .. } => usize::from(ticket.connection().0),
-            Input::Stray { .. } => {
-                self.strays.refuse(reason, 1);
-                return Ok(());
-            }
-            Input::Query => return Ok(()),
-            Input::ShedUnseen { .. } | Input::Finished { .. } | Input::Sent { .. } | Input::Timeout | Input::Drain => {
-                return Err(Finding { check: Check::Once, what: format!("a refusal out of nothing: {reason}") });
-            }
-        };
-        let line = &mut self.lines[connection];
-        let key = Key { connection, epoch: frame.epoch.value(), sequence: frame.sequence.map_or(0, message::Sequence::value) };
-        match reason.row().kind {
-            ReasonKind::Refusal => line.tally.refuse(reason, 1),
-            ReasonKind::Miss => line.tally.miss(reason),
-            ReasonKind::Fallback | ReasonKind::Alarm | ReasonKind::Notice => {
-                return Err(Finding { check: Check::Once, what: format!("{reason} cannot refuse") });
-            }
-        }
-        match (reason, self.withheld) {
-            (Reason::EpochRetired, _) => {
-                let closed = [&mut line.waiting, &mut line.running].into_iter().find_map(|open| open.take_if(|open| open.key == key));
-                line.in_time.retire(key);
-                Finding::unless(closed.is_some(), Check::Once, || format!("{key:?} is retired, but is not open"))
-            }
-            (_, Some(withheld)) => {
-                self.withheld = None;
-                Finding::unless(withheld == key, Check::Once, || format!("{withheld:?} was withheld, {key:?} is told"))?;
-                line.in_time.miss(now, key, reason, excuses)
-            }
-            (Reason::ExpiredOnArrival, None) => {
-                line.once.accept(key)?;
-                once::echoes(input, key)?;
-                let task = &self.scenario.tasks[self.scenario.connections[connection].task];
-                in_time::expired(now, input, parsed, task, excuses)
-            }
-            (_, None) => once::echoes(input, key),
-        }
     }
 }
 
@@ -376,11 +277,11 @@ impl Line {
         [self.waiting, self.running, sending].into_iter().flatten().any(|open| open.slot == slot)
     }
 
+    fn is_idle(&self) -> bool {
+        self.running.is_none() && self.sending.is_none()
+    }
+
     fn in_flight(&self) -> u64 {
         u64::from(self.waiting.is_some()) + u64::from(self.running.is_some()) + u64::from(self.sending.is_some())
     }
-}
-
-fn not_open(sequence: message::Sequence) -> Finding {
-    Finding { check: Check::Once, what: format!("an answer to {sequence:?}, which is not open") }
 }

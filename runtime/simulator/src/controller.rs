@@ -1,7 +1,8 @@
 //! A robot's controller: publishes observations, restarts, and keeps its own count of what it published.
 
+use engine::Reason;
 use fastrand::Rng;
-use message::{Address, ContractDigest, Epoch, Observation, Response, Sequence, Stamp};
+use message::{Address, Body, ContractDigest, Epoch, Observation, Response, Sequence, Stamp};
 
 use crate::{
     clock::{MICRO, MILLI},
@@ -25,6 +26,8 @@ pub(crate) struct Controller {
     /// Restarts left of a loop of restarts.
     loops: u32,
     reads_from: u64,
+    /// Whether the box told that this instance's epoch was retired.
+    retired: bool,
     /// Frames that left this controller.
     pub(crate) published: u64,
 }
@@ -67,18 +70,13 @@ impl Controller {
             hurry: 0,
             loops: 0,
             reads_from: 0,
+            retired: false,
             published: 0,
         }
     }
 
     /// The next frame, and how long until the one after it.
-    pub(crate) fn publish(
-        &mut self,
-        rng: &mut Rng,
-        now: u64,
-        odds: &Odds,
-        seen: &mut Disturbances,
-    ) -> (Vec<u8>, u64) {
+    pub(crate) fn publish(&mut self, rng: &mut Rng, now: u64, odds: &Odds, seen: &mut Disturbances) -> (Vec<u8>, u64) {
         self.published += 1;
         self.maybe_restart(rng, odds, seen);
         if happens(rng, odds.robot_stall) {
@@ -89,11 +87,17 @@ impl Controller {
         (frame, self.pause(rng, odds, seen))
     }
 
-    /// A response reached the controller.
+    /// A response reached the controller. One that is told that its epoch was retired starts anew.
     pub(crate) fn receive(&mut self, now: u64, frame: &[u8]) {
         let Ok(response) = Response::decode(frame) else { return };
-        if now >= self.reads_from && response.epoch.value() == self.instance.epoch {
-            self.instance.last_response = self.instance.last_response.max(response.sequence);
+        if now < self.reads_from || response.epoch.value() != self.instance.epoch {
+            return;
+        }
+        match response.body {
+            Body::Action { .. } | Body::Fallback { .. } => {
+                self.instance.last_response = self.instance.last_response.max(response.sequence);
+            }
+            Body::Refusal { reason } => self.retired |= reason == Reason::Epoch.number(),
         }
     }
 
@@ -153,7 +157,7 @@ impl Controller {
         if happens(rng, odds.restart_loop) {
             self.loops = rng.u32(9..30);
         }
-        if self.loops > 0 || happens(rng, odds.restart) {
+        if std::mem::take(&mut self.retired) || self.loops > 0 || happens(rng, odds.restart) {
             self.loops = self.loops.saturating_sub(1);
             seen.note(Disturbance::ControllerRestarted);
             self.old.push(self.instance);

@@ -1,7 +1,7 @@
 //! An event that owns what the engine's [`Event`] only borrows, so that it can wait in a queue.
 
-use engine::{ConnectionId, Event, Instant, ModelFailed, Ticket, WorkerId, Withheld};
-use message::Header;
+use engine::{ConnectionId, Event, Instant, ModelFailed, Ticket, Withheld, WorkerId};
+use message::{Address, ContractDigest, Header};
 
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -55,6 +55,8 @@ impl Input {
 #[derive(Debug, Clone)]
 pub(crate) struct Parsed {
     pub(crate) key: Key,
+    pub(crate) address: Address,
+    pub(crate) contract: ContractDigest,
     pub(crate) stamp: u64,
     pub(crate) budget: u64,
     pub(crate) values: Vec<f32>,

@@ -21,20 +21,20 @@
 //! It never reads a clock and starts no thread.
 #![forbid(unsafe_code)]
 
-mod world;
 mod boot;
-mod turn;
-mod clock;
-mod scenario;
-mod controller;
-mod mangle;
-mod link;
-mod worker;
-mod input;
 mod checks;
+mod clock;
+mod controller;
+mod input;
+mod link;
+mod mangle;
 mod reference;
 mod report;
+mod scenario;
 mod trace;
+mod turn;
+mod worker;
+mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -71,7 +71,7 @@ impl Default for Options {
 ///
 /// # Errors
 /// The first [`Violation`], with the last events and actions before it; boxed, because it is rare and large.
-pub fn simulate(seed: u64, observations: u64, options: &Options) -> Result<Report, Box<Violation>> {
+pub fn simulate(seed: u64, observations: u64, options: Options) -> Result<Report, Box<Violation>> {
     let keep = if options.trace { Keep::All } else { Keep::Hash };
     match attempt(seed, observations, options, keep) {
         Ok(report) => Ok(report),
@@ -80,7 +80,7 @@ pub fn simulate(seed: u64, observations: u64, options: &Options) -> Result<Repor
     }
 }
 
-fn attempt(seed: u64, observations: u64, options: &Options, keep: Keep) -> Result<Report, Violation> {
+fn attempt(seed: u64, observations: u64, options: Options, keep: Keep) -> Result<Report, Violation> {
     let progress = Progress::new(keep);
     let run = catch_unwind(AssertUnwindSafe(|| world::run(seed, observations, options, &progress)));
     let finding = match run {

@@ -6,17 +6,17 @@
 mod admit;
 mod compare;
 mod rate;
+mod workers;
 
-use std::collections::VecDeque;
-
-use engine::{ModelFailed, ModelId, Reason, TooFast, Withheld};
+use engine::{ModelFailed, Reason, TooFast, Withheld};
 use message::Status;
 
+pub(crate) use self::compare::{Expected, ExpectedAnswer, Says, To, actions, frame};
 use self::{
     admit::Session,
     rate::{Limited, Rate},
+    workers::Worker,
 };
-pub(crate) use self::compare::{Expected, ExpectedAnswer, Says, To, actions, frame};
 use crate::{
     input::{Input, Key, Parsed},
     scenario::Scenario,
@@ -56,22 +56,12 @@ struct Job {
     deadline: u64,
 }
 
-struct Worker {
-    in_service: bool,
-    spare: bool,
-    quarantined: bool,
-    /// When its inference began, and whose it is as long as the answer is open.
-    running: Option<(u64, Option<Key>)>,
-    overruns: VecDeque<u64>,
-}
-
 impl<'s> Reference<'s> {
     pub(crate) fn new(scenario: &'s Scenario) -> Self {
-        let worker = |spare: bool| Worker { in_service: !spare, spare, quarantined: false, running: None, overruns: VecDeque::new() };
         Self {
             scenario,
             lines: scenario.connections.iter().map(|_| Line::new()).collect(),
-            workers: scenario.workers.iter().map(|spec| worker(spec.spare)).collect(),
+            workers: scenario.workers.iter().map(|spec| Worker::new(spec.spare)).collect(),
             draining: false,
             drained: false,
             exited: false,
@@ -109,7 +99,8 @@ impl<'s> Reference<'s> {
     pub(crate) fn timeout(&self) -> Option<u64> {
         let dues = self.lines.iter().filter_map(|line| self.earliest_due(line));
         let serving = self.workers.iter().filter(|worker| worker.in_service);
-        let hangs = serving.filter_map(|worker| worker.running.as_ref()).map(|(since, _)| since + self.scenario.box_plan.hang);
+        let hangs =
+            serving.filter_map(|worker| worker.running.as_ref()).map(|(since, _)| since + self.scenario.box_plan.hang);
         dues.chain(hangs).min()
     }
 
@@ -138,7 +129,6 @@ impl<'s> Reference<'s> {
             let line = &self.lines[connection];
             let waiting_is_due = line.waiting.as_ref().is_some_and(|job| self.due(job) <= now);
             match line.phase.clone() {
-                Phase::Sending { .. } => {}
                 Phase::Idle if waiting_is_due => {
                     let job = self.lines[connection].waiting.take().expect("it is due");
                     self.fall_back(now, job, Reason::Unstarted);
@@ -152,14 +142,8 @@ impl<'s> Reference<'s> {
                     self.orphan(worker);
                     self.fall_back(now, job, Reason::Overtaken);
                 }
-                Phase::Idle | Phase::Running { .. } => {}
+                Phase::Idle | Phase::Running { .. } | Phase::Sending { .. } => {}
             }
-        }
-    }
-
-    fn orphan(&mut self, worker: usize) {
-        if let Some((_, whose)) = &mut self.workers[worker].running {
-            *whose = None;
         }
     }
 
@@ -208,9 +192,8 @@ impl<'s> Reference<'s> {
     }
 
     fn refuse_unread(&mut self, to: To, reason: Reason, header: Option<message::Header>) {
-        let echo = header.map_or((0, None, 0), |header| {
-            (header.epoch.value(), Some(header.sequence.value()), header.stamp.value())
-        });
+        let echo = header
+            .map_or((0, None, 0), |header| (header.epoch.value(), Some(header.sequence.value()), header.stamp.value()));
         self.refuse(to, reason, echo);
     }
 
@@ -266,65 +249,6 @@ impl<'s> Reference<'s> {
             Withheld::Link => Reason::LinkFailed,
         };
         self.refuse_job(&job, reason);
-    }
-
-    fn overrun(&mut self, now: u64, worker: usize) {
-        let plan = self.scenario.box_plan;
-        let one = &mut self.workers[worker];
-        one.overruns.push_back(now);
-        one.overruns.retain(|at| now - at <= plan.overrun_window);
-        if one.in_service && one.overruns.len() >= usize::from(plan.max_overruns) {
-            self.quarantine(worker, Reason::WorkerOverruns);
-        }
-    }
-
-    fn quarantine_what_hangs(&mut self, now: u64) {
-        for worker in 0..self.workers.len() {
-            let hangs = self.workers[worker].running.is_some_and(|(since, _)| since + self.scenario.box_plan.hang <= now);
-            if self.workers[worker].in_service && hangs {
-                self.quarantine(worker, Reason::WorkerHang);
-            }
-        }
-    }
-
-    fn quarantine(&mut self, worker: usize, reason: Reason) {
-        self.workers[worker].in_service = false;
-        self.workers[worker].quarantined = true;
-        let models = |place: usize| self.scenario.workers[place].models;
-        let spare = (0..self.workers.len()).find(|place| {
-            let one = &self.workers[*place];
-            one.spare && !one.in_service && !one.quarantined && models(*place).covers(models(worker))
-        });
-        if let Some(spare) = spare {
-            self.workers[spare].in_service = true;
-        }
-        self.expected.push(Expected::Quarantine { worker, reason, spare });
-        let served = |model: ModelId| {
-            (0..self.workers.len()).any(|place| self.workers[place].in_service && models(place).contains(model))
-        };
-        if !self.exited && !self.scenario.tasks.iter().all(|task| served(task.model)) {
-            self.exited = true;
-            self.expected.push(Expected::Exit);
-        }
-    }
-
-    fn start_earliest_deadlines(&mut self, now: u64) {
-        for worker in 0..self.workers.len() {
-            if !self.workers[worker].in_service || self.workers[worker].running.is_some() {
-                continue;
-            }
-            let model = |connection: usize| self.scenario.tasks[self.scenario.connections[connection].task].model;
-            let startable = (0..self.lines.len()).filter(|connection| {
-                matches!(self.lines[*connection].phase, Phase::Idle)
-                    && self.scenario.workers[worker].models.contains(model(*connection))
-            });
-            let jobs = startable.filter_map(|connection| Some((self.lines[connection].waiting.as_ref()?.deadline, connection)));
-            let Some((_, connection)) = jobs.min() else { continue };
-            let job = self.lines[connection].waiting.take().expect("it was just found waiting");
-            self.workers[worker].running = Some((now, Some(job.key)));
-            self.expected.push(Expected::Start { worker, model: model(connection), job: job.key });
-            self.lines[connection].phase = Phase::Running { job, worker };
-        }
     }
 
     fn end_drain(&mut self) {

@@ -187,8 +187,8 @@ fn element(rng: &mut Rng, inputs: usize) -> Element {
 
 fn connection(rng: &mut Rng, robot: usize, tasks: &[TaskPlan]) -> ConnectionPlan {
     let task = if robot < tasks.len() { robot } else { rng.usize(..tasks.len()) };
-    // From twice as fast as its deadline, so that observations supersede each other, to three times slower.
-    let period = tasks[task].deadline * rng.u64(50..=300) / 100;
+    // From nearly twice as fast as its deadline, so that observations supersede each other, to four times slower.
+    let period = tasks[task].deadline * rng.u64(60..=400) / 100;
     ConnectionPlan { task, address: Address::of(&format!("robot-{robot}"), &format!("task-{task}")), period }
 }
 

@@ -23,7 +23,7 @@ impl<'s> Boot<'_, 's> {
         let parsed = parse(input);
         let parsed = parsed.as_ref();
         note(world, now, input, parsed);
-        self.checks.event(input)?;
+        self.checks.event(input);
         let expected = self.reference.as_mut().map(|reference| reference.handle(now, input, parsed));
         self.engine.handle(Instant::from_nanos(now), input.lend());
         let actions = self.take_actions()?;
@@ -69,7 +69,8 @@ impl<'s> Boot<'_, 's> {
     ) -> Verdict {
         let now = world.timeline.now();
         if let Action::Send(send) = action {
-            let answer = expected.and_then(|expected| if let Expected::Answer(answer) = expected { Some(answer) } else { None });
+            let answer =
+                expected.and_then(|expected| if let Expected::Answer(answer) = expected { Some(answer) } else { None });
             return self.send(world, (input, parsed), send, answer);
         }
         self.checks.action(now, (input, parsed), &action, None, &world.excuses)?;
@@ -100,7 +101,7 @@ impl<'s> Boot<'_, 's> {
                 world.progress.hash(&[5], &[]);
                 world.report.alarm(reason, 1);
                 // Mostly the box is restarted soon, as by its service manager; sometimes it goes on without.
-                if world.rng.u8(..5) > 0 {
+                if world.rng.u8(..20) > 0 {
                     let at = now + world.rng.u64(..50_000 * MICRO);
                     world.timeline.schedule(at, Happening::Restart { boot: self.number });
                 }
@@ -172,7 +173,8 @@ impl<'s> Boot<'_, 's> {
             format!("the engine wants to be woken at {engine:?}, the model at {model:?}")
         })?;
         let Some(connection) = touched else { return Ok(()) };
-        let (engine, model) = (self.engine.unseen(crate::input::connection_id(connection)), reference.unseen(connection));
+        let (engine, model) =
+            (self.engine.unseen(crate::input::connection_id(connection)), reference.unseen(connection));
         Finding::unless(engine == model, Check::Reference, || {
             format!("the engine says {engine} responses are unseen, the model {model}")
         })
@@ -225,7 +227,9 @@ fn fingerprint(input: &Input) -> ([u64; 2], &[u8]) {
 
 fn touched(input: &Input) -> Option<usize> {
     match input {
-        Input::Frame { connection, .. } | Input::Oversize { connection } | Input::Shed { connection, .. } => Some(*connection),
+        Input::Frame { connection, .. } | Input::Oversize { connection } | Input::Shed { connection, .. } => {
+            Some(*connection)
+        }
         Input::ShedUnseen { connection, .. } => *connection,
         Input::Sent { ticket, .. } | Input::Withheld { ticket, .. } => Some(usize::from(ticket.connection().0)),
         Input::Stray { .. } | Input::Query | Input::Finished { .. } | Input::Timeout | Input::Drain => None,
@@ -237,6 +241,8 @@ fn parse(input: &Input) -> Option<Parsed> {
     let frame = Observation::decode(bytes).ok()?;
     Some(Parsed {
         key: Key { connection: *connection, epoch: frame.epoch.value(), sequence: frame.sequence.value() },
+        address: frame.address,
+        contract: frame.contract,
         stamp: frame.stamp.value(),
         budget: u64::from(frame.budget_us) * MICRO,
         values: message::floats(frame.values).collect(),

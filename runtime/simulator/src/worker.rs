@@ -45,7 +45,8 @@ pub(crate) fn output(
     last: &[f32],
 ) -> Result<Vec<f32>, ModelFailed> {
     let step = seconds(task.max_step.min(task.deadline)) * 0.7;
-    let mut values: Vec<f32> = task.elements.iter().zip(last).map(|(element, last)| near(rng, element, *last, step)).collect();
+    let mut values: Vec<f32> =
+        task.elements.iter().zip(last).map(|(element, last)| near(rng, element, *last, step)).collect();
     if happens(rng, odds.too_fast) {
         seen.note(Disturbance::OutputTooFast);
         values = task.elements.iter().map(|element| between(rng, element.min, element.max).min(element.max)).collect();
@@ -71,7 +72,11 @@ pub(crate) fn output(
         }
         3 => {
             let shorter = rng.usize(..values.len());
-            if rng.bool() { values.truncate(shorter) } else { values.push(0.0) }
+            if rng.bool() {
+                values.truncate(shorter);
+            } else {
+                values.push(0.0);
+            }
             Disturbance::OutputWrongLength
         }
         _ => {

@@ -81,16 +81,19 @@ impl Progress {
 
     pub(crate) fn hash(&self, numbers: &[u64], bytes: &[u8]) {
         let mut trace = self.trace.borrow_mut();
-        numbers.iter().for_each(|number| trace.number(*number));
+        for number in numbers {
+            trace.number(*number);
+        }
         trace.bytes(bytes);
     }
 }
 
 /// Runs a seed to its end.
-pub(crate) fn run(seed: u64, observations: u64, options: &Options, progress: &Progress) -> Result<Report, Finding> {
+pub(crate) fn run(seed: u64, observations: u64, options: Options, progress: &Progress) -> Result<Report, Finding> {
     let mut rng = Rng::with_seed(seed);
     let scenario = Scenario::from_seed(&mut rng);
-    let controllers = (0..scenario.connections.len()).map(|place| Controller::new(&mut rng, place, &scenario)).collect();
+    let controllers =
+        (0..scenario.connections.len()).map(|place| Controller::new(&mut rng, place, &scenario)).collect();
     let plan = Plan { observations, drains: rng.u8(..3) == 0 };
     let mut world = World {
         scenario: &scenario,
@@ -117,7 +120,7 @@ pub(crate) fn run(seed: u64, observations: u64, options: &Options, progress: &Pr
 
 impl World<'_> {
     /// The box from a start to its end.
-    fn boot(&mut self, number: u64, options: &Options) -> Result<End, Finding> {
+    fn boot(&mut self, number: u64, options: Options) -> Result<End, Finding> {
         let scenario = self.scenario;
         let tasks: Vec<Task<'_>> = scenario.tasks.iter().map(|task| task.declare()).collect();
         let mut connections: Vec<Connection> =

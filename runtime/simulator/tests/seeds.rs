@@ -21,9 +21,10 @@ const AT_LEAST: u64 = 20;
 fn every_promise_holds_and_everything_was_exercised() {
     let begun = Instant::now();
     let report = in_parallel(0..SEEDS, |seed| {
-        let once = simulate(seed, OBSERVATIONS, &Options::default()).unwrap_or_else(|violation| panic!("\n{violation}"));
+        let once = simulate(seed, OBSERVATIONS, Options::default()).unwrap_or_else(|violation| panic!("\n{violation}"));
         if seed % 10 == 0 {
-            let again = simulate(seed, OBSERVATIONS, &Options::default()).unwrap_or_else(|violation| panic!("\n{violation}"));
+            let again =
+                simulate(seed, OBSERVATIONS, Options::default()).unwrap_or_else(|violation| panic!("\n{violation}"));
             assert_eq!(once, again, "seed {seed} does not repeat");
         }
         once
@@ -46,11 +47,11 @@ fn every_promise_holds_and_everything_was_exercised() {
 fn a_seed_repeats_line_for_line() {
     for seed in 1_000..1_010 {
         let options = Options { trace: true, ..Options::default() };
-        let run = || simulate(seed, 500, &options).unwrap_or_else(|violation| panic!("\n{violation}"));
+        let run = || simulate(seed, 500, options).unwrap_or_else(|violation| panic!("\n{violation}"));
         let (once, again) = (run(), run());
         assert!(once.trace.len() > 500, "a trace has a line for each event and action");
         assert_eq!(once, again, "seed {seed} does not repeat");
-        let other = simulate(seed + 100, 500, &options).unwrap_or_else(|violation| panic!("\n{violation}"));
+        let other = simulate(seed + 100, 500, options).unwrap_or_else(|violation| panic!("\n{violation}"));
         assert_ne!(once.trace_hash, other.trace_hash, "two seeds do the same");
     }
 }

@@ -3,8 +3,8 @@
 
 use crc::{CRC_32_ISCSI, Crc};
 use message::{
-    Address, Body, Boot, ContractDigest, Epoch, ModelDigest, Notice, NoticeKind, Observation,
-    Place, ReasonNumber, Response, Sequence, Stamp, Status,
+    Address, Body, Boot, ContractDigest, Epoch, ModelDigest, Notice, NoticeKind, Observation, Place, ReasonNumber,
+    Response, Sequence, Stamp, Status,
 };
 
 /// Frame offsets of the three CRCs.
@@ -44,10 +44,7 @@ pub(crate) fn response() -> Response<'static> {
         age_us: 0xa4a3_a2a1,
         input_age_us: 0xb4b3_b2b1,
         status: Status::CLAMPED.with(Status::DEGRADED),
-        body: Body::Action {
-            place: Place::Cluster,
-            values: &VALUES,
-        },
+        body: Body::Action { place: Place::Cluster, values: &VALUES },
     }
 }
 
@@ -56,14 +53,8 @@ pub(crate) fn responses() -> Vec<Response<'static>> {
     let reason = reason(214);
     [
         response().body,
-        Body::Action {
-            place: Place::Box,
-            values: &[],
-        },
-        Body::Fallback {
-            reason,
-            values: &VALUES,
-        },
+        Body::Action { place: Place::Box, values: &[] },
+        Body::Fallback { reason, values: &VALUES },
         Body::Refusal { reason },
     ]
     .into_iter()

@@ -15,18 +15,12 @@ pub(crate) fn library() -> Library {
 }
 
 pub(crate) fn graph(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/models")
-        .join(name)
-        .with_extension("onnx")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(name).with_extension("onnx")
 }
 
 /// The manifest of a model from `[1, 3]` to `[1, 3]`, beside the graph `name`.
 pub(crate) fn beside(name: &str) -> Folder {
-    Folder::new(
-        &fs::read(graph(name)).expect("the tiny graphs are committed"),
-        3,
-    )
+    Folder::new(&fs::read(graph(name)).expect("the tiny graphs are committed"), 3)
 }
 
 pub(crate) struct Folder(TempDir);
@@ -35,8 +29,7 @@ impl Folder {
     pub(crate) fn new(onnx: &[u8], outputs: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         fs::write(folder.path().join("model.onnx"), onnx).expect("the model can be written");
-        fs::write(folder.path().join("model.toml"), toml(onnx, outputs))
-            .expect("the manifest can be written");
+        fs::write(folder.path().join("model.toml"), toml(onnx, outputs)).expect("the manifest can be written");
         Self(folder)
     }
 
@@ -58,21 +51,15 @@ impl Folder {
     }
 
     pub(crate) fn shown(&self, error: &ModelError) -> String {
-        error
-            .to_string()
-            .replace(&self.path().display().to_string(), "M")
+        error.to_string().replace(&self.path().display().to_string(), "M")
     }
 }
 
 fn toml(onnx: &[u8], outputs: usize) -> String {
-    let digest = Sha256::digest(onnx)
-        .iter()
-        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let digest = Sha256::digest(onnx).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     let limits = "min = -1.0, max = 1.0, max_change_per_s = 1.0, rest = 0.0, start = 0.0";
     let elements = |count: usize, more: &str| {
-        (0..count).fold(String::new(), |all, n| {
-            format!("{all}{{ name = \"{n}\", unit = \"1\"{more} }}, ")
-        })
+        (0..count).fold(String::new(), |all, n| format!("{all}{{ name = \"{n}\", unit = \"1\"{more} }}, "))
     };
     format!(
         "name = \"tiny\"\nversion = \"1\"\ndescription = \"a test\"\nfile = \"model.onnx\"\nsha256 = \"{digest}\"\n\

@@ -16,12 +16,8 @@ fn a_model_that_fits_is_loaded() {
 
 #[test]
 fn a_size_that_the_graph_leaves_open_is_the_manifests() {
-    beside("double_batch")
-        .model()
-        .expect("an open batch size takes 1");
-    beside("open_output")
-        .model()
-        .expect("an open width that turns out right");
+    beside("double_batch").model().expect("an open batch size takes 1");
+    beside("open_output").model().expect("an open width that turns out right");
 }
 
 #[test]
@@ -71,20 +67,8 @@ fn more_than_one_tensor() {
         "M/model.toml: the graph has 2 inputs (observation, second), but models with exactly one are supported; \
          export it with one"
     );
-    let error = beside("two_inputs")
-        .model()
-        .err()
-        .expect("it has two inputs");
-    assert!(matches!(
-        error,
-        ModelError::Mismatch {
-            mismatch: Mismatch::Count {
-                side: Side::Input,
-                ..
-            },
-            ..
-        }
-    ));
+    let error = beside("two_inputs").model().err().expect("it has two inputs");
+    assert!(matches!(error, ModelError::Mismatch { mismatch: Mismatch::Count { side: Side::Input, .. }, .. }));
 }
 
 #[test]
@@ -100,21 +84,9 @@ fn a_graph_that_onnx_runtime_refuses() {
     // No bytes are a well-formed ONNX message, one without a graph.
     let folder = Folder::new(b"", 3);
     let error = folder.model().err().expect("it has no graph");
-    assert!(
-        matches!(
-            error,
-            ModelError::Graph {
-                provider: Provider::Cpu,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    assert!(matches!(error, ModelError::Graph { provider: Provider::Cpu, .. }), "{error:?}");
     let shown = folder.shown(&error);
-    assert!(
-        shown.starts_with("M/model.toml: the ONNX file cannot be loaded on cpu: "),
-        "{shown}"
-    );
+    assert!(shown.starts_with("M/model.toml: the ONNX file cannot be loaded on cpu: "), "{shown}");
 }
 
 #[test]
@@ -123,12 +95,7 @@ fn a_model_that_fails_on_zeros() {
     let error = folder.model().err().expect("its index is out of bounds");
     assert!(matches!(error, ModelError::FirstRun { .. }), "{error:?}");
     let shown = folder.shown(&error);
-    assert!(
-        shown.starts_with(
-            "M/model.toml: the first run, on an input of zeros, failed: ONNX Runtime: "
-        ),
-        "{shown}"
-    );
+    assert!(shown.starts_with("M/model.toml: the first run, on an input of zeros, failed: ONNX Runtime: "), "{shown}");
     assert!(shown.contains("out of data bounds"), "{shown}");
 }
 
@@ -144,18 +111,10 @@ fn weights_in_a_second_file_are_refused_because_no_digest_covers_them() {
 #[test]
 fn a_provider_that_this_library_does_not_hold_fails_instead_of_falling_back() {
     let folder = beside("double");
-    for provider in [
-        Provider::Cuda { device: 0 },
-        Provider::TensorRt { device: 1 },
-    ] {
-        let error = Model::load(&library(), &folder.manifest(), provider)
-            .err()
-            .expect("the library is for processors");
+    for provider in [Provider::Cuda { device: 0 }, Provider::TensorRt { device: 1 }] {
+        let error = Model::load(&library(), &folder.manifest(), provider).err().expect("the library is for processors");
         assert!(matches!(error, ModelError::Provider { .. }), "{error:?}");
         let shown = folder.shown(&error);
-        assert!(
-            shown.starts_with(&format!("M/model.toml: {provider} cannot be used: ")),
-            "{shown}"
-        );
+        assert!(shown.starts_with(&format!("M/model.toml: {provider} cannot be used: ")), "{shown}");
     }
 }

@@ -20,34 +20,20 @@ fn the_output_follows_the_input_from_run_to_run() {
 fn a_number_that_is_none_comes_out_as_it_is() {
     let mut model = beside("double").model().expect("it fits");
     model.input_mut().fill(f32::NAN);
-    assert!(
-        model
-            .run()
-            .expect("NaN is no error of a run")
-            .iter()
-            .all(|number| number.is_nan())
-    );
+    assert!(model.run().expect("NaN is no error of a run").iter().all(|number| number.is_nan()));
 }
 
 #[test]
 fn a_run_that_fails_leaves_the_model_usable_and_its_input_as_it_was() {
-    let mut model = beside("gather")
-        .model()
-        .expect("zeros are inside the table");
+    let mut model = beside("gather").model().expect("zeros are inside the table");
     for _ in 0..3 {
         model.input_mut().copy_from_slice(&[0.0, 9.0, 1.0]);
         let error = model.run().expect_err("9 is outside the table");
-        assert!(
-            matches!(&error, RunError::Failed(reason) if reason.contains("out of data bounds")),
-            "{error:?}"
-        );
+        assert!(matches!(&error, RunError::Failed(reason) if reason.contains("out of data bounds")), "{error:?}");
         assert_eq!(bits(model.input_mut()), bits(&[0.0, 9.0, 1.0]));
 
         model.input_mut()[1] = 2.0;
-        assert_eq!(
-            bits(model.run().expect("all are inside the table")),
-            bits(&[10.0, 30.0, 20.0])
-        );
+        assert_eq!(bits(model.run().expect("all are inside the table")), bits(&[10.0, 30.0, 20.0]));
     }
 }
 

@@ -32,21 +32,10 @@ fn the_digest_moves_with_the_contract_and_with_nothing_else() {
         ("max = 1.5", "max = 1.25"),
         ("max_change_per_s = 100", "max_change_per_s = 101"),
     ] {
-        assert_ne!(
-            contract(&changed(old, new)).digest(),
-            digest,
-            "{new} is part of the contract"
-        );
+        assert_ne!(contract(&changed(old, new)).digest(), digest, "{new} is part of the contract");
     }
-    for (old, new) in [
-        ("version = \"1.0.0\"", "version = \"2.0.0\""),
-        ("rest = 0.25", "rest = 0.5"),
-    ] {
-        assert_eq!(
-            contract(&changed(old, new)).digest(),
-            digest,
-            "{new} is the box's own affair"
-        );
+    for (old, new) in [("version = \"1.0.0\"", "version = \"2.0.0\""), ("rest = 0.25", "rest = 0.5")] {
+        assert_eq!(contract(&changed(old, new)).digest(), digest, "{new} is the box's own affair");
     }
 }
 
@@ -55,10 +44,7 @@ fn a_task_name_that_would_make_the_text_ambiguous_is_refused() {
     let folder = Folder::with(VALID);
     let manifest = folder.load().expect("valid.toml is valid");
     for name in ["", "a\nin\tb", "a\tb"] {
-        assert_eq!(
-            Contract::new(name, &manifest),
-            Err(ContractError::TaskName(name.to_owned()))
-        );
+        assert_eq!(Contract::new(name, &manifest), Err(ContractError::TaskName(name.to_owned())));
     }
 }
 
@@ -66,34 +52,16 @@ fn a_task_name_that_would_make_the_text_ambiguous_is_refused() {
 fn python_comes_to_the_same_digest() {
     // The numbers whose shortest form is easiest to get wrong: thresholds of the exponent, the
     // ends of the range, fractions that a 64-bit float writes longer.
-    for limit in [
-        "100",
-        "0.1",
-        "16777216",
-        "1e15",
-        "1e16",
-        "1.5e16",
-        "0.0001",
-        "0.00009",
-        "1.2345678e-7",
-        "1e-45",
-        "1.7e38",
-    ] {
-        let toml = changed(
-            "max_change_per_s = 1e-5",
-            &format!("max_change_per_s = {limit}"),
-        );
-        let manifest = Folder::with(&toml)
-            .load()
-            .expect("the limit is positive and finite");
+    for limit in
+        ["100", "0.1", "16777216", "1e15", "1e16", "1.5e16", "0.0001", "0.00009", "1.2345678e-7", "1e-45", "1.7e38"]
+    {
+        let toml = changed("max_change_per_s = 1e-5", &format!("max_change_per_s = {limit}"));
+        let manifest = Folder::with(&toml).load().expect("the limit is positive and finite");
         let contract = Contract::new("pick", &manifest).expect("the task's name is printable");
-        let expected = contract
-            .digest()
-            .iter()
-            .fold(String::new(), |mut hex, byte| {
-                write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
-                hex
-            });
+        let expected = contract.digest().iter().fold(String::new(), |mut hex, byte| {
+            write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
+            hex
+        });
         assert_eq!(python(&manifest), expected, "{limit}: {}", contract.text());
     }
 }
@@ -104,11 +72,7 @@ fn contract(toml: &str) -> Contract {
 }
 
 fn python(manifest: &Manifest) -> String {
-    let inputs: Vec<_> = manifest
-        .input_elements()
-        .iter()
-        .map(|e| format!("[{:?}, {:?}]", e.name, e.unit))
-        .collect();
+    let inputs: Vec<_> = manifest.input_elements().iter().map(|e| format!("[{:?}, {:?}]", e.name, e.unit)).collect();
     let outputs: Vec<_> = manifest
         .output_elements()
         .iter()
@@ -123,11 +87,8 @@ fn python(manifest: &Manifest) -> String {
             )
         })
         .collect();
-    let json = format!(
-        "{{\"task\": \"pick\", \"inputs\": [{}], \"outputs\": [{}]}}",
-        inputs.join(","),
-        outputs.join(",")
-    );
+    let json =
+        format!("{{\"task\": \"pick\", \"inputs\": [{}], \"outputs\": [{}]}}", inputs.join(","), outputs.join(","));
 
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/manifest/contract.py");
     let mut child = Command::new("python3")
@@ -136,16 +97,8 @@ fn python(manifest: &Manifest) -> String {
         .stdout(Stdio::piped())
         .spawn()
         .expect("python3 is needed to build genba and can be started");
-    child
-        .stdin
-        .take()
-        .expect("stdin is a pipe")
-        .write_all(json.as_bytes())
-        .expect("python reads its input");
+    child.stdin.take().expect("stdin is a pipe").write_all(json.as_bytes()).expect("python reads its input");
     let output = child.wait_with_output().expect("python ends");
     assert!(output.status.success(), "contract.py failed");
-    String::from_utf8(output.stdout)
-        .expect("a digest is ASCII")
-        .trim()
-        .to_owned()
+    String::from_utf8(output.stdout).expect("a digest is ASCII").trim().to_owned()
 }

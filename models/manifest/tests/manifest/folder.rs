@@ -30,18 +30,12 @@ impl Folder {
     /// The error as a person reads it, with the folder called `M`.
     pub(crate) fn complaint(&self) -> String {
         let error = self.load().expect_err("this manifest must be refused");
-        error
-            .to_string()
-            .replace(&self.0.path().display().to_string(), "M")
+        error.to_string().replace(&self.0.path().display().to_string(), "M")
     }
 }
 
 /// The valid manifest with `old`, which occurs once, replaced.
 pub(crate) fn changed(old: &str, new: &str) -> String {
-    assert_eq!(
-        VALID.matches(old).count(),
-        1,
-        "{old:?} must occur once in valid.toml"
-    );
+    assert_eq!(VALID.matches(old).count(), 1, "{old:?} must occur once in valid.toml");
     VALID.replace(old, new)
 }

@@ -15,16 +15,8 @@ fn refused(old: &str, new: &str, complaint: &str) {
 
 #[test]
 fn syntax() {
-    refused(
-        "= \"reach\"",
-        "= reach",
-        "M/model.toml:1:8: string values must be quoted, expected literal string",
-    );
-    refused(
-        "[envelope]",
-        "[envelope",
-        "M/model.toml:32:10: unclosed table, expected `]`",
-    );
+    refused("= \"reach\"", "= reach", "M/model.toml:1:8: string values must be quoted, expected literal string");
+    refused("[envelope]", "[envelope", "M/model.toml:32:10: unclosed table, expected `]`");
 }
 
 #[test]
@@ -41,16 +33,8 @@ fn unknown_fields_at_every_level() {
         "M/model.toml:11:1: unknown field `colour`, expected one of `source`, `data`, `trained`",
     );
     let tensor = "unknown field `colour`, expected one of `name`, `dtype`, `shape`, `elements`";
-    refused(
-        "shape = [1, 3]",
-        "shape = [1, 3]\ncolour = 1",
-        &format!("M/model.toml:17:1: {tensor}"),
-    );
-    refused(
-        "shape = [1, 2]",
-        "shape = [1, 2]\ncolour = 1",
-        &format!("M/model.toml:27:1: {tensor}"),
-    );
+    refused("shape = [1, 3]", "shape = [1, 3]\ncolour = 1", &format!("M/model.toml:17:1: {tensor}"));
+    refused("shape = [1, 2]", "shape = [1, 2]\ncolour = 1", &format!("M/model.toml:27:1: {tensor}"));
     refused(
         "unit = \"°\" }",
         "unit = \"°\", colour = 1 }",
@@ -71,55 +55,19 @@ fn unknown_fields_at_every_level() {
 
 #[test]
 fn missing_fields() {
-    refused(
-        "name = \"reach\"\n",
-        "",
-        "M/model.toml:1:1: missing field `name`",
-    );
-    refused(
-        "data = \"simulated\"\n",
-        "",
-        "M/model.toml:8:1: missing field `data`",
-    );
-    refused(
-        "name = \"observation\"\n",
-        "",
-        "M/model.toml:13:1: missing field `name`",
-    );
-    refused(
-        ", rest = 0.25",
-        "",
-        "M/model.toml:29:3: missing field `rest`",
-    );
-    refused(
-        "max_step_us = 10000\n",
-        "",
-        "M/model.toml:32:1: missing field `max_step_us`",
-    );
+    refused("name = \"reach\"\n", "", "M/model.toml:1:1: missing field `name`");
+    refused("data = \"simulated\"\n", "", "M/model.toml:8:1: missing field `data`");
+    refused("name = \"observation\"\n", "", "M/model.toml:13:1: missing field `name`");
+    refused(", rest = 0.25", "", "M/model.toml:29:3: missing field `rest`");
+    refused("max_step_us = 10000\n", "", "M/model.toml:32:1: missing field `max_step_us`");
 }
 
 #[test]
 fn types() {
-    refused(
-        "version = \"1.0.0\"",
-        "version = 1",
-        "M/model.toml:2:11: invalid type: integer `1`, expected a string",
-    );
-    refused(
-        "max_step_us = 10000",
-        "max_step_us = -1",
-        "M/model.toml:34:15: invalid value: integer `-1`, expected u64",
-    );
-    refused(
-        "[1, 3]",
-        "[1, -3]",
-        "M/model.toml:16:13: invalid value: integer `-3`, expected u64",
-    );
-    refused(
-        "min = -0.1",
-        "min = \"low\"",
-        "M/model.toml:29:54: invalid type: string \"low\", expected f32",
-    );
+    refused("version = \"1.0.0\"", "version = 1", "M/model.toml:2:11: invalid type: integer `1`, expected a string");
+    refused("max_step_us = 10000", "max_step_us = -1", "M/model.toml:34:15: invalid value: integer `-1`, expected u64");
+    refused("[1, 3]", "[1, -3]", "M/model.toml:16:13: invalid value: integer `-3`, expected u64");
+    refused("min = -0.1", "min = \"low\"", "M/model.toml:29:54: invalid type: string \"low\", expected f32");
     refused(
         "start = 0 }",
         "start = true }",
@@ -134,21 +82,9 @@ fn names_and_texts() {
         "name = \"腕\"",
         "M/model.toml:1:8: the name holds a character that is not printable ASCII; use letters, digits and signs",
     );
-    refused(
-        "name = \"reach\"",
-        "name = \"\"",
-        "M/model.toml:1:8: the name is empty; fill it in",
-    );
-    refused(
-        "data = \"simulated\"",
-        "data = \" \"",
-        "M/model.toml:10:8: the data is empty; fill it in",
-    );
-    refused(
-        "\"target\"",
-        "\"\"",
-        "M/model.toml:24:8: the tensor name is empty; fill it in",
-    );
+    refused("name = \"reach\"", "name = \"\"", "M/model.toml:1:8: the name is empty; fill it in");
+    refused("data = \"simulated\"", "data = \" \"", "M/model.toml:10:8: the data is empty; fill it in");
+    refused("\"target\"", "\"\"", "M/model.toml:24:8: the tensor name is empty; fill it in");
     refused(
         "name = \"load\"",
         "name = \"elbow/position\"",
@@ -160,37 +96,16 @@ fn names_and_texts() {
         "M/model.toml:29:12: the name \"shoulder/position\" is used twice; names are unique in a tensor",
     );
     let long = "x".repeat(129);
-    refused(
-        "load",
-        &long,
-        "M/model.toml:20:12: the name has 129 bytes; shorten it to at most 128",
-    );
-    refused(
-        "\"°\"",
-        "\"a\\tb\"",
-        "M/model.toml:19:37: the unit holds a control character; remove it",
-    );
-    refused(
-        "\"°\"",
-        "\"\"",
-        "M/model.toml:19:37: the unit is empty; write \"1\" where a number has no unit",
-    );
+    refused("load", &long, "M/model.toml:20:12: the name has 129 bytes; shorten it to at most 128");
+    refused("\"°\"", "\"a\\tb\"", "M/model.toml:19:37: the unit holds a control character; remove it");
+    refused("\"°\"", "\"\"", "M/model.toml:19:37: the unit is empty; write \"1\" where a number has no unit");
 }
 
 #[test]
 fn tensors() {
-    let no_output = VALID
-        .split("[[output]]")
-        .next()
-        .expect("split has a first part")
-        .to_owned();
-    let folder = Folder::with(&format!(
-        "{no_output}[envelope]\ntoo_fast = \"clamp\"\nmax_step_us = 1\n"
-    ));
-    assert_eq!(
-        folder.complaint(),
-        "M/model.toml:1:1: there is no [[output]] table; add one"
-    );
+    let no_output = VALID.split("[[output]]").next().expect("split has a first part").to_owned();
+    let folder = Folder::with(&format!("{no_output}[envelope]\ntoo_fast = \"clamp\"\nmax_step_us = 1\n"));
+    assert_eq!(folder.complaint(), "M/model.toml:1:1: there is no [[output]] table; add one");
     refused(
         "[envelope]",
         "[[output]]\nname = \"b\"\ndtype = \"f32\"\nshape = [1]\nelements = []\n\n[envelope]",
@@ -211,11 +126,7 @@ fn tensors() {
         "[1, 4]",
         "M/model.toml:17:12: 3 elements, but the shape [1, 4] has 4; name every element, or correct the shape",
     );
-    refused(
-        "[1, 3]",
-        "[]",
-        "M/model.toml:16:9: the shape is empty; a single number has the shape [1]",
-    );
+    refused("[1, 3]", "[]", "M/model.toml:16:9: the shape is empty; a single number has the shape [1]");
     refused(
         "[1, 3]",
         "[0, 3]",
@@ -231,41 +142,21 @@ fn tensors() {
         "[9223372036854775807, 3]",
         "M/model.toml:16:9: this shape has more than the 4194304 elements that are supported",
     );
-    refused(
-        "[1, 2]",
-        "[65]",
-        "M/model.toml:26:9: this shape has more than the 64 elements that are supported",
-    );
+    refused("[1, 2]", "[65]", "M/model.toml:26:9: this shape has more than the 64 elements that are supported");
 }
 
 #[test]
 fn limits() {
-    refused(
-        "min = -0.1",
-        "min = 1.0",
-        "M/model.toml:29:54: min 1.0 is not less than max 1.0; exchange or widen them",
-    );
+    refused("min = -0.1", "min = 1.0", "M/model.toml:29:54: min 1.0 is not less than max 1.0; exchange or widen them");
     let not_finite = "is not a finite 32-bit float; limits must be numbers that can be compared";
-    refused(
-        "min = -0.1",
-        "min = nan",
-        &format!("M/model.toml:29:54: min {not_finite}"),
-    );
-    refused(
-        "max = 1,",
-        "max = 1e39,",
-        &format!("M/model.toml:29:66: max {not_finite}"),
-    );
+    refused("min = -0.1", "min = nan", &format!("M/model.toml:29:54: min {not_finite}"));
+    refused("max = 1,", "max = 1e39,", &format!("M/model.toml:29:66: max {not_finite}"));
     refused(
         "max_change_per_s = 1e-5",
         "max_change_per_s = inf",
         &format!("M/model.toml:29:88: max_change_per_s {not_finite}"),
     );
-    refused(
-        "rest = 0.25",
-        "rest = -inf",
-        &format!("M/model.toml:29:101: rest {not_finite}"),
-    );
+    refused("rest = 0.25", "rest = -inf", &format!("M/model.toml:29:101: rest {not_finite}"));
     refused(
         "min = -1.5, max = 1.5",
         "min = -3e38, max = 3e38",
@@ -312,13 +203,7 @@ fn the_envelope() {
 
 #[test]
 fn a_model_outside_the_folder() {
-    for path in [
-        "../model.onnx",
-        "/model.onnx",
-        "a/../../model.onnx",
-        "./model.onnx",
-        "",
-    ] {
+    for path in ["../model.onnx", "/model.onnx", "a/../../model.onnx", "./model.onnx", ""] {
         refused(
             "\"model.onnx\"",
             &format!("{path:?}"),
@@ -327,10 +212,7 @@ fn a_model_outside_the_folder() {
             ),
         );
     }
-    let (inside, outside) = (
-        Folder::with(&changed("model.onnx", "link.onnx")),
-        Folder::with(VALID),
-    );
+    let (inside, outside) = (Folder::with(&changed("model.onnx", "link.onnx")), Folder::with(VALID));
     symlink(outside.path("model.onnx"), inside.path("link.onnx")).expect("a link can be made");
     assert_eq!(
         inside.complaint(),
@@ -349,10 +231,7 @@ fn a_missing_manifest() {
          every model is a folder that holds model.toml and its ONNX file"
     );
     let error = folder.load().expect_err("there is no manifest");
-    assert_eq!(
-        (error.file(), error.position()),
-        (&*folder.path("model.toml"), None)
-    );
+    assert_eq!((error.file(), error.position()), (&*folder.path("model.toml"), None));
     assert!(matches!(error.problem(), Problem::Unreadable { .. }));
 }
 
@@ -373,10 +252,7 @@ fn a_missing_model() {
 #[test]
 fn a_pipe_for_a_model_is_refused_without_waiting_for_a_writer() {
     let folder = Folder::with(&changed("model.onnx", "pipe.onnx"));
-    let made = Command::new("mkfifo")
-        .arg(folder.path("pipe.onnx"))
-        .status()
-        .expect("mkfifo can be started");
+    let made = Command::new("mkfifo").arg(folder.path("pipe.onnx")).status().expect("mkfifo can be started");
     assert!(made.success(), "mkfifo makes a pipe");
     assert_eq!(
         folder.complaint(),
@@ -388,9 +264,7 @@ fn a_pipe_for_a_model_is_refused_without_waiting_for_a_writer() {
 fn files_that_are_too_large_are_not_read() {
     let folder = Folder::with(VALID);
     let grow = |file: &str, bytes| {
-        File::create(folder.path(file))
-            .and_then(|file| file.set_len(bytes))
-            .expect("a sparse file can be made");
+        File::create(folder.path(file)).and_then(|file| file.set_len(bytes)).expect("a sparse file can be made");
     };
     grow("model.onnx", (1 << 30) + 1);
     assert_eq!(
@@ -403,33 +277,20 @@ fn files_that_are_too_large_are_not_read() {
         "M/model.toml: M/model.toml has 1048577 bytes, more than the 1048576 that are read; is it the right file?"
     );
     let error = folder.load().expect_err("the manifest is too large");
-    assert!(matches!(
-        error.problem(),
-        Problem::TooLarge {
-            bytes: 1_048_577,
-            limit: 1_048_576,
-            ..
-        }
-    ));
+    assert!(matches!(error.problem(), Problem::TooLarge { bytes: 1_048_577, limit: 1_048_576, .. }));
 }
 
 #[test]
 fn a_manifest_that_is_not_utf8() {
     let folder = Folder::with(VALID);
-    fs::write(
-        folder.path("model.toml"),
-        b"name = \"a\"\nversion = \"\xff\"",
-    )
-    .expect("the manifest can be written");
-    assert_eq!(
-        folder.complaint(),
-        "M/model.toml:2:12: this byte is not UTF-8; save the file as UTF-8"
-    );
+    fs::write(folder.path("model.toml"), b"name = \"a\"\nversion = \"\xff\"").expect("the manifest can be written");
+    assert_eq!(folder.complaint(), "M/model.toml:2:12: this byte is not UTF-8; save the file as UTF-8");
 }
 
 #[test]
 fn digests() {
-    let spelling = "M/model.toml:5:10: sha256 is not 64 lower-case hexadecimal digits; `sha256sum` of the ONNX file prints them";
+    let spelling =
+        "M/model.toml:5:10: sha256 is not 64 lower-case hexadecimal digits; `sha256sum` of the ONNX file prints them";
     refused("9372c4", "9372C4", spelling);
     refused("9372c4", "9372c", spelling);
     refused("9372c4", "9372c400", spelling);

@@ -100,7 +100,10 @@ impl Tally {
         let own = [received, model, fallback, superseded, refused, missed, clamped, discarded, in_flight];
         let reasons = TABLE.iter().all(|row| ledger.by_reason(row.reason) == self.by_reason[row.reason.index()]);
         Finding::unless(ledger.balances() && engine == own && reasons, Check::Accounts, || {
-            format!("balances: {}, reasons agree: {reasons}, seen {own:?}, the engine counts {engine:?}", ledger.balances())
+            format!(
+                "balances: {}, reasons agree: {reasons}, seen {own:?}, the engine counts {engine:?}",
+                ledger.balances()
+            )
         })
     }
 }

@@ -16,13 +16,16 @@ pub(super) struct Envelope {
     start: Vec<f32>,
     epoch: Option<u64>,
     last: Option<Last>,
-    /// The start when the send that is on its way was computed.
+    /// The start when the send that is on its way was computed, and that time.
     send_from: Vec<f32>,
+    sent_for: u64,
 }
 
 struct Last {
     epoch: u64,
     at: u64,
+    /// The last model's action, or the first fallback of the epoch.
+    held_since: u64,
     values: Vec<f32>,
 }
 
@@ -41,7 +44,8 @@ impl Envelope {
         }));
     }
 
-    pub(super) fn send(&mut self) {
+    pub(super) fn send(&mut self, now: u64) {
+        self.sent_for = now;
         self.send_from.clone_from(&self.start);
     }
 
@@ -59,7 +63,9 @@ impl Envelope {
     pub(super) fn put(&mut self, task: &TaskPlan, at: u64, epoch: u64, frame: &Response<'_>) -> Verdict {
         let bytes = match frame.body {
             Body::Action { values, .. } | Body::Fallback { values, .. } => values,
-            Body::Refusal { .. } => return Err(Finding { check: Check::Envelope, what: "a refusal in place of an action".into() }),
+            Body::Refusal { .. } => {
+                return Err(Finding { check: Check::Envelope, what: "a refusal in place of an action".into() });
+            }
         };
         let values: Vec<f32> = message::floats(bytes).collect();
         Finding::unless(values.len() == task.elements.len(), Check::Envelope, || format!("{} values", values.len()))?;
@@ -78,12 +84,36 @@ impl Envelope {
                 format!("a change of {change}, where {allowed} is allowed in {step} ns")
             })?;
         }
+        let is_fallback = matches!(frame.body, Body::Fallback { .. });
+        let last = self.last.as_ref().filter(|last| last.epoch == epoch);
+        if is_fallback {
+            let held = last.is_none_or(|last| self.sent_for - last.held_since <= task.hold);
+            stands_in_properly(task, held, from, &values)?;
+        }
+        let held_since = last.filter(|_| is_fallback).map_or(at, |last| last.held_since);
         // A send of a retired epoch does not touch what the new epoch is measured from.
         if self.epoch == Some(epoch) {
-            self.last = Some(Last { epoch, at, values });
+            self.last = Some(Last { epoch, at, held_since, values });
         }
         Ok(())
     }
+}
+
+/// A fallback repeats what was, or is on its way to rest.
+fn stands_in_properly(task: &TaskPlan, held: bool, from: &[f32], values: &[f32]) -> Verdict {
+    let mut elements = task.elements.iter().zip(from).zip(values);
+    let holds = elements.all(|((element, from), value)| {
+        let at_rest = value.to_bits() == element.rest.to_bits();
+        let moved = value.to_bits() != from.to_bits();
+        // A step so short that it is lost in rounding moves nothing, as where rest is reached.
+        let lost = element.max_change_per_s * 1e-4 <= f32::EPSILON * from.abs();
+        let nearer = (element.rest - value).abs() < (element.rest - from).abs();
+        if held { !moved } else { at_rest || lost || (moved && nearer) }
+    });
+    Finding::unless(holds, Check::Envelope, || {
+        let what = if held { "hold" } else { "move to rest" };
+        format!("a fallback that should {what} goes from {from:?} to {values:?}")
+    })
 }
 
 /// An accepted observation has all its values, each finite.

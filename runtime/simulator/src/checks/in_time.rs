@@ -69,8 +69,10 @@ impl InTime {
 
     pub(super) fn miss(&mut self, now: u64, key: Key, reason: Reason, excuses: &Excuses) -> Verdict {
         let earliest = self.discharge(key).into_iter().map(|(_, deadline)| deadline).min();
-        let excused = reason == Reason::LinkFailed || earliest.is_none_or(|deadline| excuses.cover(deadline, now));
-        Finding::unless(excused, Check::InTime, || format!("{key:?} was missed ({reason}) although nothing was held up"))
+        let explained = reason == Reason::LinkFailed || earliest.is_none_or(|deadline| excuses.cover(deadline, now));
+        Finding::unless(explained, Check::InTime, || {
+            format!("{key:?} was missed ({reason}) although nothing was held up")
+        })
     }
 
     pub(super) fn retire(&mut self, key: Key) {
@@ -85,7 +87,8 @@ impl InTime {
     }
 
     fn discharge(&mut self, key: Key) -> VecDeque<(Key, u64)> {
-        let (done, open): (VecDeque<_>, VecDeque<_>) = self.open.drain(..).partition(|(open, _)| open.epoch == key.epoch && open.sequence <= key.sequence);
+        let (done, open): (VecDeque<_>, VecDeque<_>) =
+            self.open.drain(..).partition(|(open, _)| open.epoch == key.epoch && open.sequence <= key.sequence);
         self.open = open;
         done
     }

@@ -10,7 +10,6 @@ pub(super) struct Once {
     /// The last accepted of each epoch: an epoch that came back must not go back.
     accepted: Vec<(u64, u64)>,
     put: Vec<(u64, u64)>,
-    two_open: bool,
     farewells: u32,
 }
 
@@ -23,17 +22,20 @@ impl Once {
         grow(&mut self.put, key, "put")
     }
 
-    pub(super) fn may_start(&mut self, another_is_open: bool) {
-        self.two_open |= another_is_open;
-    }
-
-    pub(super) fn verdict(&self) -> Verdict {
-        Finding::unless(!self.two_open, Check::Once, || "a second inference begins before the first is answered".into())
+    /// A frame is refused for its sequence: one not older was accepted of its epoch, the current one.
+    pub(super) fn is_old(&self, key: Key) -> Verdict {
+        let holds = self.accepted.last().is_some_and(|(epoch, last)| *epoch == key.epoch && key.sequence <= *last);
+        Finding::unless(holds, Check::Once, || format!("{key:?} is refused for its sequence, but is new"))
     }
 
     pub(super) fn farewell(&mut self) -> Verdict {
         self.farewells += 1;
         Finding::unless(self.farewells == 1, Check::Once, || "a second farewell".into())
+    }
+
+    /// Whether the controller, if it was heard, was told that the box shuts down.
+    pub(super) fn farewell_was_said(&self) -> bool {
+        self.accepted.is_empty() || self.farewells == 1
     }
 }
 
@@ -70,5 +72,7 @@ fn grow(known: &mut Vec<(u64, u64)>, key: Key, what: &str) -> Verdict {
     };
     let last = std::mem::replace(&mut known[place].1, key.sequence);
     Finding::unless(key.sequence > last, Check::Once, || format!("{key:?} is {what} after {last}"))?;
-    Finding::unless(what != "accepted" || place + 1 == known.len(), Check::Once, || format!("{key:?} is {what}, its epoch was retired"))
+    Finding::unless(what != "accepted" || place + 1 == known.len(), Check::Once, || {
+        format!("{key:?} is {what}, its epoch was retired")
+    })
 }

@@ -85,14 +85,7 @@ enum Changed {
 }
 
 impl Reference<'_> {
-    pub(super) fn frame(
-        &mut self,
-        now: u64,
-        connection: usize,
-        arrival: u64,
-        bytes: &[u8],
-        parsed: Option<&Parsed>,
-    ) {
+    pub(super) fn frame(&mut self, now: u64, connection: usize, arrival: u64, bytes: &[u8], parsed: Option<&Parsed>) {
         let to = To::Connection(connection);
         let echo = message::peek(bytes);
         let refuse = |model: &mut Self, reason: Reason| model.refuse_unread(to, reason, echo);

@@ -104,7 +104,13 @@ pub(crate) fn actions(
 }
 
 /// Holds a frame that was put at `at` against what was expected of it.
-pub(crate) fn frame(expected: &ExpectedAnswer, response: &Response<'_>, boot: u64, at: u64, scenario: &Scenario) -> Verdict {
+pub(crate) fn frame(
+    expected: &ExpectedAnswer,
+    response: &Response<'_>,
+    boot: u64,
+    at: u64,
+    scenario: &Scenario,
+) -> Verdict {
     let age = expected.arrival.map(|arrival| u32::try_from((at - arrival) / MICRO).unwrap_or(u32::MAX));
     let mut right = response.boot.value() == boot
         && response.epoch.value() == expected.epoch
@@ -123,7 +129,9 @@ pub(crate) fn frame(expected: &ExpectedAnswer, response: &Response<'_>, boot: u6
         right &= response.address == plan.address && response.contract == task.contract && response.model == model;
     }
     right &= match (&expected.says, response.body) {
-        (Says::Model { values, .. }, Body::Action { place: Place::Box, values: bytes }) => same(values, message::floats(bytes)),
+        (Says::Model { values, .. }, Body::Action { place: Place::Box, values: bytes }) => {
+            same(values, message::floats(bytes))
+        }
         (Says::Fallback { reason, values }, Body::Fallback { reason: number, values: bytes }) => {
             number == number_of(*reason) && same(values, message::floats(bytes))
         }
@@ -168,7 +176,8 @@ fn is_the_answer(expected: &ExpectedAnswer, send: &Send) -> bool {
             guarded.origin() == Origin::Fallback(*reason) && same(values, guarded.values().iter().copied())
         }
         (Says::Refusal { reason }, Answer::Refusal(refusal)) => refusal.reason() == *reason,
-        (Says::Model { .. } | Says::Fallback { .. }, Answer::Refusal(_)) | (Says::Refusal { .. }, Answer::Guarded(_)) => false,
+        (Says::Model { .. } | Says::Fallback { .. }, Answer::Refusal(_))
+        | (Says::Refusal { .. }, Answer::Guarded(_)) => false,
     };
     let to = match send.target() {
         Target::Connection(connection) => To::Connection(usize::from(connection.0)),

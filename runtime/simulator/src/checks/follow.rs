@@ -1,0 +1,174 @@
+//! Follows an observation from its slot to its answer or refusal.
+
+use engine::{Answer, ModelId, Origin, Reason, ReasonKind, Send, SlotId};
+use message::Response;
+
+use super::{Checks, Excuses, Open, Sending, envelope, in_time, once};
+use crate::{
+    input::{Input, Key, Parsed},
+    report::{Check, Finding, Verdict},
+};
+
+impl Checks<'_> {
+    pub(super) fn store(&mut self, now: u64, input: &Input, parsed: Option<&Parsed>, slot: SlotId) -> Verdict {
+        let (Input::Frame { connection, arrival, .. }, Some(parsed)) = (input, parsed) else {
+            return Err(Finding { check: Check::Slots, what: format!("{slot:?} is to store what is no frame") });
+        };
+        let task = &self.scenario.tasks[self.scenario.connections[*connection].task];
+        let line = &mut self.lines[*connection];
+        line.once.accept(parsed.key)?;
+        envelope::proper_inputs(task, parsed)?;
+        line.envelope.observe(task, parsed);
+        let plan = &self.scenario.connections[*connection];
+        let is_ours = parsed.address == plan.address && parsed.contract == task.contract;
+        Finding::unless(is_ours, Check::Once, || format!("{:?} was accepted, but is not for this task", parsed.key))?;
+        let budget = if parsed.budget == 0 { task.deadline } else { parsed.budget };
+        let own = arrival + budget;
+        Finding::unless(now < own, Check::InTime, || "accepted past its deadline".into())?;
+        let superseded = line.waiting.take();
+        if superseded.is_some() {
+            line.tally.supersede();
+        }
+        let deadline = superseded.map_or(own, |old| old.deadline.min(own));
+        line.in_time.accept(parsed.key, own);
+        let held = self.lines.iter().any(|line| line.holds(slot)) || self.workers.reads(slot);
+        self.lines[*connection].waiting = Some(Open { key: parsed.key, slot, deadline });
+        Finding::unless(!held, Check::Slots, || format!("{slot:?} is stored into while it is in use"))
+    }
+
+    pub(super) fn send(&mut self, now: u64, send: &Send) -> Verdict {
+        let (Some(ticket), Answer::Guarded(guarded), Some(sequence)) = (send.ticket(), send.answer(), send.sequence())
+        else {
+            return Err(Finding {
+                check: Check::Once,
+                what: format!("an action without ticket or sequence: {send:?}"),
+            });
+        };
+        let margin = self.scenario.box_plan.margin;
+        let line = &mut self.lines[usize::from(ticket.connection().0)];
+        let is_it = |open: &Open| open.key.sequence == sequence.value();
+        let (open, was_running) = match (line.running.take_if(|open| is_it(open)), &mut line.waiting) {
+            (Some(open), _) => (open, true),
+            (None, waiting) => (waiting.take_if(|open| is_it(open)).ok_or_else(|| not_open(sequence))?, false),
+        };
+        let from_result = match guarded.origin() {
+            Origin::Model { .. }
+            | Origin::Fallback(Reason::ActionNotFinite | Reason::OutOfRange | Reason::TooFast | Reason::ModelFailed) => {
+                true
+            }
+            Origin::Fallback(_) => false,
+        };
+        if from_result {
+            let finished = self.finished.as_mut().filter(|finished| finished.key == open.key);
+            let late = now + margin >= open.deadline;
+            let holds = finished.is_some() && !late;
+            if let Some(finished) = finished {
+                finished.answered = true;
+            }
+            Finding::unless(holds, Check::Once, || {
+                format!("{:?} is answered with a result that was late or not its own", open.key)
+            })?;
+        }
+        Finding::unless(line.sending.is_none(), Check::Once, || format!("two sends of {:?} at once", open.key))?;
+        line.sending = Some(Sending { open, origin: guarded.origin(), orphaned: was_running && !from_result });
+        line.envelope.send(now);
+        if guarded.origin() == Origin::Fallback(Reason::Late) {
+            self.workers.overran(self.scenario, now, open.key);
+        }
+        Ok(())
+    }
+
+    pub(super) fn refusal(
+        &mut self,
+        now: u64,
+        input: &Input,
+        parsed: Option<&Parsed>,
+        frame: &Response<'_>,
+        excuses: &Excuses,
+    ) -> Verdict {
+        let reason = match frame.body {
+            message::Body::Refusal { reason } => Reason::from_number(reason.value()),
+            message::Body::Action { .. } | message::Body::Fallback { .. } => None,
+        };
+        let Some(reason) = reason else {
+            return Err(Finding { check: Check::Once, what: "a refusal whose frame is none".into() });
+        };
+        let connection = match input {
+            Input::Frame { connection, .. } | Input::Oversize { connection } | Input::Shed { connection, .. } => {
+                *connection
+            }
+            Input::Withheld { ticket, .. } => usize::from(ticket.connection().0),
+            Input::Stray { .. } => {
+                self.strays.refuse(reason, 1);
+                return Ok(());
+            }
+            Input::Query => return Ok(()),
+            Input::ShedUnseen { .. } | Input::Finished { .. } | Input::Sent { .. } | Input::Timeout | Input::Drain => {
+                return Err(Finding { check: Check::Once, what: format!("a refusal out of nothing: {reason}") });
+            }
+        };
+        let line = &mut self.lines[connection];
+        let key = Key {
+            connection,
+            epoch: frame.epoch.value(),
+            sequence: frame.sequence.map_or(0, message::Sequence::value),
+        };
+        match reason.row().kind {
+            ReasonKind::Refusal => line.tally.refuse(reason, 1),
+            ReasonKind::Miss => line.tally.miss(reason),
+            ReasonKind::Fallback | ReasonKind::Alarm | ReasonKind::Notice => {
+                return Err(Finding { check: Check::Once, what: format!("{reason} cannot refuse") });
+            }
+        }
+        match (reason, self.withheld) {
+            (Reason::EpochRetired, _) => {
+                let closed = [&mut line.waiting, &mut line.running]
+                    .into_iter()
+                    .find_map(|open| open.take_if(|open| open.key == key));
+                line.in_time.retire(key);
+                Finding::unless(closed.is_some(), Check::Once, || format!("{key:?} is retired, but is not open"))
+            }
+            (_, Some(withheld)) => {
+                self.withheld = None;
+                Finding::unless(withheld == key, Check::Once, || {
+                    format!("{withheld:?} was withheld, {key:?} is told")
+                })?;
+                line.in_time.miss(now, key, reason, excuses)
+            }
+            (Reason::ExpiredOnArrival, None) => {
+                line.once.accept(key)?;
+                once::echoes(input, key)?;
+                let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+                in_time::expired(now, input, parsed, task, excuses)
+            }
+            (_, None) => {
+                once::echoes(input, key)?;
+                if reason == Reason::Sequence { line.once.is_old(key) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// The observation that waits in this slot begins: it has the earliest deadline of those that might.
+    pub(super) fn start(&mut self, now: u64, worker: usize, model: ModelId, slot: SlotId) -> Verdict {
+        let place = self.lines.iter().position(|line| line.waiting.is_some_and(|open| open.slot == slot));
+        let (Some(place), true) = (place, self.scenario.workers.len() > worker) else {
+            return Err(Finding { check: Check::Slots, what: format!("nothing waits in {slot:?}, which is started") });
+        };
+        let Some(open) = self.lines[place].waiting.take() else { return Ok(()) };
+        let model_of = |connection: usize| self.scenario.tasks[self.scenario.connections[connection].task].model;
+        let models = self.scenario.workers[worker].models;
+        let others = self.lines.iter().enumerate().filter(|(_, line)| line.is_idle());
+        let others = others.filter(|(connection, _)| models.contains(model_of(*connection)));
+        let earliest = others.filter_map(|(_, line)| line.waiting).map(|other| other.deadline).min();
+        let in_order = earliest.is_none_or(|earliest| open.deadline <= earliest);
+        Finding::unless(in_order, Check::Workers, || format!("{open:?} is started before deadline {earliest:?}"))?;
+        let one_open = self.lines[place].is_idle();
+        Finding::unless(one_open, Check::Once, || format!("{open:?} is started before the one before is answered"))?;
+        self.lines[place].running = Some(open);
+        self.workers.start(self.scenario, now, (worker, model), open.key, slot)
+    }
+}
+
+fn not_open(sequence: message::Sequence) -> Finding {
+    Finding { check: Check::Once, what: format!("an answer to {sequence:?}, which is not open") }
+}

@@ -1,0 +1,77 @@
+//! The simulator can fail: each deliberate fault of the engine is caught, and without one the same seeds pass.
+#![cfg(feature = "faults")]
+
+use std::{
+    panic,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use engine::Fault;
+use simulator::{Options, Violation, simulate};
+
+/// A fault must show within this many seeds.
+const SEEDS: u64 = 24;
+const OBSERVATIONS: u64 = 3_000;
+
+/// What caught one fault: with both judges, and with the promise's checks alone.
+struct Caught {
+    fault: Fault,
+    by_either: Option<Box<Violation>>,
+    from_outside: Option<Box<Violation>>,
+}
+
+#[test]
+fn each_deliberate_fault_is_caught() {
+    // A fault may make the engine's own assertions panic, which is one way of being caught: not worth a back trace.
+    panic::set_hook(Box::new(|_| {}));
+    let next = AtomicUsize::new(0);
+    let table = Mutex::new(Vec::new());
+    let cores = thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while let Some(&fault) = Fault::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let caught = Caught {
+                        fault,
+                        by_either: first_violation(Some(fault), true),
+                        from_outside: first_violation(Some(fault), false),
+                    };
+                    table.lock().expect("no thread panics").push(caught);
+                }
+            });
+        }
+    });
+    let _ = panic::take_hook();
+    let mut table = table.into_inner().expect("no thread panicked");
+    table.sort_by_key(|caught| Fault::ALL.iter().position(|fault| *fault == caught.fault));
+    for Caught { fault, by_either, from_outside } in &table {
+        println!("{:28} {:34} {}", format!("{fault:?}"), tell(by_either.as_deref()), tell(from_outside.as_deref()));
+    }
+    let missed: Vec<Fault> =
+        table.iter().filter(|caught| caught.by_either.is_none()).map(|caught| caught.fault).collect();
+    assert!(missed.is_empty(), "nothing caught {missed:?} in {SEEDS} seeds of {OBSERVATIONS} observations");
+    assert_eq!(table.len(), Fault::ALL.len());
+}
+
+#[test]
+fn without_a_fault_the_same_seeds_pass() {
+    for reference in [true, false] {
+        if let Some(violation) = first_violation(None, reference) {
+            panic!("\n{violation}");
+        }
+    }
+}
+
+fn first_violation(fault: Option<Fault>, reference: bool) -> Option<Box<Violation>> {
+    let options = Options { reference, fault, ..Options::default() };
+    (0..SEEDS).find_map(|seed| simulate(seed, OBSERVATIONS, options).err())
+}
+
+fn tell(violation: Option<&Violation>) -> String {
+    let Some(Violation { seed, step, check, .. }) = violation else { return "-".to_owned() };
+    format!("{check:?} (seed {seed}, event {step})")
+}
