@@ -74,12 +74,12 @@ impl Engine<'_> {
         let no_deadline = self.fault.is(Fault::NoDeadlineOnSend);
         let unmarked = self.fault.is(Fault::ClampUnmarked);
         let connection = self.connection(id);
-        if connection.reference.is_fresh() {
-            identity.status = identity.status.with(message::Status::STATE_RESET);
-        }
         let Stage::Sending(sending) = &mut connection.stage else {
             unreachable!("an answer is announced when the connection begins to send")
         };
+        if sending.first {
+            identity.status = identity.status.with(message::Status::STATE_RESET);
+        }
         let mut guarded = sending.guarded.take().expect("each answer is announced once");
         if unmarked {
             guarded = guarded.unmarked();
@@ -188,6 +188,7 @@ impl Engine<'_> {
             values: guarded.held(),
             origin: guarded.origin(),
             guarded: Some(guarded),
+            first: connection.reference.is_fresh(),
             slot,
             retired: false,
         });

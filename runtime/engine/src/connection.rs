@@ -102,6 +102,8 @@ pub(crate) struct Sending {
     pub(crate) guarded: Option<Guarded>,
     pub(crate) values: Values,
     pub(crate) origin: Origin,
+    /// It is the first answer of its epoch.
+    pub(crate) first: bool,
     /// The slot to free afterwards; `None`: a worker still runs on it.
     pub(crate) slot: Option<SlotId>,
     /// Its epoch was retired meanwhile: it counts, but advances nothing.
