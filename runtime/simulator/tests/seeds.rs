@@ -12,6 +12,7 @@ use std::{
 use engine::Reason;
 use simulator::{Disturbance, Options, Report, simulate};
 
+/// How many seeds, unless the variable `SEEDS` says otherwise, as a soak does.
 const SEEDS: u64 = 200;
 const OBSERVATIONS: u64 = 10_000;
 /// Each disturbance and each reason at least this often over all seeds, or the check could pass by accident.
@@ -20,7 +21,8 @@ const AT_LEAST: u64 = 20;
 #[test]
 fn every_promise_holds_and_everything_was_exercised() {
     let begun = Instant::now();
-    let report = in_parallel(0..SEEDS, |seed| {
+    let seeds = std::env::var("SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("SEEDS is a number"));
+    let report = in_parallel(0..seeds, |seed| {
         let once = simulate(seed, OBSERVATIONS, Options::default()).unwrap_or_else(|violation| panic!("\n{violation}"));
         if seed % 10 == 0 {
             let again =
@@ -29,8 +31,8 @@ fn every_promise_holds_and_everything_was_exercised() {
         }
         once
     });
-    println!("{SEEDS} seeds in {:.1} s: {report}", begun.elapsed().as_secs_f32());
-    assert!(report.observations >= SEEDS * OBSERVATIONS);
+    println!("{seeds} seeds in {:.1} s: {report}", begun.elapsed().as_secs_f32());
+    assert!(report.observations >= seeds * OBSERVATIONS);
     for which in Disturbance::ALL {
         let count = report.disturbances.of(which);
         assert!(count >= AT_LEAST, "{which:?} happened only {count} times");

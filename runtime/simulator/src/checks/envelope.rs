@@ -88,7 +88,8 @@ impl Envelope {
         let last = self.last.as_ref().filter(|last| last.epoch == epoch);
         if is_fallback {
             let held = last.is_none_or(|last| self.sent_for - last.held_since <= task.hold);
-            stands_in_properly(task, held, from, &values)?;
+            let moved_for = last.map_or(0, |last| (self.sent_for - last.at).min(task.max_step));
+            stands_in_properly(task, (!held).then_some(moved_for), from, &values)?;
         }
         let held_since = last.filter(|_| is_fallback).map_or(at, |last| last.held_since);
         // A send of a retired epoch does not touch what the new epoch is measured from.
@@ -99,20 +100,20 @@ impl Envelope {
     }
 }
 
-/// A fallback repeats what was, or is on its way to rest.
-fn stands_in_properly(task: &TaskPlan, held: bool, from: &[f32], values: &[f32]) -> Verdict {
+/// A fallback repeats what was, or moves for so long on its way to rest.
+fn stands_in_properly(task: &TaskPlan, moved_for: Option<u64>, from: &[f32], values: &[f32]) -> Verdict {
     let mut elements = task.elements.iter().zip(from).zip(values);
     let holds = elements.all(|((element, from), value)| {
         let at_rest = value.to_bits() == element.rest.to_bits();
         let moved = value.to_bits() != from.to_bits();
         // A step so short that it is lost in rounding moves nothing, as where rest is reached.
-        let lost = element.max_change_per_s * 1e-4 <= f32::EPSILON * from.abs();
+        let change = f64::from(element.max_change_per_s) * seconds(moved_for.unwrap_or(0));
+        let lost = change <= f64::from(f32::EPSILON) * f64::from(from.abs());
         let nearer = (element.rest - value).abs() < (element.rest - from).abs();
-        if held { !moved } else { at_rest || lost || (moved && nearer) }
+        if moved_for.is_none() { !moved } else { at_rest || lost || (moved && nearer) }
     });
     Finding::unless(holds, Check::Envelope, || {
-        let what = if held { "hold" } else { "move to rest" };
-        format!("a fallback that should {what} goes from {from:?} to {values:?}")
+        format!("a fallback that should move to rest for {moved_for:?} ns goes from {from:?} to {values:?}")
     })
 }
 

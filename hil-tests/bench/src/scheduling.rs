@@ -1,0 +1,107 @@
+//! The two modes: everything in `SCHED_FIFO` on one core, or nothing asked for.
+
+use std::fmt;
+use std::io;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// How client and servers are scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Mode {
+    /// Everything in `SCHED_FIFO` on one core: the most repeatable.
+    FifoOneCore,
+    /// The default class, any core.
+    Default,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FifoOneCore => "fifo-one-core",
+            Self::Default => "default",
+        })
+    }
+}
+
+/// The priority of the client and of every server's threads, as `chrt -f 50` gives it.
+pub(crate) const PRIORITY: i32 = 50;
+
+/// The box's `fifo_priority`: its engine runs just above, its link beside and its workers just below
+/// [`PRIORITY`], so that zenoh's threads are equal on both sides. Servers that hand over do the same.
+pub(crate) const BOX_PRIORITY: i32 = PRIORITY + 1;
+
+/// What a process got.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// `SCHED_FIFO` on this core.
+    FifoOn(usize),
+    /// The default class, any core.
+    Anywhere,
+}
+
+impl Place {
+    pub(crate) fn core(self) -> Option<usize> {
+        match self {
+            Self::FifoOn(core) => Some(core),
+            Self::Anywhere => None,
+        }
+    }
+}
+
+/// Puts the calling thread, and what it starts from now on, where the mode wants it.
+///
+/// # Errors
+/// What the system said where it refuses real-time scheduling.
+pub(crate) fn enter(mode: Mode) -> io::Result<Place> {
+    match mode {
+        Mode::Default => Ok(Place::Anywhere),
+        Mode::FifoOneCore => {
+            let core = last_core()?;
+            bind(core)?;
+            fifo(PRIORITY)?;
+            Ok(Place::FifoOn(core))
+        }
+    }
+}
+
+/// Gives the calling thread this `SCHED_FIFO` priority.
+pub(crate) fn fifo(priority: i32) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority };
+    #[allow(unsafe_code, reason = "std has no scheduling classes")]
+    // SAFETY: `parameters` lives through the call; 0 is the calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
+    checked(result)
+}
+
+/// The last core that this process may use: interrupts like the first one best.
+#[allow(unsafe_code, reason = "std has no affinity")]
+fn last_core() -> io::Result<usize> {
+    let mut cores = no_cores();
+    // SAFETY: `cores` is a set of the stated size to write to; 0 is the calling thread.
+    checked(unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut cores) })?;
+    let size = libc::CPU_SETSIZE.unsigned_abs() as usize;
+    // SAFETY: every number asked for lies within the set.
+    let last = (0..size).rev().find(|core| unsafe { libc::CPU_ISSET(*core, &cores) });
+    last.ok_or_else(|| io::Error::other("this process may use no core"))
+}
+
+#[allow(unsafe_code, reason = "std has no affinity")]
+fn bind(core: usize) -> io::Result<()> {
+    let mut cores = no_cores();
+    // SAFETY: the number comes out of a set of this size.
+    unsafe { libc::CPU_SET(core, &mut cores) };
+    // SAFETY: `cores` is a set of the stated size; 0 is the calling thread.
+    checked(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const cores) })
+}
+
+#[allow(unsafe_code, reason = "libc gives no constructor")]
+fn no_cores() -> libc::cpu_set_t {
+    // SAFETY: the set is plain bits, for which all zeros is the empty set.
+    unsafe { std::mem::zeroed() }
+}
+
+fn checked(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
