@@ -2,13 +2,14 @@
 
 SECONDS ?= 20
 CARGO_FLAGS = --release --locked
+# Always the whole workspace: a selection of packages would compile zenoh once more with other features.
+BUILD = cargo build $(CARGO_FLAGS) --workspace --bins
 TEST_PACKAGES = adapters/message/tests/requirements.txt hil-tests/tests/python/requirements.txt
 
 .PHONY: demo test build native lint bench tools
 
 ## The main job: a UR5e follows a part on a conveyor, its torques answered over zenoh.
 demo: build
-	cargo build $(CARGO_FLAGS) --package genba-rig
 	target/release/genba-rig demo --seconds $(SECONDS)
 
 ## Everything that .ci/run runs. Its last line counts the tests.
@@ -17,7 +18,7 @@ test: tools
 
 ## target/release/genba, which finds its library by itself when it is run from the tree.
 build: native
-	cargo build $(CARGO_FLAGS) --package genba
+	$(BUILD)
 
 ## The libraries of ONNX Runtime and MuJoCo, out of their PyPI wheels, into native/lib.
 native: tools
@@ -30,7 +31,6 @@ lint: native
 
 ## The round trip beside its parts and a naive server, about four minutes. Writes bench.json.
 bench: build
-	cargo build $(CARGO_FLAGS) --package bench
 	target/release/genba-bench
 
 tools:

@@ -1,13 +1,23 @@
-//! The box's own ledger, as `genba status --json` prints it, to be compared with the robot's.
+//! What the box says of itself, as `genba status --json` prints it: to be compared with the robot's books.
 
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::ledger::Totals;
 use crate::site::Site;
+
+/// What a running box says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BoxStatus {
+    /// So long before a deadline its fallback falls due.
+    pub margin: Duration,
+    /// Its ledger of this robot.
+    pub ledger: BoxLedger,
+}
 
 /// One connection's counts since the box started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -22,7 +32,7 @@ pub struct BoxLedger {
     pub in_flight: u64,
 }
 
-impl BoxLedger {
+impl BoxStatus {
     /// Asks the running box of this config.
     ///
     /// # Errors
@@ -34,9 +44,12 @@ impl BoxLedger {
         }
         let status: Status = serde_json::from_slice(&output.stdout)?;
         let ours = status.connections.into_iter().find(|line| line.robot == site.robot && line.task == site.task);
-        ours.map(|line| line.counts).ok_or_else(|| io::Error::other("the box does not know this robot"))
+        let ledger = ours.map(|line| line.counts).ok_or_else(|| io::Error::other("the box does not know this robot"))?;
+        Ok(Self { margin: Duration::from_micros(status.margin_us), ledger })
     }
+}
 
+impl BoxLedger {
     /// What was counted since an earlier look.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
@@ -69,6 +82,7 @@ impl BoxLedger {
 
 #[derive(Deserialize)]
 struct Status {
+    margin_us: u64,
     connections: Vec<Line>,
 }
 

@@ -16,7 +16,7 @@ use plants::Ur5eConveyor;
 use thiserror::Error;
 
 use crate::box_process::BoxProcess;
-use crate::box_status::BoxLedger;
+use crate::box_status::BoxStatus;
 use crate::calibration::{CalibrationError, calibrate};
 use crate::clock::Moment;
 use crate::link::{Link, LinkError, Outbox, Watch};
@@ -135,7 +135,7 @@ pub fn demo(options: &Options, stop: &Arc<AtomicBool>) -> Result<Outcome, DemoEr
     } else {
         None
     };
-    let before = BoxLedger::ask(&options.genba, &options.config, &site).ok();
+    let before = BoxStatus::ask(&options.genba, &options.config, &site).ok();
 
     let robot = Robot {
         plant,
@@ -146,9 +146,11 @@ pub fn demo(options: &Options, stop: &Arc<AtomicBool>) -> Result<Outcome, DemoEr
         hang,
         stop: Arc::clone(stop),
     };
-    let (recording, report) = run(robot, site.deadline, &mut process)?;
+    let tolerance = before.map_or(TOLERANCE, |status| status.margin);
+    let recording = Recording::new(options.duration, site.deadline, tolerance);
+    let (recording, report) = run(robot, recording, &mut process)?;
 
-    let after = BoxLedger::ask(&options.genba, &options.config, &site).ok();
+    let after = BoxStatus::ask(&options.genba, &options.config, &site).ok();
     let canary = recording.pacing.canary(recording.ledger.windows(), site.deadline);
     let (ended, said) = process.stop()?;
     let ended_well = ended.is_some_and(|status| status.success());
@@ -161,7 +163,7 @@ pub fn demo(options: &Options, stop: &Arc<AtomicBool>) -> Result<Outcome, DemoEr
     let mut summary = Summary::of(&site, &recording, &report, canary, &verdict);
     summary.ledgers_agree = before
         .zip(after)
-        .map(|(before, after)| after.since(before).agrees_with(recording.ledger.totals()));
+        .map(|(before, after)| after.ledger.since(before.ledger).agrees_with(recording.ledger.totals()));
     summary.farewell = ended_well && watch.farewells() > 0;
     Ok(Outcome { summary, recording, verdict })
 }
@@ -169,12 +171,18 @@ pub fn demo(options: &Options, stop: &Arc<AtomicBool>) -> Result<Outcome, DemoEr
 /// How long a box may take to measure its margin and load its models.
 const READY: Duration = Duration::from_secs(30);
 
+/// How late the canary may be where the box does not say what margin it keeps: one step of the physics.
+const TOLERANCE: Duration = Duration::from_millis(1);
+
 /// Events for half a minute, should the terminal be slow.
 const EVENTS: usize = 1 << 16;
 
 /// The robot in its own thread; its events are noted and shown here.
-fn run(robot: Robot, deadline: Duration, process: &mut BoxProcess) -> Result<(Recording, Report), DemoError> {
-    let mut recording = Recording::new(robot.duration, deadline);
+fn run(
+    robot: Robot,
+    mut recording: Recording,
+    process: &mut BoxProcess,
+) -> Result<(Recording, Report), DemoError> {
     let mut screen = Screen::new(robot.duration);
     let stop = Arc::clone(&robot.stop);
     let (events_in, events) = sync_channel(EVENTS);

@@ -30,7 +30,7 @@ mod priority;
 
 pub use answer::{Answer, ReasonCode, Unread, What};
 pub use box_process::{BoxProcess, beside_this_program};
-pub use box_status::BoxLedger;
+pub use box_status::{BoxLedger, BoxStatus};
 pub use calibration::{Calibration, CalibrationError, calibrate};
 pub use clock::Moment;
 pub use demo::{DemoError, Options, Outcome, demo};

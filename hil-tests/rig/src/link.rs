@@ -184,7 +184,7 @@ fn config(endpoint: &str) -> Result<Config, LinkError> {
         ("listen/endpoints", "[]"),
         ("connect/endpoints", &format!("{:?}", [endpoint])),
         // in the background, every 100 ms, for ever
-        ("connect/timeout_ms", "0"),
+        ("connect/timeout_ms", "-1"),
         ("connect/exit_on_failure", "false"),
         ("connect/retry", "{ period_init_ms: 100, period_max_ms: 100, period_increase_factor: 1 }"),
         ("scouting/multicast/enabled", "false"),

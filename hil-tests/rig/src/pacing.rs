@@ -11,14 +11,13 @@ use serde::Serialize;
 use crate::clock::Moment;
 use crate::ledger::Window;
 
-/// A wake-up that is later than this, one step of the physics, spoils the windows that it lies in.
-pub(crate) const LATE: Duration = Duration::from_millis(1);
-
 /// If more than this part of the windows is spoilt, the run says nothing.
 pub(crate) const SPOILT_PERMILLE: u64 = 20;
 
 /// The loop's own lateness.
 pub struct Pacing {
+    /// A wake-up later than this spoils the windows that it lies in.
+    tolerance: Duration,
     wakes: Histogram<u64>,
     late: Vec<Wake>,
     /// Observations that were not sent because the next one was due already.
@@ -43,7 +42,9 @@ pub struct Canary {
     pub p50_us: u64,
     pub p99_us: u64,
     pub max_us: u64,
-    /// Wake-ups later than [`LATE`].
+    /// A wake-up later than this is late: the box's own margin.
+    pub tolerance_us: u64,
+    /// Late wake-ups.
     pub late: u64,
     /// Windows from an observation to its deadline.
     pub windows: u64,
@@ -53,17 +54,20 @@ pub struct Canary {
 }
 
 impl Pacing {
-    /// No wake-up yet.
+    /// No wake-up yet; one that is later than `tolerance` is late.
+    ///
+    /// The box keeps its margin free for its own wake-up and send. Where the canary, which runs before it,
+    /// needs longer, the box cannot keep its promise either.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(tolerance: Duration) -> Self {
         let wakes = Histogram::new_with_max(60_000_000_000, 3).expect("the bounds are constants that fit");
-        Self { wakes, late: Vec::new(), skipped: 0, unsent: 0 }
+        Self { tolerance, wakes, late: Vec::new(), skipped: 0, unsent: 0 }
     }
 
     /// Notes a wake-up; they come in order.
     pub fn woke(&mut self, wake: Wake) {
         self.wakes.saturating_record(u64::try_from(wake.late.as_nanos()).unwrap_or(u64::MAX));
-        if wake.late > LATE {
+        if wake.late > self.tolerance {
             self.late.push(wake);
         }
     }
@@ -88,17 +92,12 @@ impl Pacing {
             p50_us: at(0.5),
             p99_us: at(0.99),
             max_us: self.wakes.max() / 1000,
+            tolerance_us: u64::try_from(self.tolerance.as_micros()).unwrap_or(u64::MAX),
             late: self.late.len() as u64,
             windows: count,
             spoilt,
             skipped: self.skipped,
         }
-    }
-}
-
-impl Default for Pacing {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -120,7 +119,7 @@ mod tests {
     }
 
     fn pacing(late: &[(u64, u64)]) -> Pacing {
-        let mut pacing = Pacing::new();
+        let mut pacing = Pacing::new(Duration::from_millis(1));
         for (due, late_ms) in late {
             pacing.woke(Wake { due: at(*due), late: Duration::from_millis(*late_ms) });
         }
@@ -133,7 +132,7 @@ mod tests {
         let pacing = pacing(&[(10, 0), (20, 1), (30, 20), (31, 19), (40, 10), (60, 0)]);
         for (from, to, spoilt) in [
             (0, 8, false),
-            (18, 26, false), // one step late is not too late
+            (18, 26, false), // as late as the tolerance is not too late
             (21, 29, false),
             (22, 30, true),
             (49, 57, true),
@@ -150,6 +149,7 @@ mod tests {
             p50_us: 0,
             p99_us: 0,
             max_us: 0,
+            tolerance_us: 1000,
             late: 0,
             windows: 1000,
             spoilt,

@@ -107,7 +107,7 @@ mod tests {
 
     /// Two seconds with a hang of 200 ms.
     fn recording() -> Recording {
-        let mut recording = Recording::new(Duration::from_secs(2), Duration::from_millis(8));
+        let mut recording = Recording::new(Duration::from_secs(2), Duration::from_millis(8), Duration::from_millis(1));
         for now_ms in (0..2000_u32).step_by(2) {
             let at = Moment::from_nanos(u64::from(now_ms) * 1_000_000);
             let hangs = (1000..1200).contains(&now_ms);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn an_empty_run_has_a_page() {
-        let recording = Recording::new(Duration::from_secs(1), Duration::from_millis(8));
+        let recording = Recording::new(Duration::from_secs(1), Duration::from_millis(8), Duration::from_millis(1));
         well_formed(&page(&summary(&recording), &recording).expect("it can be drawn"));
     }
 

@@ -6,6 +6,7 @@ use std::ops::Range;
 use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
+use plotters::coord::combinators::BindKeyPoints;
 use plotters::prelude::{Cartesian2d, DrawingArea, IntoDrawingArea, IntoLogRange, PathElement, Rectangle, SVGBackend, Text};
 use plotters::series::LineSeries;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -118,7 +119,7 @@ fn errors(
     plane
         .draw_series([label(
             (seconds(shown_ms.start), GOAL_MM),
-            &format!(" goal for the RMS: {GOAL_MM} mm"),
+            &format!("goal for the RMS: {GOAL_MM} mm"),
             QUIET,
             HPos::Left,
         )])
@@ -146,7 +147,7 @@ fn shade(plane: &mut Plane<'_, '_>, span: Range<f64>, top: f64) -> Result<(), Pl
     let (from, until) = (span.start, span.end);
     plane.draw_series([Rectangle::new([(from, 0.0), (until, top)], FALLBACK.mix(0.15).filled())]).map_err(failed)?;
     plane
-        .draw_series([label((until, top * 0.97), " the model hangs; ticks: fallbacks", FALLBACK, HPos::Left)])
+        .draw_series([label((until, top), "the model hangs; ticks: fallbacks", FALLBACK, HPos::Left)])
         .map_err(failed)?;
     Ok(())
 }
@@ -160,7 +161,7 @@ fn round_trips(area: &Area<'_>, recording: &Recording) -> Result<(), PlotError> 
     let highest = bars.iter().map(|bar| bar.model + bar.fallback).max().unwrap_or(1);
     let top = count(highest) * 3.0;
     let mut plane = builder(area, "Answers by round trip, ms; both axes logarithmic")
-        .build_cartesian_2d((from..to).log_scale(), (FLOOR..top).log_scale())
+        .build_cartesian_2d((from..to).log_scale().with_key_points(ROUND_MS.to_vec()), (FLOOR..top).log_scale())
         .map_err(failed)?;
     plane
         .configure_mesh()
@@ -168,7 +169,7 @@ fn round_trips(area: &Area<'_>, recording: &Recording) -> Result<(), PlotError> 
         .bold_line_style(GRID)
         .axis_style(QUIET)
         .label_style(style(13, QUIET))
-        .x_labels(8)
+        .x_labels(12)
         .y_labels(6)
         .x_label_formatter(&plain)
         .y_label_formatter(&plain)
@@ -189,14 +190,17 @@ fn round_trips(area: &Area<'_>, recording: &Recording) -> Result<(), PlotError> 
     plane.draw_series([PathElement::new(line, DEADLINE.stroke_width(2))]).map_err(failed)?;
     let deadline_us = u64::try_from(recording.deadline.as_micros()).unwrap_or(u64::MAX);
     for (at, text, color, anchor) in [
-        ((deadline_ms, top * 0.7), format!(" deadline {}", ms(deadline_us)), DEADLINE, HPos::Left),
-        ((from, top * 0.7), " the model's answers".to_owned(), MODEL, HPos::Left),
-        ((from, top * 0.28), " fallbacks".to_owned(), FALLBACK, HPos::Left),
+        ((deadline_ms, top), format!("deadline {}", ms(deadline_us)), DEADLINE, HPos::Left),
+        ((from, top), "the model's answers".to_owned(), MODEL, HPos::Left),
+        ((from, top * 0.4), "fallbacks".to_owned(), FALLBACK, HPos::Left),
     ] {
         plane.draw_series([label(at, &text, color, anchor)]).map_err(failed)?;
     }
     Ok(())
 }
+
+/// What is written on the time axis.
+const ROUND_MS: [f64; 12] = [0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
 
 /// Below one answer, so that a bar of one can be seen.
 const FLOOR: f64 = 0.5;
@@ -220,8 +224,9 @@ fn mesh(plane: &mut Plane<'_, '_>) -> Result<(), PlotError> {
         .map_err(failed)
 }
 
+/// A text below and beside this point.
 fn label(at: (f64, f64), text: &str, color: RGBColor, anchor: HPos) -> Text<'static, (f64, f64), String> {
-    Text::new(text.to_owned(), at, style(13, color).pos(Pos::new(anchor, VPos::Bottom)))
+    Text::new(format!("\u{a0}{text}\u{a0}"), at, style(13, color).pos(Pos::new(anchor, VPos::Top)))
 }
 
 fn style(size: u32, color: RGBColor) -> TextStyle<'static> {

@@ -60,16 +60,16 @@ pub struct HangSeen {
 }
 
 impl Recording {
-    /// Empty books for a run of this length.
+    /// Empty books for a run of this length, whose canary may be this late.
     #[must_use]
-    pub fn new(duration: Duration, deadline: Duration) -> Self {
+    pub fn new(duration: Duration, deadline: Duration, tolerance: Duration) -> Self {
         let observations = usize::try_from(duration.as_millis() / 2 + 1).unwrap_or(usize::MAX);
         Self {
             deadline,
             ledger: Ledger::with_capacity(observations.min(OBSERVATIONS)),
             round_trips: RoundTrips::new(),
             tracking: Tracking::default(),
-            pacing: Pacing::new(),
+            pacing: Pacing::new(tolerance),
             marks: Vec::new(),
             hang: None,
             now_ms: 0,
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_hang_ends_with_the_models_next_answer_to_something_newer() {
-        let mut recording = Recording::new(Duration::from_secs(1), Duration::from_millis(8));
+        let mut recording = Recording::new(Duration::from_secs(1), Duration::from_millis(8), Duration::from_millis(1));
         let late = What::Fallback(ReasonCode::new(301), [0.0; 6]);
         for _ in 0..2 {
             recording.note(Event::Sent { at: Moment::from_nanos(0) });

@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn an_empty_run_has_a_picture() {
-        let recording = Recording::new(Duration::from_secs(1), Duration::from_millis(8));
+        let recording = Recording::new(Duration::from_secs(1), Duration::from_millis(8), Duration::from_millis(1));
         assert_eq!(picture(&recording, Duration::from_secs(1)).lines().count(), 8);
         assert!(line(&recording).contains("model 0"));
     }

@@ -99,6 +99,9 @@ impl Summary {
         rows.push(Row::of("superseded by a newer one", totals.superseded.to_string(), String::new()));
         rows.extend(by_reason("refused", &totals.refused));
         rows.extend(by_reason("missed by the box", &totals.missed));
+        if self.excused() > 0 {
+            rows.push(Row::of("  excused", self.excused().to_string(), "This machine itself stood still then.".into()));
+        }
         rows.push(Row::of("lost", self.lost.to_string(), String::new()));
         let quantiles = self.round_trip;
         let deadline = format!("deadline: {}", ms(self.deadline_us));
@@ -122,7 +125,12 @@ impl Summary {
         rows.push(Row::of(
             "windows spoilt by this machine",
             canary.spoilt.to_string(),
-            format!("of {}; {} observations skipped", canary.windows, canary.skipped),
+            format!(
+                "of {}: its loop woke over {} late; {} skipped",
+                canary.windows,
+                ms(canary.tolerance_us),
+                canary.skipped
+            ),
         ));
         if let Some(agree) = self.ledgers_agree {
             let word = if agree { "agree" } else { "differ" };
@@ -137,10 +145,20 @@ impl Summary {
     #[must_use]
     pub fn headline(&self) -> String {
         match self.verdict {
+            "held" if self.excused() > 0 => format!(
+                "The promise held, {}; {} missed while this machine itself stood still.",
+                self.error(),
+                self.excused()
+            ),
             "held" => format!("The promise held: an action or a fallback before every deadline, {}.", self.error()),
             "broken" => "The promise did not hold.".into(),
             _ => "Inconclusive: this run proves nothing.".into(),
         }
+    }
+
+    /// Misses that the canary excuses.
+    fn excused(&self) -> u64 {
+        self.observations.misses() - self.missed_unexcused
     }
 
     fn error(&self) -> String {
@@ -236,7 +254,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_empty_run_is_summed_up_too() {
-        let recording = Recording::new(Duration::from_secs(1), Duration::from_millis(8));
+        let recording = Recording::new(Duration::from_secs(1), Duration::from_millis(8), Duration::from_millis(1));
         let text = summary(&recording).to_string();
         assert!(text.contains("The promise did not hold."), "{text}");
         assert!(text.contains("too short"), "{text}");

@@ -1,1 +1,33 @@
-//! (under construction)
+//! What the end-to-end tests share: a box to test, controllers that keep their own books, strangers that
+//! send whatever bytes they like, a canary and a judge.
+//!
+//! A test starts the real binary with a config of its own and talks to it over real sockets. Nothing here
+//! reaches into the box: what it did is read from its responses and from `genba status`.
+
+mod genba;
+mod config;
+mod status;
+
+mod controller;
+mod stranger;
+mod frame;
+
+mod canary;
+mod judge;
+
+mod beside;
+
+mod architecture;
+mod scheduling;
+
+pub use architecture::{Table, differences};
+pub use beside::{Beside, Tally};
+pub use canary::{Canary, Lateness};
+pub use config::BoxConfig;
+pub use controller::{Account, Controller, HOME, Working};
+pub use frame::{Frame, resealed};
+pub use genba::{Genba, PATIENCE, command, eventually, repository};
+pub use judge::{Verdict, Window, judge, skip};
+pub use scheduling::{Stall, end_with_parent, real_time_rights, signal, threads};
+pub use status::{Counts, Status};
+pub use stranger::{Heard, Said, Stranger};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use engine::{Engine, Send, Ticket, Withheld};
+use fastrand::Rng;
 
 use crate::{
     Options,
@@ -186,7 +187,7 @@ impl<'t, 's> Boot<'t, 's> {
         let waits = !self.reports.is_empty() || !self.ingress.is_empty();
         let wanted = if waits { Some(now) } else { self.engine.poll_timeout().map(|(at, _)| at.nanos()) };
         let Some(wanted) = wanted else { return };
-        let at = if wanted < self.busy_until { self.busy_until } else { wanted.max(now) + world.rng.u64(..WAKE) };
+        let at = if wanted <= self.busy_until { self.busy_until } else { wanted.max(now) + wake_after(&mut world.rng) };
         if self.next_turn.is_none_or(|(next, _)| at < next) {
             self.turns += 1;
             self.next_turn = Some((at, self.turns));
@@ -205,7 +206,7 @@ impl<'t, 's> Boot<'t, 's> {
         }
         let overdue = self.engine.poll_timeout().filter(|(at, _)| at.nanos() <= now);
         // Mostly timers first, then reports, then frames; sometimes not, because the engine must not rely on it.
-        let any_order = world.rng.u8(..10) == 0;
+        let any_order = happens(&mut world.rng, self.scenario.odds.any_order);
         let first = if any_order && world.rng.bool() { self.ingress.take() } else { None };
         let input = match (first, overdue) {
             (Some(frame), _) => Some(frame),
@@ -214,7 +215,8 @@ impl<'t, 's> Boot<'t, 's> {
         };
         // Nothing to take: the timer that this turn was for was met by an earlier event, or fires now.
         let input = input.unwrap_or(Input::Timeout);
-        self.busy_until = now + world.rng.u64(200..1_500);
+        // On a coarse grid a turn takes no time, so that a full queue does not take longer than it would.
+        self.busy_until = if self.scenario.box_plan.grid == 1 { now + world.rng.u64(200..1_500) } else { now };
         if matches!(input, Input::Timeout) {
             self.note_lateness(world, overdue);
         }
@@ -244,7 +246,7 @@ impl<'t, 's> Boot<'t, 's> {
             world.report.disturbances.note(Disturbance::EngineLateBeyondDeadline);
         } else if late >= plan.margin {
             world.report.disturbances.note(Disturbance::EngineLateBeyondMargin);
-        } else if late > WAKE {
+        } else if late > 2 * WAKE {
             world.report.disturbances.note(Disturbance::EngineLateWithinMargin);
         }
     }
@@ -261,7 +263,7 @@ impl<'t, 's> Boot<'t, 's> {
         let odds = &self.scenario.odds;
         let deadline = self.checks.deadline_of_send(connection);
         let delay = if happens(&mut world.rng, odds.put_past_deadline) {
-            deadline.saturating_sub(now) + world.rng.u64(..MILLI)
+            deadline.saturating_sub(now) + if world.rng.bool() { world.rng.u64(..MILLI) } else { 0 }
         } else if happens(&mut world.rng, odds.put_delayed) {
             world.report.disturbances.note(Disturbance::PutDelayed);
             world.rng.u64(1..world.excuses.tolerated())
@@ -328,6 +330,10 @@ impl<'t, 's> Boot<'t, 's> {
         world.report.queries += self.engine.requests().refused();
         Ok(())
     }
+}
+
+fn wake_after(rng: &mut Rng) -> u64 {
+    if rng.u8(..4) == 0 { 0 } else { rng.u64(..WAKE) }
 }
 
 /// The longest time from a timer or an arrival to the engine's thread, where nothing holds it up.

@@ -46,6 +46,8 @@ pub(crate) struct BoxPlan {
     pub(crate) overrun_window: u64,
     pub(crate) hang: u64,
     pub(crate) status: Status,
+    /// Points of time are multiples of this.
+    pub(crate) grid: u64,
     /// Frames that wait for the engine, for each connection.
     pub(crate) queue: usize,
 }
@@ -64,6 +66,7 @@ pub(crate) struct Odds {
     pub(crate) lost_out: u32,
     pub(crate) robot_stall: u32,
     pub(crate) engine_late: u32,
+    pub(crate) any_order: u32,
     pub(crate) slow: u32,
     pub(crate) around_due: u32,
     pub(crate) hung_long: u32,
@@ -77,6 +80,9 @@ pub(crate) struct Odds {
     pub(crate) noise: u32,
 }
 
+/// A grid on which many things happen at once; margins fit it.
+const COARSE: u64 = 20 * MICRO;
+
 /// Whether something with these odds happens now.
 pub(crate) fn happens(rng: &mut Rng, odds: u32) -> bool {
     rng.u32(..10_000) < odds
@@ -89,7 +95,7 @@ pub(crate) fn between(rng: &mut Rng, low: f32, high: f32) -> f32 {
 
 impl Scenario {
     pub(crate) fn from_seed(rng: &mut Rng) -> Self {
-        let margin = rng.u64(300..=900) * MICRO;
+        let margin = rng.u64(15..=45) * COARSE;
         let models = rng.u8(1..=3);
         let tasks: Vec<TaskPlan> = (0..rng.u8(1..=4)).map(|name| task(rng, name, models)).collect();
         let connections = (0..rng.usize(1..=6)).map(|robot| connection(rng, robot, &tasks)).collect();
@@ -104,6 +110,7 @@ impl Scenario {
                 overrun_window: rng.u64(20..=1_000) * MILLI,
                 hang: longest * 2 + rng.u64(..200) * MILLI,
                 status: *pick(rng, &[Status::NONE, Status::UNMEASURED, Status::UNSCHEDULABLE.with(Status::INSECURE)]),
+                grid: if rng.u8(..3) == 0 { COARSE } else { 1 },
                 queue: rng.usize(1..=12),
             },
             odds: odds(rng),
@@ -222,13 +229,14 @@ fn odds(rng: &mut Rng) -> Odds {
         flood: up_to(20),
         budget: up_to(5_000),
         mangle: up_to(1_500),
-        restart: up_to(60),
+        restart: up_to(300),
         restart_loop: up_to(8),
         old_instance: up_to(300),
         lost_in: up_to(300),
         lost_out: up_to(500),
         robot_stall: up_to(20),
-        engine_late: up_to(40),
+        engine_late: up_to(150),
+        any_order: up_to(6_000),
         slow: up_to(1_500),
         around_due: up_to(2_000),
         hung_long: up_to(20),

@@ -97,7 +97,7 @@ pub(crate) fn run(seed: u64, observations: u64, options: Options, progress: &Pro
     let plan = Plan { observations, drains: rng.u8(..3) == 0 };
     let mut world = World {
         scenario: &scenario,
-        timeline: Timeline::starting_at(rng.u64(SECOND..1_000 * SECOND)),
+        timeline: Timeline::starting_at(rng.u64(SECOND..1_000 * SECOND), scenario.box_plan.grid),
         excuses: Excuses::new(scenario.box_plan.margin),
         report: Report::default(),
         progress,

@@ -109,7 +109,8 @@ fn stands_in_properly(task: &TaskPlan, moved_for: Option<u64>, from: &[f32], val
         // A step so short that it is lost in rounding moves nothing, as where rest is reached.
         let change = f64::from(element.max_change_per_s) * seconds(moved_for.unwrap_or(0));
         let lost = change <= f64::from(f32::EPSILON) * f64::from(from.abs());
-        let nearer = (element.rest - value).abs() < (element.rest - from).abs();
+        let to_rest = |value: f32| (f64::from(element.rest) - f64::from(value)).abs();
+        let nearer = to_rest(*value) < to_rest(*from);
         if moved_for.is_none() { !moved } else { at_rest || lost || (moved && nearer) }
     });
     Finding::unless(holds, Check::Envelope, || {

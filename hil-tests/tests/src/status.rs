@@ -1,0 +1,141 @@
+//! What a box says of itself: `genba status --json`, read as any program would.
+
+use std::{collections::BTreeMap, ops::Sub};
+
+use serde_json::Value;
+
+/// One report.
+#[derive(Debug)]
+pub struct Status(Value);
+
+/// One ledger of the box.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the terms of the design")]
+pub struct Counts {
+    pub received: u64,
+    pub model: u64,
+    pub fallback: u64,
+    pub superseded: u64,
+    pub refused: u64,
+    pub missed: u64,
+    pub in_flight: u64,
+    pub discarded_late_results: u64,
+    /// By number.
+    pub reasons: BTreeMap<u16, u64>,
+}
+
+impl Status {
+    /// Reads a report.
+    ///
+    /// # Panics
+    /// If it is no JSON, or a ledger in it does not balance (P6).
+    #[must_use]
+    pub fn read(json: &[u8]) -> Self {
+        let this = Self(serde_json::from_slice(json).expect("the status is JSON"));
+        let connections = this.0["connections"].as_array().expect("the status has connections");
+        for ledger in connections.iter().map(|line| &line["counts"]).chain([&this.0["total"]]) {
+            let counts = Counts::read(ledger);
+            let Counts { received, model, fallback, superseded, refused, missed, in_flight, .. } = counts;
+            assert_eq!(received, model + fallback + superseded + refused + missed + in_flight, "P6: {ledger}");
+            assert_eq!(ledger["balances"], true, "{ledger}");
+        }
+        this
+    }
+
+    /// The boot's id.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn boot(&self) -> u64 {
+        let text = self.0["boot"].as_str().expect("a boot is text");
+        u64::from_str_radix(text, 16).expect("a boot is hexadecimal")
+    }
+
+    /// How long before its deadline a fallback falls due.
+    #[must_use]
+    pub fn margin_us(&self) -> u64 {
+        number(&self.0["margin_us"])
+    }
+
+    /// One robot's ledger.
+    ///
+    /// # Panics
+    /// If there is no such robot.
+    #[must_use]
+    pub fn of(&self, robot: &str) -> Counts {
+        let lines = self.0["connections"].as_array().expect("the status has connections");
+        let line = lines.iter().find(|line| line["robot"] == robot);
+        Counts::read(&line.expect("the robot is configured")["counts"])
+    }
+
+    /// The whole box's ledger, strays included.
+    #[must_use]
+    pub fn total(&self) -> Counts {
+        Counts::read(&self.0["total"])
+    }
+
+    /// One-off requests: received, refused.
+    #[must_use]
+    pub fn requests(&self) -> (u64, u64) {
+        let requests = &self.0["requests"];
+        (number(&requests["received"]), number(&requests["refused"]))
+    }
+
+    /// Each worker's service.
+    ///
+    /// # Panics
+    /// If the report has none.
+    #[must_use]
+    pub fn workers(&self) -> Vec<String> {
+        let workers = self.0["workers"].as_array().expect("the status has workers");
+        workers.iter().map(|worker| worker["service"].as_str().expect("a service is text").to_owned()).collect()
+    }
+}
+
+impl Counts {
+    fn read(value: &Value) -> Self {
+        let at = |name: &str| number(&value[name]);
+        let reasons = value["reasons"].as_array().expect("a ledger has reasons").iter().map(|reason| {
+            let text = reason["number"].as_str().expect("a reason has a number");
+            let digits = text.strip_prefix("E-").expect("a reason's number begins with E-");
+            (digits.parse().expect("a reason's number is one"), number(&reason["count"]))
+        });
+        Self {
+            received: at("received"),
+            model: at("model"),
+            fallback: at("fallback"),
+            superseded: at("superseded"),
+            refused: at("refused"),
+            missed: at("missed"),
+            in_flight: at("in_flight"),
+            discarded_late_results: at("discarded_late_results"),
+            reasons: reasons.collect(),
+        }
+    }
+}
+
+/// What has happened since an earlier report of the same boot.
+impl Sub<&Self> for Counts {
+    type Output = Self;
+
+    fn sub(self, earlier: &Self) -> Self {
+        let before = |number: &u16| earlier.reasons.get(number).copied().unwrap_or(0);
+        let reasons = self.reasons.iter().map(|(number, count)| (*number, count - before(number)));
+        Self {
+            reasons: reasons.filter(|(_, count)| *count > 0).collect(),
+            received: self.received - earlier.received,
+            model: self.model - earlier.model,
+            fallback: self.fallback - earlier.fallback,
+            superseded: self.superseded - earlier.superseded,
+            refused: self.refused - earlier.refused,
+            missed: self.missed - earlier.missed,
+            discarded_late_results: self.discarded_late_results - earlier.discarded_late_results,
+            in_flight: self.in_flight,
+        }
+    }
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().expect("a count is a number")
+}
