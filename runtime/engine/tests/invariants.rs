@@ -1,0 +1,244 @@
+//! The design's invariants that are the engine's, one scene each. The simulator finds what nobody thought of;
+//! these say what is meant.
+
+use engine::{
+    Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Duration, Element, Engine, Envelope, Event,
+    Instant, ModelId, ModelSet, Origin, Reason, Send, Settings, SlotId, Start, Tables, Task, TaskId, TooFast, Withheld,
+    Worker, WorkerId, WorkerSpec,
+};
+use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Response, Sequence, Stamp, Status};
+
+const CONTRACT: ContractDigest = ContractDigest::new([3; 16]);
+const ONLY: ConnectionId = ConnectionId(0);
+const WORKER: WorkerId = WorkerId(0);
+/// Deadline 8 ms, margin 1 ms: a fallback falls due 7 ms after the arrival.
+const DUE_US: u64 = 7_000;
+
+#[test]
+fn invariant_3_each_observation_ends_in_exactly_one_outcome() {
+    let mut scene = Scene::new();
+    scene.observe(0, 1); // begins
+    scene.observe(100, 2); // waits
+    scene.observe(200, 3); // supersedes 2
+    scene.frame(300, b"noise"); // refused
+    scene.finish(400, &[0.1]); // the model answers 1, 3 begins
+    scene.time(200 + DUE_US); // 3 falls back, having inherited 2's deadline
+    let ledger = scene.engine.ledger(ONLY);
+    assert_eq!(
+        [ledger.received(), ledger.model(), ledger.fallback(), ledger.superseded(), ledger.refused(), ledger.missed()],
+        [4, 1, 1, 1, 1, 0]
+    );
+    assert!(ledger.balances() && ledger.in_flight() == 0);
+}
+
+#[test]
+fn invariant_4_a_hung_worker_still_gets_its_fallback_out_on_time() {
+    let mut scene = Scene::new();
+    scene.observe(0, 1);
+    assert_eq!(scene.engine.poll_timeout().map(|(at, _)| at), Some(at(DUE_US)), "before the deadline, by the margin");
+    assert_eq!(scene.time(DUE_US), [(1, Said::Fallback(Reason::Late))]);
+    // The worker hangs on: the next observation cannot start, and is answered on time all the same.
+    scene.observe(DUE_US + 1, 2);
+    assert_eq!(scene.time(2 * DUE_US + 1), [(2, Said::Fallback(Reason::Unstarted))]);
+}
+
+#[test]
+fn invariant_4_the_deadline_counts_from_arrival_not_from_admission() {
+    let mut scene = Scene::new();
+    let frame = observation(1, 7, 0);
+    scene.handle(5_000, Event::Frame { connection: ONLY, arrival: at(0), bytes: &frame });
+    assert_eq!(scene.engine.poll_timeout().map(|(at, _)| at), Some(at(DUE_US)));
+    let late = observation(2, 7, 0);
+    let said = scene.handle(20_000, Event::Frame { connection: ONLY, arrival: at(11_000), bytes: &late });
+    assert!(said.contains(&(2, Said::Refusal(Reason::ExpiredOnArrival))), "{said:?}");
+}
+
+#[test]
+fn invariant_5_a_late_result_is_discarded_and_its_slot_kept_until_then() {
+    let mut scene = Scene::new();
+    scene.observe(0, 1);
+    let held = scene.running.expect("it runs");
+    scene.time(DUE_US);
+    scene.observe(DUE_US + 1, 2);
+    assert_ne!(scene.stored, Some(held), "the slot is the worker's until it returns");
+    assert_eq!(scene.finish(DUE_US + 2, &[0.9]), [], "the late result is never sent");
+    assert_eq!(scene.engine.ledger(ONLY).discarded(), 1);
+}
+
+#[test]
+fn invariant_11_the_rate_reference_advances_only_with_what_was_sent() {
+    let mut scene = Scene::new();
+    scene.observe(0, 1);
+    scene.withhold = true;
+    assert_eq!(scene.finish(100, &[0.1]), [(1, Said::Refusal(Reason::DeadlinePassed))]);
+    scene.withhold = false;
+    // Still measured from the start: 0.1 in one step of 10 ms at 10 a second. From a withheld 0.1 it would be 0.2.
+    scene.observe(200, 2);
+    scene.finish(300, &[1.0]);
+    assert!((scene.values[0] - 0.1).abs() < 1e-6, "{:?}", scene.values);
+}
+
+#[test]
+fn a_newer_epoch_takes_over_at_once_and_the_old_one_is_told() {
+    let mut scene = Scene::new();
+    scene.observe(0, 5);
+    let restarted = observation(1, 8, 0);
+    let said = scene.handle(100, Event::Frame { connection: ONLY, arrival: at(100), bytes: &restarted });
+    assert_eq!(said, [(5, Said::Refusal(Reason::EpochRetired))]);
+    let old = observation(6, 7, 0);
+    let said = scene.handle(200, Event::Frame { connection: ONLY, arrival: at(200), bytes: &old });
+    assert_eq!(said, [(6, Said::Refusal(Reason::Epoch))]);
+}
+
+#[test]
+fn eight_epochs_a_second_are_accepted_and_the_ninth_waits_for_the_second_to_pass() {
+    let mut scene = Scene::new();
+    for epoch in 1..=9 {
+        let frame = observation(1, epoch, 0);
+        scene.handle(epoch, Event::Frame { connection: ONLY, arrival: at(epoch), bytes: &frame });
+    }
+    let tenth = observation(1, 10, 0);
+    let said = scene.handle(1_000_001, Event::Frame { connection: ONLY, arrival: at(1_000_001), bytes: &tenth });
+    assert!(said.contains(&(1, Said::Refusal(Reason::EpochRate))), "the first change was at 2 us: {said:?}");
+    let said = scene.handle(1_000_002, Event::Frame { connection: ONLY, arrival: at(1_000_002), bytes: &tenth });
+    assert!(!said.contains(&(1, Said::Refusal(Reason::EpochRate))), "a full second later: {said:?}");
+}
+
+#[test]
+fn a_budget_must_leave_room_and_not_outlast_the_deadline() {
+    let mut scene = Scene::new();
+    for (sequence, budget_us, reason) in
+        [(1, 1_000, Some(Reason::Budget)), (2, 8_001, Some(Reason::Budget)), (3, 1_001, None)]
+    {
+        let frame = observation(sequence, 7, budget_us);
+        let said = scene.handle(sequence, Event::Frame { connection: ONLY, arrival: at(sequence), bytes: &frame });
+        assert_eq!(said, reason.map(|reason| (sequence, Said::Refusal(reason))).into_iter().collect::<Vec<_>>());
+    }
+    assert_eq!(
+        scene.engine.poll_timeout().map(|(at, _)| at),
+        Some(at(4)),
+        "3 us after its arrival and 1 ms before the end"
+    );
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Action,
+    Fallback(Reason),
+    Refusal(Reason),
+}
+
+/// One connection, one worker, and a caller that performs what the engine decides.
+struct Scene {
+    engine: Engine<'static>,
+    withhold: bool,
+    running: Option<SlotId>,
+    stored: Option<SlotId>,
+    values: Vec<f32>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let element = Element { min: -1.0, max: 1.0, max_change_per_s: 10.0, rest: 0.0, start: Start::Value(0.0) };
+        let max_step = Duration::from_micros(10_000);
+        let envelope = Envelope::new(vec![element].leak(), TooFast::Clamp, max_step).expect("a good element");
+        let (deadline, hold) = (Duration::from_micros(8_000), Duration::from_micros(50_000));
+        let task = Task::new(CONTRACT, (ModelId(0), ModelDigest::new([9; 32])), 2, deadline, hold, envelope);
+        let spec = ConnectionSpec { task: TaskId(0), address: Address::new(5) };
+        let worker = WorkerSpec { models: ModelSet::EMPTY.with(ModelId(0)), spare: false };
+        let tables = Tables {
+            tasks: vec![task.expect("a good task")].leak(),
+            connections: vec![Connection::new(spec)].leak(),
+            agenda: vec![Agenda::default()].leak(),
+            workers: vec![Worker::new(worker)].leak(),
+            free_slots: vec![SlotId(0), SlotId(1), SlotId(2)].leak(),
+        };
+        let settings = Settings {
+            boot: Boot::new(1),
+            margin: Duration::from_micros(1_000),
+            max_overruns: 16,
+            overrun_window: Duration::SECOND,
+            hang: Duration::SECOND,
+            status: Status::NONE,
+        };
+        let engine = Engine::new(settings, tables).expect("good tables");
+        Self { engine, withhold: false, running: None, stored: None, values: Vec::new() }
+    }
+
+    fn observe(&mut self, micros: u64, sequence: u64) -> Vec<(u64, Said)> {
+        let frame = observation(sequence, 7, 0);
+        self.frame(micros, &frame)
+    }
+
+    fn frame(&mut self, micros: u64, bytes: &[u8]) -> Vec<(u64, Said)> {
+        self.handle(micros, Event::Frame { connection: ONLY, arrival: at(micros), bytes })
+    }
+
+    fn finish(&mut self, micros: u64, action: &[f32]) -> Vec<(u64, Said)> {
+        self.handle(micros, Event::Finished { worker: WORKER, output: Ok(action) })
+    }
+
+    fn time(&mut self, micros: u64) -> Vec<(u64, Said)> {
+        self.handle(micros, Event::Timeout)
+    }
+
+    /// Hands one event in, performs what follows, and returns what was said to the controller.
+    fn handle(&mut self, micros: u64, event: Event<'_>) -> Vec<(u64, Said)> {
+        let mut said = Vec::new();
+        self.engine.handle(at(micros), event);
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Store { slot } => self.stored = Some(slot),
+                Action::StartInference { slot, .. } => self.running = Some(slot),
+                Action::Send(send) => said.extend(self.send(micros, &send)),
+                Action::Notify(_) | Action::Quarantine { .. } | Action::Exit { .. } | Action::Drained => {}
+            }
+        }
+        said
+    }
+
+    fn send(&mut self, micros: u64, send: &Send) -> Option<(u64, Said)> {
+        let mut frame = [0; Response::MAX_FRAME];
+        let length = send.encode(at(micros), &mut frame);
+        Response::decode(&frame[..length]).expect("the engine encodes what it may");
+        if let Some(ticket) = send.ticket() {
+            if self.withhold {
+                self.engine.handle(at(micros), Event::Withheld { ticket, why: Withheld::Deadline });
+                return None;
+            }
+            self.engine.handle(at(micros), Event::Sent { ticket, at: at(micros) });
+        }
+        let what = match send.answer() {
+            Answer::Guarded(guarded) => {
+                self.values = guarded.values().to_vec();
+                match guarded.origin() {
+                    Origin::Model { .. } => Said::Action,
+                    Origin::Fallback(reason) => Said::Fallback(reason),
+                }
+            }
+            Answer::Refusal(refusal) => Said::Refusal(refusal.reason()),
+        };
+        Some((send.sequence().map_or(0, Sequence::value), what))
+    }
+}
+
+fn at(micros: u64) -> Instant {
+    Instant::from_nanos(micros * 1_000)
+}
+
+fn observation(sequence: u64, epoch: u64, budget_us: u32) -> Vec<u8> {
+    let observation = Observation {
+        address: Address::new(5),
+        contract: CONTRACT,
+        epoch: Epoch::new(epoch),
+        sequence: Sequence::new(sequence).expect("from 1"),
+        stamp: Stamp::new(0),
+        last_response: None,
+        budget_us,
+        values: &[0; 8],
+    };
+    let mut frame = vec![0; 128];
+    let length = observation.encode(&mut frame).expect("two values have room");
+    frame.truncate(length);
+    frame
+}
