@@ -5,11 +5,11 @@ use std::{
     io::Read,
     path::Path,
     process::ExitCode,
-    sync::{Arc, atomic::Ordering, mpsc},
+    sync::{Arc, atomic::Ordering},
     thread, time,
 };
 
-use engine::{Engine, Reason};
+use engine::Reason;
 use heapless::spsc::{Consumer, Queue};
 use message::Boot;
 use miette::{IntoDiagnostic, Result, WrapErr};
@@ -18,15 +18,14 @@ use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
 };
-use zenoh_link::{Inbox, Link};
+use zenoh_link::Link;
 
 use crate::{
     clock,
     config::Config,
     logging, margin,
     plan::{Plan, millis},
-    realtime::{self, Class},
-    snapshot, status,
+    realtime, snapshot, status,
     turn::{REPORTS, Report, Shared, Turn, Wake},
     worker::{self, Slot},
 };
@@ -83,31 +82,46 @@ fn serve(
     listener: std::os::unix::net::UnixListener,
 ) -> Result<Ended> {
     let wake = Wake::default();
+    let workers = worker::start_all(&plan.config, library, &plan.manifests, &wake)?;
+    let (class, measured) = margin::measure(plan)?;
+    let margin = measured.margin(plan);
+    tracing::info!(
+        "margin {}: wake-up plus send in the {class} took p50 {}, p99 {} over {} samples; configured at least {}",
+        millis(margin),
+        millis(measured.p50),
+        millis(measured.p99),
+        measured.samples,
+        millis(plan.config.min_margin),
+    );
+    let boot = Boot::new(random().into_diagnostic().wrap_err("cannot read /dev/urandom")?);
+    let engine = plan.engine(boot, margin)?;
+    let shared = Arc::new(Shared::default());
+    let (reporting, reports) = Box::leak(Box::new(Queue::<Report, REPORTS>::new())).split();
+    let (mut counter, snapshots) = snapshot::exchange(plan, wake.clone());
+
+    // From here on controllers are heard, so nothing slow may follow.
     let woken = wake.clone();
     let waker = move || woken.wake();
     let (routes, strays) = (plan.routes(), plan.strays());
     let (link, inbox) = zenoh_link::open(&plan.config.link, routes, strays, &plan.alive_key(), clock::nanos, waker)
         .into_diagnostic()?;
     let link = Arc::new(link);
-    let workers = worker::start_all(&plan.config, library, &plan.manifests, &wake)?;
-    let boot = Boot::new(random().into_diagnostic().wrap_err("cannot read /dev/urandom")?);
-    let shared = Arc::new(Shared::default());
-    let (reporting, reports) = Box::leak(Box::new(Queue::<Report, REPORTS>::new())).split();
-    let (mut counter, snapshots) = snapshot::exchange(plan, wake.clone());
-
-    let (turning, putting, watched) = (wake.clone(), Arc::clone(&link), Arc::clone(&shared));
-    let turn = move |engine| Turn {
+    let turn = Turn {
         engine,
-        link: putting,
+        link: Arc::clone(&link),
         workers,
-        slots: slots(plan),
-        shared: watched,
+        slots: (0..plan.slots()).map(|_| Some(Slot::with_room(plan.slot_lengths()))).collect(),
+        shared: Arc::clone(&shared),
         reports: reporting,
         snapshots,
     };
-    let started = start_engine(plan, boot, turning, Arc::clone(&link), turn, inbox)?;
-
-    let Started { thread: engine, class, margin } = started;
+    let turning = wake.clone();
+    let engine = thread::Builder::new().name("genba-engine".to_owned()).spawn(move || {
+        realtime::prepare_engine(&plan.config.realtime);
+        turning.this_thread();
+        turn.run(inbox);
+    });
+    let engine = engine.into_diagnostic()?;
     let fixed = status::Fixed { boot, started: time::Instant::now(), margin, scheduling: class.to_string() };
     thread::Builder::new()
         .name("genba-status".to_owned())
@@ -124,45 +138,6 @@ fn serve(
     Ok(ended)
 }
 
-/// The engine's thread, once it serves.
-struct Started {
-    thread: thread::JoinHandle<()>,
-    class: Class,
-    margin: engine::Duration,
-}
-
-/// Starts the engine's thread, which measures its margin and then serves.
-fn start_engine(
-    plan: &'static Plan,
-    boot: Boot,
-    wake: Wake,
-    link: Arc<Link>,
-    turn: impl FnOnce(Engine<'static>) -> Turn + Send + 'static,
-    inbox: Inbox,
-) -> Result<Started> {
-    let (ready, started) = mpsc::channel();
-    let serve = move || {
-        wake.this_thread();
-        let (class, margin) = prepare_engine(plan, &link);
-        drop(link);
-        match plan.engine(boot, margin) {
-            Ok(engine) => {
-                let _ = ready.send(Ok((class, margin)));
-                drop(ready);
-                turn(engine).run(inbox);
-            }
-            Err(error) => drop(ready.send(Err(error))),
-        }
-    };
-    let thread = thread::Builder::new().name("genba-engine".to_owned()).spawn(serve).into_diagnostic()?;
-    let (class, margin) = started.recv().into_diagnostic().wrap_err("the engine's thread ended while it started")??;
-    Ok(Started { thread, class, margin })
-}
-
-fn slots(plan: &Plan) -> Vec<Option<Slot>> {
-    (0..plan.slots()).map(|_| Some(Slot::with_room(plan.slot_lengths()))).collect()
-}
-
 /// Takes the heartbeat back and closes the link, which sends what is still queued: the farewells.
 fn stop(link: Arc<Link>, shared: &Shared, engine: thread::JoinHandle<()>) {
     let ended = shared.drained.load(Ordering::Acquire) || engine.is_finished();
@@ -176,26 +151,6 @@ fn stop(link: Arc<Link>, shared: &Shared, engine: thread::JoinHandle<()>) {
         tracing::warn!("{error}");
     }
     tracing::info!("stopped");
-}
-
-/// Puts the engine's thread into its scheduling class and measures the margin there.
-fn prepare_engine(plan: &Plan, link: &Link) -> (Class, engine::Duration) {
-    realtime::bind("engine", &plan.config.realtime.engine_cores);
-    realtime::precise_timers();
-    let priority = plan.config.realtime.fifo_priority;
-    let class = priority.map_or(Class::Default, |priority| realtime::fifo("engine", 0, priority.engine()));
-    let (key, frame) = (plan.probe_key(), [0; 256]);
-    let measured = margin::measure(|| drop(link.respond_stray(&key, &frame)));
-    let margin = measured.p99.max(plan.config.min_margin);
-    tracing::info!(
-        "margin {}: wake-up plus send in the {class} took p50 {}, p99 {} over {} samples; configured at least {}",
-        millis(margin),
-        millis(measured.p50),
-        millis(measured.p99),
-        measured.samples,
-        millis(plan.config.min_margin),
-    );
-    (class, margin)
 }
 
 /// zenoh's threads in the scheduling class of the config. zenoh starts them when it needs them.

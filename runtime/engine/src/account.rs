@@ -103,7 +103,8 @@ impl Ledger {
         self.clamped
     }
 
-    /// Results that came too late and were thrown away; not an outcome.
+    /// Results that were thrown away because their answer was closed: it fell due, was overtaken, or its epoch was
+    /// retired. Not an outcome.
     #[must_use]
     pub const fn discarded(&self) -> u64 {
         self.discarded
@@ -232,8 +233,8 @@ impl Requests {
         self.refused
     }
 
-    pub(crate) fn refuse(&mut self) {
-        add(&mut self.refused, 1);
+    pub(crate) fn refuse(&mut self, count: u64) {
+        add(&mut self.refused, count);
     }
 }
 

@@ -32,15 +32,15 @@ impl Engine<'_> {
         };
         match decode(bytes, &expected) {
             Ok(decoded) => self.admit(id, arrival, &decoded),
-            Err(reason) => self.refuse(id, message::peek(bytes), Some(arrival), reason),
+            Err((reason, header)) => self.refuse(id, header, Some(arrival), reason),
         }
         self.refresh(id);
     }
 
     /// A frame that nobody decoded: too large, or the queue was full.
-    pub(crate) fn refuse_unread(&mut self, id: ConnectionId, header: Option<Header>, reason: Reason) {
+    pub(crate) fn refuse_unread(&mut self, id: ConnectionId, header: Option<Header>, arrival: Instant, reason: Reason) {
         self.connection(id).ledger.receive(1);
-        self.refuse(id, header, None, reason);
+        self.refuse(id, header, Some(arrival), reason);
     }
 
     fn admit(&mut self, id: ConnectionId, arrival: Instant, decoded: &Decoded<'_>) {
@@ -93,7 +93,7 @@ impl Engine<'_> {
         match core::mem::replace(&mut self.connection(id).stage, Stage::Idle) {
             Stage::Idle => {}
             Stage::Running { job, worker } => {
-                self.worker(worker).disown();
+                self.worker(worker).disown(false);
                 self.retire(id, job);
             }
             Stage::Sending(mut sending) => {
@@ -111,30 +111,34 @@ impl Engine<'_> {
 
     fn retire(&mut self, id: ConnectionId, job: Job) {
         self.connection(id).ledger.record(Outcome::Refused(Reason::EpochRetired));
-        self.push(Pending::Refuse { target: Target::Connection(id), echo: job.echo, reason: Reason::EpochRetired });
+        self.push(Pending::Refuse {
+            target: Target::Connection(id),
+            echo: job.echo,
+            reason: Reason::EpochRetired,
+            of: None,
+        });
     }
 
     /// The slot and the deadline of the new waiting observation: the replaced one's, where there is one.
     fn replace_waiting(&mut self, id: ConnectionId, deadline: Instant) -> (SlotId, Instant) {
-        let forget = self.fault.is(Fault::ForgetSuperseded);
-        let inherit = !self.fault.is(Fault::SupersedeKeepsOwnDeadline);
-        let connection = self.connection(id);
-        match connection.waiting.take() {
-            None => {
-                if self.fault.is(Fault::StoreIntoRunningSlot)
-                    && let Stage::Running { job, .. } = &self.peek(id).stage
-                {
-                    return (job.slot, deadline);
-                }
-                (self.take_slot(), deadline)
+        let Some(old) = self.connection(id).waiting.take() else {
+            if self.fault.is(Fault::StoreIntoRunningSlot)
+                && let Stage::Running { job, .. } = &self.peek(id).stage
+            {
+                return (job.slot, deadline);
             }
-            Some(job) => {
-                if !forget {
-                    connection.ledger.record(Outcome::Superseded);
-                }
-                (job.slot, if inherit { deadline.min(job.deadline) } else { deadline })
-            }
+            return (self.take_slot(), deadline);
+        };
+        if old.deadline <= self.now {
+            // Nothing can answer it any more: its breach is its own, and the newer one has its whole budget.
+            self.miss(id, old.echo, Reason::DeadlinePassed);
+            return (old.slot, deadline);
         }
+        if !self.fault.is(Fault::ForgetSuperseded) {
+            self.connection(id).ledger.record(Outcome::Superseded);
+        }
+        let keeps_own = self.fault.is(Fault::SupersedeKeepsOwnDeadline);
+        (old.slot, if keeps_own { deadline } else { deadline.min(old.deadline) })
     }
 
     fn drop_waiting(&mut self, id: ConnectionId) {
@@ -147,14 +151,14 @@ impl Engine<'_> {
     fn refuse(&mut self, id: ConnectionId, header: Option<Header>, arrival: Option<Instant>, reason: Reason) {
         self.connection(id).ledger.record(Outcome::Refused(reason));
         let echo = Echo { arrival, ..header.map_or(Echo::UNREADABLE, Echo::of) };
-        self.push(Pending::Refuse { target: Target::Connection(id), echo, reason });
+        self.push(Pending::Refuse { target: Target::Connection(id), echo, reason, of: None });
     }
 
     /// No response in time: counted as a breach, and a typed refusal says so.
     pub(crate) fn miss(&mut self, id: ConnectionId, echo: Echo, reason: Reason) {
         self.connection(id).ledger.record(Outcome::Missed(reason));
         if !self.fault.is(Fault::MissUntold) {
-            self.push(Pending::Refuse { target: Target::Connection(id), echo, reason });
+            self.push(Pending::Refuse { target: Target::Connection(id), echo, reason, of: None });
         }
     }
 }

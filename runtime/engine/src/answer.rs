@@ -13,6 +13,7 @@ use crate::{
     respond::{Answer, Send, Target, Ticket},
     task::{ConnectionId, ModelId, SlotId, WorkerId},
     time::{Duration, Instant},
+    worker::Running,
 };
 
 impl Engine<'_> {
@@ -33,11 +34,10 @@ impl Engine<'_> {
         let connection = self.connection(id);
         match core::mem::replace(&mut connection.stage, Stage::Idle) {
             Stage::Idle => self.fall_back_waiting(id),
-            Stage::Running { job, worker } if newer_first && connection.waiting.is_some_and(|job| job.due <= now) => {
+            Stage::Running { worker, .. } if newer_first && connection.waiting.is_some_and(|job| job.due <= now) => {
                 self.fall_back_waiting(id);
-                self.worker(worker).disown();
+                self.worker(worker).disown(false);
                 self.connection(id).ledger.record(Outcome::Fallback(Reason::Overtaken));
-                let _ = job;
             }
             Stage::Running { job, worker } => self.fall_back_running(id, job, worker),
             Stage::Sending(sending) => connection.stage = Stage::Sending(sending),
@@ -59,6 +59,8 @@ impl Engine<'_> {
             if !self.fault.is(Fault::FreeSlotWhileRunning) {
                 self.free_slot(running.slot);
             }
+            self.count_overrun(worker, running);
+            self.refresh(running.started_for);
             return self.send_late(running.started_for, output);
         };
         let Stage::Running { job, .. } = core::mem::replace(&mut self.connection(id).stage, Stage::Idle) else {
@@ -134,22 +136,25 @@ impl Engine<'_> {
             self.connection(id).stage = Stage::Running { job: later, worker };
             return;
         }
-        self.worker(worker).disown();
+        self.worker(worker).disown(overran);
         let reason = if overran { Reason::Late } else { Reason::Overtaken };
         let stand_in = self.stand_in(id, reason);
         let early = self.fault.is(Fault::FreeSlotWhileRunning).then_some(job.slot);
         self.hand_out(id, job, stand_in, early);
-        if overran {
-            self.count_overrun(worker);
-        }
     }
 
-    fn count_overrun(&mut self, worker: WorkerId) {
+    /// Blames a worker for a late answer if its inference alone took longer than a whole deadline leaves: one that
+    /// began late on a loaded box, or for a small budget, is not its fault.
+    fn count_overrun(&mut self, worker: WorkerId, running: Running) {
+        let allowed = Duration::from_nanos(
+            self.task(running.started_for).deadline().nanos().saturating_sub(self.settings.margin.nanos()),
+        );
+        if !running.late || self.now.since(running.since) < allowed || self.fault.is(Fault::NeverQuarantine) {
+            return;
+        }
         let (now, window, max) = (self.now, self.settings.overrun_window, self.settings.max_overruns);
-        let never = self.fault.is(Fault::NeverQuarantine);
         let overrunning = self.worker(worker);
-        let too_often = overrunning.overran(now, window, usize::from(max));
-        if too_often && overrunning.is_in_service() && !never {
+        if overrunning.overran(now, window, usize::from(max)) && overrunning.is_in_service() {
             self.quarantine(worker, Reason::WorkerOverruns);
         }
     }

@@ -51,9 +51,17 @@ pub(crate) struct Expected<'t> {
 /// Decodes and validates a frame.
 ///
 /// # Errors
-/// Why it is refused; [`message::peek`] says what the refusal can echo.
-pub(crate) fn decode<'f>(frame: &'f [u8], expected: &Expected<'_>) -> Result<Decoded<'f>, Reason> {
-    let observation = Observation::decode(frame).map_err(reason)?;
+/// Why it is refused, and what the refusal can echo.
+pub(crate) fn decode<'f>(frame: &'f [u8], expected: &Expected<'_>) -> Result<Decoded<'f>, (Reason, Option<Header>)> {
+    let observation = Observation::decode(frame).map_err(|malformed| (reason(malformed), message::peek(frame)))?;
+    let Observation { epoch, sequence, stamp, .. } = observation;
+    let refused = |reason| (reason, Some(Header { epoch, sequence, stamp }));
+    let budget = validate(&observation, expected).map_err(refused)?;
+    Ok(Decoded { observation, budget })
+}
+
+/// Checks what a frame says against its task, and returns its budget.
+fn validate(observation: &Observation<'_>, expected: &Expected<'_>) -> Result<Duration, Reason> {
     if expected.draining {
         return Err(Reason::Draining);
     }
@@ -69,8 +77,7 @@ pub(crate) fn decode<'f>(frame: &'f [u8], expected: &Expected<'_>) -> Result<Dec
     if !message::floats(observation.values).all(f32::is_finite) && !expected.fault.is(Fault::AcceptNotFinite) {
         return Err(Reason::ObservationNotFinite);
     }
-    let budget = budget(observation.budget_us, expected)?;
-    Ok(Decoded { observation, budget })
+    budget(observation.budget_us, expected)
 }
 
 fn budget(budget_us: u32, expected: &Expected<'_>) -> Result<Duration, Reason> {

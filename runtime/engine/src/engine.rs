@@ -4,7 +4,7 @@
 //! work; `poll_action` hands out what follows from it, one action at a time, until there is none.
 
 use heapless::Deque;
-use message::Epoch;
+use message::{Address, ContractDigest, Epoch, ModelDigest, Observation};
 
 use crate::{
     account::{Ledger, Outcome, Requests},
@@ -103,11 +103,28 @@ pub(crate) enum Draining {
 #[derive(Debug)]
 pub(crate) enum Pending {
     Store(SlotId),
-    Start { worker: WorkerId, model: ModelId, slot: SlotId },
+    Start {
+        worker: WorkerId,
+        model: ModelId,
+        slot: SlotId,
+    },
     Send(ConnectionId),
-    Refuse { target: Target, echo: Echo, reason: Reason },
-    Notify { connection: ConnectionId, epoch: Epoch },
-    Quarantine { worker: WorkerId, reason: Reason, spare: Option<WorkerId> },
+    /// `of`: a stray's address and contract, to be echoed.
+    Refuse {
+        target: Target,
+        echo: Echo,
+        reason: Reason,
+        of: Option<(Address, ContractDigest)>,
+    },
+    Notify {
+        connection: ConnectionId,
+        epoch: Epoch,
+    },
+    Quarantine {
+        worker: WorkerId,
+        reason: Reason,
+        spare: Option<WorkerId>,
+    },
     Exit,
     Drained,
 }
@@ -145,24 +162,14 @@ impl<'t> Engine<'t> {
     /// a worker that runs nothing or a send that was not handed out, or names an id outside the tables.
     pub fn handle(&mut self, now: Instant, event: Event<'_>) {
         self.now = self.now.max(now);
-        match event {
-            Event::Sent { ticket, at } => return self.sent(ticket, at),
-            Event::Withheld { ticket, why } => return self.withheld(ticket, why),
-            Event::Frame { .. }
-            | Event::Oversize { .. }
-            | Event::Shed { .. }
-            | Event::ShedUnseen { .. }
-            | Event::Stray { .. }
-            | Event::Query
-            | Event::Finished { .. }
-            | Event::Timeout
-            | Event::Drain => {}
-        }
-        assert!(self.pending.is_empty(), "all actions of an event are taken before the next event");
+        let reports_a_send = matches!(event, Event::Sent { .. } | Event::Withheld { .. });
+        assert!(reports_a_send || self.pending.is_empty(), "all actions of an event are taken before the next event");
         match event {
             Event::Frame { connection, arrival, bytes } => self.frame(connection, arrival.min(self.now), bytes),
-            Event::Oversize { connection } => self.refuse_unread(connection, None, Reason::TooLarge),
-            Event::Shed { connection, header } => self.refuse_unread(connection, header, Reason::Overload),
+            Event::Oversize { connection, arrival } => self.refuse_unread(connection, None, arrival, Reason::TooLarge),
+            Event::Shed { connection, arrival, header } => {
+                self.refuse_unread(connection, header, arrival, Reason::Overload);
+            }
             Event::ShedUnseen { connection, count } => {
                 let ledger = match connection {
                     Some(connection) => &mut self.connection(connection).ledger,
@@ -171,21 +178,18 @@ impl<'t> Engine<'t> {
                 ledger.receive(count);
                 ledger.record_many(Outcome::Refused(Reason::Overload), count);
             }
-            Event::Stray { header } => {
-                self.strays.receive(1);
-                self.strays.record(Outcome::Refused(Reason::UnknownTask));
-                let echo = header.map_or(Echo::UNREADABLE, Echo::of);
-                self.push(Pending::Refuse { target: Target::Stray, echo, reason: Reason::UnknownTask });
-            }
+            Event::Stray { arrival, bytes } => self.stray(arrival, bytes),
             Event::Query => {
-                self.requests.refuse();
-                let reason = Reason::QueryOnTopic;
-                self.push(Pending::Refuse { target: Target::Query, echo: Echo::UNREADABLE, reason });
+                self.requests.refuse(1);
+                let (target, echo, reason) = (Target::Query, Echo::UNREADABLE, Reason::QueryOnTopic);
+                self.push(Pending::Refuse { target, echo, reason, of: None });
             }
+            Event::QueriesUnseen { count } => self.requests.refuse(count),
             Event::Finished { worker, output } => self.finished(worker, output),
+            Event::Sent { ticket, at } => self.sent(ticket, at),
+            Event::Withheld { ticket, why } => self.withheld(ticket, why),
             Event::Timeout => {}
             Event::Drain => self.drain(),
-            Event::Sent { .. } | Event::Withheld { .. } => unreachable!("returned above"),
         }
     }
 
@@ -280,7 +284,7 @@ impl<'t> Engine<'t> {
             Pending::Store(slot) => Action::Store { slot },
             Pending::Start { worker, model, slot } => Action::StartInference { worker, model, slot },
             Pending::Send(connection) => Action::Send(self.answer(connection)),
-            Pending::Refuse { target, echo, reason } => Action::Send(self.refusal(target, echo, reason)),
+            Pending::Refuse { target, echo, reason, of } => Action::Send(self.refusal(target, echo, reason, of)),
             Pending::Notify { connection, epoch } => {
                 let address = self.peek(connection).spec.address;
                 Action::Notify(Notify::farewell(connection, address, self.settings.boot, epoch))
@@ -291,10 +295,23 @@ impl<'t> Engine<'t> {
         }
     }
 
-    fn refusal(&self, target: Target, echo: Echo, reason: Reason) -> Send {
+    /// An observation for nobody here: its sender is told, by its own address and contract.
+    fn stray(&mut self, arrival: Instant, bytes: &[u8]) {
+        self.strays.receive(1);
+        self.strays.record(Outcome::Refused(Reason::UnknownTask));
+        let of = Observation::decode(bytes).ok().map(|observation| (observation.address, observation.contract));
+        let echo = Echo { arrival: Some(arrival), ..message::peek(bytes).map_or(Echo::UNREADABLE, Echo::of) };
+        self.push(Pending::Refuse { target: Target::Stray, echo, reason: Reason::UnknownTask, of });
+    }
+
+    fn refusal(&self, target: Target, echo: Echo, reason: Reason, of: Option<(Address, ContractDigest)>) -> Send {
         let identity = match target {
             Target::Connection(connection) => self.identity(connection),
-            Target::Stray | Target::Query => Identity::nobody(self.settings.boot, self.settings.status),
+            Target::Stray | Target::Query => {
+                let (address, contract) = of.unwrap_or((Address::new(0), ContractDigest::new([0; 16])));
+                let Settings { boot, status, .. } = self.settings;
+                Identity { address, contract, boot, model: ModelDigest::NONE, status }
+            }
         };
         let answer = Answer::Refusal(Refusal::new(reason));
         Send { target, ticket: None, deadline: None, identity, echo, answer }
@@ -309,13 +326,16 @@ impl<'t> Engine<'t> {
     pub(crate) fn quarantine(&mut self, worker: WorkerId, reason: Reason) {
         let quarantined = self.worker(worker);
         quarantined.service = Service::Quarantined;
-        let models = quarantined.models;
+        let (models, running) = (quarantined.models, quarantined.running);
         let mut workers = (0u16..).zip(self.tables.workers.iter_mut());
         let spare = workers.find(|(_, other)| other.service == Service::Spare && other.models.covers(models));
         let spare = spare.map(|(id, spare)| {
             spare.service = Service::Active;
             WorkerId(id)
         });
+        if let Some(running) = running {
+            self.refresh(running.started_for);
+        }
         self.push(Pending::Quarantine { worker, reason, spare });
         if !self.exiting && self.unserved().is_some() {
             self.exiting = true;
@@ -331,7 +351,7 @@ impl<'t> Engine<'t> {
         let since = self.now;
         let (model, slot) = self.begin(connection, worker);
         self.worker(worker).running =
-            Some(crate::worker::Running { slot, since, owner: Some(connection), started_for: connection });
+            Some(crate::worker::Running { slot, since, owner: Some(connection), started_for: connection, late: false });
         self.push(Pending::Start { worker, model, slot });
     }
 
@@ -400,11 +420,20 @@ impl<'t> Engine<'t> {
     pub(crate) fn refresh(&mut self, id: ConnectionId) {
         let (due, startable) = {
             let connection = self.peek(id);
-            (connection.due(), connection.startable())
+            let startable = if self.occupies_a_worker(id) { Instant::NEVER } else { connection.startable() };
+            (connection.due(), startable)
         };
         let entry = self.tables.agenda.get_mut(usize::from(id.0)).expect("as many entries as connections");
         entry.due = due;
         entry.startable = startable;
+    }
+
+    /// Whether an inference of this connection whose answer is closed still runs on a worker in service: then its
+    /// next one waits, so that one robot's slow observations never hold more than one worker.
+    fn occupies_a_worker(&self, id: ConnectionId) -> bool {
+        let abandoned =
+            |worker: &Worker| worker.running.is_some_and(|run| run.owner.is_none() && run.started_for == id);
+        self.tables.workers.iter().any(|worker| worker.is_in_service() && abandoned(worker))
     }
 
     pub(crate) fn take_slot(&mut self) -> SlotId {

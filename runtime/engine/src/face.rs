@@ -25,11 +25,15 @@ pub enum Event<'e> {
     Oversize {
         /// Whose key it came on.
         connection: ConnectionId,
+        /// When it reached our code.
+        arrival: Instant,
     },
     /// A frame arrived when its queue was full.
     Shed {
         /// Whose key it came on.
         connection: ConnectionId,
+        /// When it reached our code.
+        arrival: Instant,
         /// What a refusal echoes, if it could be read.
         header: Option<Header>,
     },
@@ -42,11 +46,18 @@ pub enum Event<'e> {
     },
     /// An observation for a robot or task that this box does not have.
     Stray {
-        /// What a refusal echoes, if it could be read.
-        header: Option<Header>,
+        /// When it reached our code.
+        arrival: Instant,
+        /// The frame, lent for this call; empty where it is too large for anything that we have.
+        bytes: &'e [u8],
     },
     /// A query on a topic's key.
     Query,
+    /// So many queries were dropped unanswered.
+    QueriesUnseen {
+        /// How many.
+        count: u64,
+    },
     /// A worker is free again.
     Finished {
         /// Which.

@@ -500,9 +500,9 @@ pub const TABLE: [Row; 35] = [
         number: 601,
         kind: ReasonKind::Notice,
         name: "farewell",
-        what: "The box shuts down on request.",
+        what: "The box shuts down.",
         action: "Expect silence until it comes back.",
-        what_ja: "ボックスは要求により停止する。",
+        what_ja: "ボックスは停止する。",
         action_ja: "戻るまで応答はない。",
     },
 ];

@@ -97,14 +97,6 @@ pub(crate) struct Identity {
     pub(crate) status: Status,
 }
 
-impl Identity {
-    /// For a refusal to somebody who is no connection of this box.
-    pub(crate) const fn nobody(boot: Boot, status: Status) -> Self {
-        let (address, contract) = (Address::new(0), ContractDigest::new([0; 16]));
-        Self { address, contract, boot, model: ModelDigest::NONE, status }
-    }
-}
-
 /// A response to be put before its deadline or withheld.
 #[derive(Debug)]
 pub struct Send {

@@ -120,8 +120,6 @@ pub enum DeclarationError {
     MaxStep,
     /// The observation has no element.
     Inputs,
-    /// The deadline leaves no room before the margin.
-    Deadline,
 }
 
 impl core::fmt::Display for DeclarationError {
@@ -134,7 +132,6 @@ impl core::fmt::Display for DeclarationError {
             Self::StartElement => "start names an element that the observation does not have",
             Self::MaxStep => "max_step_us must be above zero",
             Self::Inputs => "the observation has no element",
-            Self::Deadline => "the deadline leaves no room before the margin",
         })
     }
 }

@@ -37,8 +37,10 @@ pub(crate) struct Running {
     pub(crate) since: Instant,
     /// Whose answer it computes; `None`: that answer is closed and the result will be discarded.
     pub(crate) owner: Option<ConnectionId>,
-    /// Who counts the discarded result.
+    /// For whom it was started: it occupies this worker, and counts the result if that is discarded.
     pub(crate) started_for: ConnectionId,
+    /// Its observation fell due meanwhile.
+    pub(crate) late: bool,
 }
 
 impl Worker {
@@ -59,9 +61,10 @@ impl Worker {
     }
 
     /// The answer that it computes is closed: its result will be discarded.
-    pub(crate) const fn disown(&mut self) {
+    pub(crate) const fn disown(&mut self, late: bool) {
         if let Some(running) = &mut self.running {
             running.owner = None;
+            running.late = late;
         }
     }
 
