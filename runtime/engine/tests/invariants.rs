@@ -3,8 +3,8 @@
 
 use engine::{
     Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Duration, Element, Engine, Envelope, Event,
-    Instant, ModelId, ModelSet, Origin, Reason, Send, Settings, SlotId, Start, Tables, Task, TaskId, TooFast, Withheld,
-    Worker, WorkerId, WorkerSpec,
+    Instant, ModelId, ModelSet, Origin, Reason, Send, Service, Settings, SlotId, Start, Tables, Task, TaskId, TooFast,
+    Withheld, Worker, WorkerId, WorkerSpec,
 };
 use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Response, Sequence, Stamp, Status};
 
@@ -119,6 +119,43 @@ fn a_budget_must_leave_room_and_not_outlast_the_deadline() {
         Some(at(4)),
         "3 us after its arrival and 1 ms before the end"
     );
+}
+
+#[test]
+fn a_worker_is_blamed_for_its_own_time_only() {
+    let mut scene = Scene::new();
+    // A small budget: the fallback goes out after 1 ms, the model answers after 3 ms, which is quick enough.
+    for sequence in 1..=40 {
+        let (begun, frame) = (sequence * 10_000, observation(sequence, 7, 2_000));
+        scene.frame(begun, &frame);
+        assert_eq!(scene.time(begun + 1_000), [(sequence, Said::Fallback(Reason::Late))]);
+        scene.finish(begun + 3_000, &[0.0]);
+    }
+    assert_eq!(scene.engine.service(WORKER), Service::Active);
+    // An inference that takes a whole deadline is the worker's own: 16 within the window quarantine it.
+    for sequence in 41..=56 {
+        assert_eq!(scene.engine.service(WORKER), Service::Active);
+        let begun = sequence * 10_000;
+        scene.observe(begun, sequence);
+        scene.time(begun + DUE_US);
+        scene.finish(begun + DUE_US + 1, &[0.0]);
+    }
+    assert_eq!(scene.engine.service(WORKER), Service::Quarantined);
+}
+
+#[test]
+fn a_breach_is_booked_where_it_happened() {
+    let mut scene = Scene::new();
+    scene.observe(0, 1); // runs
+    scene.observe(100, 2); // waits
+    let ledger = |scene: &Scene| scene.engine.ledger(ONLY);
+    // The engine's thread was held up past both deadlines.
+    let (frame, late) = (observation(3, 7, 0), at(9_000));
+    scene.withhold = true;
+    scene.handle(9_000, Event::Frame { connection: ONLY, arrival: late, bytes: &frame });
+    scene.withhold = false;
+    assert_eq!((ledger(&scene).missed(), ledger(&scene).superseded()), (2, 0));
+    assert_eq!(scene.engine.poll_timeout().map(|(at, _)| at), Some(at(9_000 + DUE_US)), "3 has its whole budget");
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
