@@ -1,7 +1,7 @@
 //! Says where `libmujoco.so` lies at run time.
 //!
 //! A library's link arguments do not reach the binaries of its dependents. So each package with a
-//! binary or a test that links MuJoCo has a build script that passes `DEP_PLANTS_RPATH` on; cargo
+//! binary or a test that links `MuJoCo` has a build script that passes `DEP_PLANTS_RPATH` on; cargo
 //! sets it, from the metadata below, for every package that names `plants` in its dependencies.
 
 use std::env;

@@ -1,5 +1,6 @@
-//! A UR5e that keeps its tool on a part on a conveyor belt, as `models/ur5e-conveyor/PLANT.md` says.
+//! A `UR5e` that keeps its tool on a part on a conveyor belt, as `models/ur5e-conveyor/PLANT.md` says.
 
+use std::f64::consts::FRAC_PI_2;
 use std::path::{Path, PathBuf};
 
 use mujoco_rs::prelude::{MjData, MjModel, MjModelError, MjtObjBase};
@@ -205,7 +206,7 @@ impl Ur5eConveyor {
 const STEP_S: f64 = 0.001;
 
 /// The joints that put the resting tool on the target at t = 0.
-const START_RAD: [f64; JOINTS] = [-0.806_725, -1.179_320, 1.643_965, -2.035_442, -1.570_796, -0.806_725];
+const START_RAD: [f64; JOINTS] = [-0.806_725, -1.179_320, 1.643_965, -2.035_442, -FRAC_PI_2, -0.806_725];
 
 /// The motors' torques at 1.0, in N·m.
 const LIMITS_NM: [f64; JOINTS] = [150.0, 150.0, 150.0, 28.0, 28.0, 28.0];

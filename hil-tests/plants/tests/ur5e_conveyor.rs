@@ -41,7 +41,7 @@ fn the_observation_is_what_a_calculation_by_hand_gives() {
     assert!(position.iter().any(|error| error.abs() > 0.05), "nothing to see: {position:?}");
     close("position error", &observation[12..15], &position, 1e-6);
 
-    let tool_m_s = pose.velocity_m_s(joints, velocities);
+    let tool_m_s = Pose::velocity_m_s(joints, velocities);
     let velocity = [0, 1, 2].map(|axis| target.velocity_m_s[axis] - tool_m_s[axis]);
     close("velocity error", &observation[15..18], &velocity, 1e-6);
 

@@ -56,7 +56,7 @@ impl BoxProcess {
     #[must_use]
     pub fn said(&self) -> String {
         let lines = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().map(|line| format!("  {line}\n")).collect()
+        lines.iter().flat_map(|line| ["  ", line, "\n"]).collect()
     }
 
     /// Asks it to stop, and kills it if it does not in time; its exit status if it stopped itself.

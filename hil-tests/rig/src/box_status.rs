@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ledger::Totals;
 use crate::site::Site;
@@ -64,19 +64,46 @@ impl BoxLedger {
         }
     }
 
-    /// Whether it says the same as the robot's: each observation arrived and ended alike.
+    /// What it says beside the robot's own books.
     #[must_use]
-    pub fn agrees_with(self, totals: &Totals) -> bool {
-        let robot = Self {
-            received: totals.sent,
-            model: totals.model,
-            fallback: totals.fallback(),
-            superseded: totals.superseded,
-            refused: totals.refusals(),
-            missed: totals.misses(),
-            in_flight: totals.open(),
-        };
-        self == robot
+    pub fn compared_with(self, totals: &Totals) -> Comparison {
+        let robot = [totals.model, totals.fallback(), totals.refusals(), totals.misses()];
+        let ours = [self.model, self.fallback, self.refused, self.missed];
+        let responses = ours.iter().zip(robot).map(|(sent, arrived)| sent.checked_sub(arrived)).sum::<Option<u64>>();
+        match (totals.sent.checked_sub(self.received), responses, self.in_flight) {
+            (Some(0), Some(0), 0) => Comparison::Agree,
+            (Some(observations), Some(responses), 0) => Comparison::LostOnTheLink { observations, responses },
+            _ => Comparison::Differ,
+        }
+    }
+}
+
+/// The box's ledger beside the robot's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Comparison {
+    /// Each observation arrived and ended alike in both.
+    Agree,
+    /// The rest agrees.
+    LostOnTheLink {
+        /// Sent by the robot, never received by the box.
+        observations: u64,
+        /// Sent by the box, never received by the robot.
+        responses: u64,
+    },
+    /// The box denies what the robot saw.
+    Differ,
+}
+
+impl Comparison {
+    pub(crate) fn words(self) -> (&'static str, String) {
+        match self {
+            Self::Agree => ("agree", String::new()),
+            Self::LostOnTheLink { observations, responses } => {
+                ("agree", format!("but for {observations} observations and {responses} responses lost on the link"))
+            }
+            Self::Differ => ("differ", "The box denies what the robot saw.".into()),
+        }
     }
 }
 
@@ -98,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_observation_that_ended_otherwise_is_a_difference() {
+    fn what_the_link_lost_is_told_from_what_the_box_denies() {
         let totals = Totals {
             sent: 10,
             model: 6,
@@ -107,11 +134,14 @@ mod tests {
             ..Totals::default()
         };
         let same = BoxLedger { received: 10, model: 6, fallback: 2, superseded: 2, ..BoxLedger::default() };
-        assert!(same.agrees_with(&totals));
-        let lost = BoxLedger { model: 7, superseded: 1, ..same };
-        assert!(!lost.agrees_with(&totals), "a response was lost on its way");
+        assert_eq!(same.compared_with(&totals), Comparison::Agree);
+        let on_the_way = BoxLedger { received: 9, model: 7, superseded: 0, ..same };
+        let lost = Comparison::LostOnTheLink { observations: 1, responses: 1 };
+        assert_eq!(on_the_way.compared_with(&totals), lost);
+        let denied = BoxLedger { model: 5, superseded: 3, ..same };
+        assert_eq!(denied.compared_with(&totals), Comparison::Differ);
         let before = BoxLedger { received: 5, model: 5, ..BoxLedger::default() };
         let after = BoxLedger { received: 15, model: 11, ..same };
-        assert!(after.since(before).agrees_with(&totals));
+        assert_eq!(after.since(before).compared_with(&totals), Comparison::Agree);
     }
 }

@@ -69,10 +69,10 @@ pub fn calibrate(
     for _ in 0..WARM_UP {
         asking.ask(0.0)?;
     }
-    let idle = asking.fastest(0.0)?.unwrap_or_default();
+    let idle = asking.usual(0.0)?.unwrap_or_default();
     let mut best = None;
     let mut iterations = 16_u16;
-    while let Some(age) = asking.fastest(f32::from(iterations))? {
+    while let Some(age) = asking.usual(f32::from(iterations))? {
         let slower = age.saturating_sub(idle);
         best = Some(slower / u32::from(iterations));
         if slower >= ENOUGH {
@@ -96,7 +96,7 @@ const ENOUGH: Duration = Duration::from_millis(2);
 const ANSWER: Duration = Duration::from_secs(2);
 
 const WARM_UP: u32 = 100;
-const SAMPLES: u32 = 5;
+const SAMPLES: u32 = 9;
 
 /// Between two observations.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -111,16 +111,18 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// The fastest of a few answers of the model; none if it was too late for all.
-    fn fastest(&mut self, iterations: f32) -> Result<Option<Duration>, CalibrationError> {
-        let mut fastest = None;
+    /// The median of a few answers of the model; none if it was too late for one of them.
+    fn usual(&mut self, iterations: f32) -> Result<Option<Duration>, CalibrationError> {
+        let mut ages = Vec::new();
         for _ in 0..SAMPLES {
             let answer = self.ask(iterations)?;
-            if let What::Model(_) = answer.what {
-                fastest = Some(fastest.map_or(answer.age, |age: Duration| age.min(answer.age)));
+            match answer.what {
+                What::Model(_) => ages.push(answer.age),
+                What::Fallback(..) | What::Refusal(_) => return Ok(None),
             }
         }
-        Ok(fastest)
+        ages.sort_unstable();
+        Ok(ages.get(ages.len() / 2).copied())
     }
 
     fn ask(&mut self, iterations: f32) -> Result<Answer, CalibrationError> {

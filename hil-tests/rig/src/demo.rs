@@ -16,8 +16,9 @@ use plants::Ur5eConveyor;
 use thiserror::Error;
 
 use crate::box_process::BoxProcess;
-use crate::box_status::BoxStatus;
+use crate::box_status::{BoxStatus, Comparison};
 use crate::calibration::{CalibrationError, calibrate};
+use crate::canary::Canaries;
 use crate::clock::Moment;
 use crate::link::{Link, LinkError, Outbox, Watch};
 use crate::priority;
@@ -61,7 +62,10 @@ pub enum DemoError {
     #[error(transparent)]
     Arm(#[from] plants::LoadError),
     /// The box's program cannot be started.
-    #[error("cannot start {}: {source}; build it with `cargo build --release`, or name it with --genba", genba.display())]
+    #[error(
+        "cannot start {}: {source}; build it with `cargo build --release`, or name it with --genba",
+        genba.display()
+    )]
     NoBox {
         /// The program.
         genba: PathBuf,
@@ -124,14 +128,15 @@ pub fn demo(options: &Options, stop: &Arc<AtomicBool>) -> Result<Outcome, DemoEr
     // A page fault or a thread of lower priority must not hold up the robot; without the right to either,
     // the summary names the scheduling class.
     let _ = priority::lock_memory();
-    priority::raise_link(priority::LINK);
+    let _ = priority::raise_link(priority::LINK);
 
     let hang = if site.can_hang && !options.hang.is_zero() {
         let measured = calibrate(&mut outbox, &mut inbox, epoch(), &plant.observe());
         let calibration = measured.map_err(|source| DemoError::Calibration { source, said: process.said() })?;
         let at_ms = u32::try_from(options.duration.as_millis() / 2).unwrap_or(u32::MAX);
         // the physics observes at even milliseconds
-        Some(Hang { at_ms: at_ms & !1, iterations: calibration.iterations(options.hang) })
+        let asked_ms = u32::try_from(options.hang.as_millis()).unwrap_or(u32::MAX);
+        Some(Hang { at_ms: at_ms & !1, asked_ms, iterations: calibration.iterations(options.hang) })
     } else {
         None
     };
@@ -148,22 +153,28 @@ pub fn demo(options: &Options, stop: &Arc<AtomicBool>) -> Result<Outcome, DemoEr
     };
     let tolerance = before.map_or(TOLERANCE, |status| status.margin);
     let recording = Recording::new(options.duration, site.deadline, tolerance);
-    let (recording, report) = run(robot, recording, &mut process)?;
+    let canaries = Canaries::start(tolerance)?;
+    let (mut recording, report) = run(robot, recording, &mut process)?;
+    recording.pacing.canaries(canaries.stop());
 
     let after = BoxStatus::ask(&options.genba, &options.config, &site).ok();
     let canary = recording.pacing.canary(recording.ledger.windows(), site.deadline);
     let (ended, said) = process.stop()?;
     let ended_well = ended.is_some_and(|status| status.success());
+    let ledgers = before
+        .zip(after)
+        .map(|(before, after)| after.ledger.since(before.ledger).compared_with(recording.ledger.totals()));
     let mut verdict = Verdict::of(&recording, &report, &canary);
+    if ledgers == Some(Comparison::Differ) {
+        verdict = verdict.and_broken(format!("the box's ledger denies what the robot saw: {after:?}"));
+    }
     if !ended_well || watch.farewells() == 0 {
         let how = ended.map_or("had to be killed".to_owned(), |status| format!("ended with {status}"));
         verdict = verdict.and_broken(format!("the box {how}, with {} farewells", watch.farewells()));
         eprintln!("the box said:\n{said}");
     }
     let mut summary = Summary::of(&site, &recording, &report, canary, &verdict);
-    summary.ledgers_agree = before
-        .zip(after)
-        .map(|(before, after)| after.ledger.since(before.ledger).agrees_with(recording.ledger.totals()));
+    summary.ledgers = ledgers;
     summary.farewell = ended_well && watch.farewells() > 0;
     Ok(Outcome { summary, recording, verdict })
 }

@@ -17,6 +17,7 @@ mod ledger;
 mod round_trips;
 mod tracking;
 mod pacing;
+mod canary;
 mod verdict;
 
 mod screen;
@@ -30,13 +31,14 @@ mod priority;
 
 pub use answer::{Answer, ReasonCode, Unread, What};
 pub use box_process::{BoxProcess, beside_this_program};
-pub use box_status::{BoxLedger, BoxStatus};
+pub use box_status::{BoxLedger, BoxStatus, Comparison};
 pub use calibration::{Calibration, CalibrationError, calibrate};
+pub use canary::{Canaries, CanaryLog, Wake};
 pub use clock::Moment;
 pub use demo::{DemoError, Options, Outcome, demo};
 pub use ledger::{Ledger, Totals, Window};
 pub use link::{Inbox, Link, LinkError, Outbox, Watch};
-pub use pacing::{Canary, Pacing, Wake};
+pub use pacing::{Canary, Pacing};
 pub use page::page;
 pub use plot::{PlotError, plot};
 pub use priority::{Class, Priority, lock_memory, raise_link};

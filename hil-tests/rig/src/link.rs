@@ -133,7 +133,7 @@ impl Outbox {
 
 impl Inbox {
     /// The next answer that has arrived, if there is one.
-    pub fn next(&mut self) -> Option<Result<Answer, Unread>> {
+    pub fn poll(&mut self) -> Option<Result<Answer, Unread>> {
         self.arrivals.try_recv().ok()
     }
 
@@ -187,6 +187,9 @@ fn config(endpoint: &str) -> Result<Config, LinkError> {
         ("connect/timeout_ms", "-1"),
         ("connect/exit_on_failure", "false"),
         ("connect/retry", "{ period_init_ms: 100, period_max_ms: 100, period_increase_factor: 1 }"),
+        // a put never waits: the robot's loop must go on
+        ("transport/link/tx/queue/congestion_control/drop/wait_before_drop", "0"),
+        ("transport/link/tx/queue/size/real_time", "16"),
         ("scouting/multicast/enabled", "false"),
         ("scouting/gossip/enabled", "false"),
         ("adminspace/enabled", "false"),

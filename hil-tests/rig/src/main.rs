@@ -20,7 +20,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Let a UR5e follow a part on a conveyor while genba answers it from another process.
+    /// Let a robot arm follow a part on a conveyor while genba answers it from another process.
     ///
     /// Half way through, the model is made to hang. Exit code: 0 the promise held, 1 it did not, 2 wrong
     /// usage, 3 this machine could not tell.

@@ -18,13 +18,15 @@ pub fn page(summary: &Summary, recording: &Recording) -> Result<String, PlotErro
     };
     say(&format!("<p class=\"verdict {}\">{}</p>", summary.verdict, text(&summary.headline())));
     if !summary.reasons.is_empty() {
-        let items: String = summary.reasons.iter().map(|reason| format!("<li>{}</li>", text(reason))).collect();
-        say(&format!("<ul>{items}</ul>"));
+        say("<ul>");
+        summary.reasons.iter().for_each(|reason| say(&format!("<li>{}</li>", text(reason))));
+        say("</ul>");
     }
     say(&format!(
         "<p class=\"lead\">A simulated UR5e follows a part on a conveyor belt. Its physics runs at 1 kHz; 500 times a \
          second it asks genba, in another process, for torques from the model <b>{}</b> with a deadline of {} ms. \
-         Half way through, the model is made to hang.</p>",
+         Half way through, the model is made to hang; genba then answers with \
+         fallbacks, first the last torque, then a ramp to none.</p>",
         text(&summary.model),
         recording.deadline.as_secs_f64() * 1000.0,
     ));
@@ -67,7 +69,8 @@ const HEAD: &str = r#"<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>genba: the demo's run</title>
 <style>
-body { margin: 0; background: #f3f4f6; color: #1f2937; font: 16px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+body { margin: 0; background: #f3f4f6; color: #1f2937; }
+body { font: 16px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 main { max-width: 1000px; margin: 0 auto; padding: 32px 16px 64px; }
 h1 { margin: 0 0 16px; font-size: 28px; letter-spacing: -0.01em; }
 h1 small { font-weight: 400; color: #6b7280; font-size: 16px; letter-spacing: 0; margin-left: 8px; }
@@ -78,7 +81,8 @@ h1 small { font-weight: 400; color: #6b7280; font-size: 16px; letter-spacing: 0;
 .lead { color: #4b5563; margin: 0 0 24px; }
 figure { margin: 0 0 16px; padding: 8px; background: #fff; border-radius: 8px; box-shadow: 0 1px 2px rgb(0 0 0 / 8%); }
 figure svg { display: block; width: 100%; height: auto; font-family: system-ui, "DejaVu Sans", sans-serif; }
-table { width: 100%; border-collapse: collapse; background: #fff; border-radius: 8px; overflow: hidden; box-shadow: 0 1px 2px rgb(0 0 0 / 8%); }
+table { width: 100%; border-collapse: collapse; background: #fff; border-radius: 8px; overflow: hidden; }
+table { box-shadow: 0 1px 2px rgb(0 0 0 / 8%); }
 th, td { padding: 7px 16px; text-align: left; border-top: 1px solid #e5e7eb; font-weight: 400; vertical-align: top; }
 tr:first-child th, tr:first-child td { border-top: 0; }
 td:nth-child(2) { text-align: right; font-variant-numeric: tabular-nums; font-weight: 600; white-space: nowrap; }
@@ -115,10 +119,10 @@ mod tests {
             recording.note(Event::Tracked { now_ms, error_m: if hangs { 0.0009 } else { 0.0003 } });
             recording.note(Event::Sent { at });
             if now_ms == 1000 {
-                recording.note(Event::Hung { now_ms });
+                recording.note(Event::Hung { now_ms, asked_ms: 200 });
             }
             let late = hangs && now_ms % 8 == 0;
-            let wait = if late { Duration::from_micros(7500) } else { Duration::from_micros(280 + u64::from(now_ms % 7) * 20) };
+            let wait = Duration::from_micros(if late { 7500 } else { 280 + u64::from(now_ms % 7) * 20 });
             let torque = [0.0; 6];
             let what = if late { What::Fallback(ReasonCode::new(301), torque) } else { What::Model(torque) };
             let sequence = Sequence::new(u64::from(now_ms / 2 + 1));

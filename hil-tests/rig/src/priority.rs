@@ -4,8 +4,10 @@ use std::fmt;
 use std::fs;
 use std::io;
 
-/// The robot's loop. It is another machine than the box, and the canary of the box's machine: nothing
-/// of the box may run before it.
+/// The canaries: nothing runs before them.
+pub(crate) const CANARY: Priority = Priority(90);
+
+/// The robot's loop. In truth it is another machine: nothing of the box may run before it.
 pub(crate) const ROBOT: Priority = Priority(85);
 
 /// The robot's link, right below its loop.
@@ -54,7 +56,8 @@ pub(crate) fn take(priority: Priority) -> Class {
     }
 }
 
-/// Gives zenoh's threads of this process this priority; how many took it.
+/// Gives zenoh's threads of this process this priority, if the system permits; how many there are that took it.
+#[must_use]
 pub fn raise_link(priority: Priority) -> usize {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     threads
@@ -65,6 +68,46 @@ pub fn raise_link(priority: Priority) -> usize {
         .filter_map(|thread| thread.file_name().to_str()?.parse().ok())
         .filter(|id| set(*id, priority).is_ok())
         .count()
+}
+
+/// The cores that this process may use.
+///
+/// # Errors
+/// What the system said.
+pub(crate) fn cores() -> io::Result<Vec<usize>> {
+    #[allow(unsafe_code, reason = "a set of cores is a C structure")]
+    // SAFETY: cpu_set_t is a plain bit set, for which all zeros is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    #[allow(unsafe_code, reason = "std has no affinity")]
+    // SAFETY: `set` has the stated size and lives through the call; 0 is the calling thread.
+    let result = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let all = 0..size_of::<libc::cpu_set_t>() * 8;
+    #[allow(unsafe_code, reason = "a set of cores is a C structure")]
+    // SAFETY: each number is inside the set.
+    let is_ours = |core: &usize| unsafe { libc::CPU_ISSET(*core, &set) };
+    Ok(all.filter(is_ours).collect())
+}
+
+/// Binds the calling thread to one core.
+///
+/// # Errors
+/// What the system said.
+pub(crate) fn bind(core: usize) -> io::Result<()> {
+    #[allow(unsafe_code, reason = "a set of cores is a C structure")]
+    // SAFETY: cpu_set_t is a plain bit set, for which all zeros is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    #[allow(unsafe_code, reason = "a set of cores is a C structure")]
+    // SAFETY: CPU_SET ignores numbers outside the set.
+    unsafe {
+        libc::CPU_SET(core, &mut set);
+    }
+    #[allow(unsafe_code, reason = "std has no affinity")]
+    // SAFETY: `set` has the stated size and lives through the call; 0 is the calling thread.
+    let result = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Keeps the process's memory from being paged out, if the system permits.

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::answer::{Answer, ReasonCode, Unread, What};
+use crate::canary::Wake;
+use crate::clock::Moment;
 use crate::ledger::Ledger;
-use crate::pacing::{Pacing, Wake};
+use crate::pacing::Pacing;
 use crate::robot::Event;
 use crate::round_trips::RoundTrips;
 use crate::tracking::Tracking;
@@ -26,6 +28,7 @@ pub struct Recording {
     /// The model's hang.
     pub hang: Option<HangSeen>,
     now_ms: u32,
+    began: Option<Moment>,
 }
 
 /// A fallback or refusal, for the eye.
@@ -53,10 +56,20 @@ pub enum MarkKind {
 pub struct HangSeen {
     /// When the robot asked for it, in milliseconds of simulated time.
     pub from_ms: u32,
+    /// How long it was to last.
+    pub asked_ms: u32,
     /// When the model first answered a newer observation.
     pub until_ms: Option<u32>,
     /// The observation that asked for it.
-    sequence: u64,
+    pub sequence: u64,
+}
+
+impl HangSeen {
+    /// How long the model was silent; for ever if it never came back.
+    #[must_use]
+    pub fn lasted_ms(&self) -> u32 {
+        self.until_ms.map_or(u32::MAX, |until_ms| until_ms.saturating_sub(self.from_ms))
+    }
 }
 
 impl Recording {
@@ -73,21 +86,25 @@ impl Recording {
             marks: Vec::new(),
             hang: None,
             now_ms: 0,
+            began: None,
         }
     }
 
     /// Notes what happened.
     pub fn note(&mut self, event: Event) {
         match event {
-            Event::Woke { due, late } => self.pacing.woke(Wake { due, late }),
+            Event::Woke { due, late } => {
+                self.began.get_or_insert(due);
+                self.pacing.woke(Wake { due, late });
+            }
             Event::Tracked { now_ms, error_m } => {
                 self.now_ms = now_ms;
                 self.tracking.note(now_ms, error_m);
             }
             Event::Sent { at } => self.ledger.sent(at),
-            Event::Hung { now_ms } => {
+            Event::Hung { now_ms, asked_ms } => {
                 let sequence = self.ledger.totals().sent;
-                self.hang = Some(HangSeen { from_ms: now_ms, until_ms: None, sequence });
+                self.hang = Some(HangSeen { from_ms: now_ms, asked_ms, until_ms: None, sequence });
             }
             Event::Unsent => self.pacing.unsent += 1,
             Event::Skipped => self.pacing.skipped += 1,
@@ -101,6 +118,13 @@ impl Recording {
     #[must_use]
     pub fn now_ms(&self) -> u32 {
         self.now_ms
+    }
+
+    /// When the machine stood still: from and to, in seconds of simulated time.
+    pub fn standstills_s(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        let began = self.began.unwrap_or(Moment::from_nanos(0));
+        let seconds = move |at: Moment| at.since(began).as_secs_f64();
+        self.pacing.standstills().map(move |wake| (seconds(wake.due), seconds(wake.due + wake.late)))
     }
 
     fn answered(&mut self, answer: &Answer, now_ms: u32) {
@@ -146,7 +170,6 @@ mod tests {
     use message::{Epoch, Sequence};
 
     use super::*;
-    use crate::clock::Moment;
 
     fn answer(sequence: u64, what: What) -> Answer {
         Answer {
@@ -166,7 +189,7 @@ mod tests {
         for _ in 0..2 {
             recording.note(Event::Sent { at: Moment::from_nanos(0) });
         }
-        recording.note(Event::Hung { now_ms: 2 });
+        recording.note(Event::Hung { now_ms: 2, asked_ms: 200 });
         recording.note(Event::Sent { at: Moment::from_nanos(0) });
         for (sequence, what, now_ms) in
             [(1, What::Model([0.0; 6]), 3), (2, late, 10), (3, What::Model([0.0; 6]), 203)]

@@ -40,6 +40,8 @@ pub struct Robot {
 pub struct Hang {
     /// Milliseconds of simulated time.
     pub at_ms: u32,
+    /// How long it is to last.
+    pub asked_ms: u32,
     /// What the observation's last element says: how many iterations the model wastes.
     pub iterations: f32,
 }
@@ -70,6 +72,8 @@ pub enum Event {
     Hung {
         /// Milliseconds of simulated time.
         now_ms: u32,
+        /// For how long.
+        asked_ms: u32,
     },
     /// The link refused an observation.
     Unsent,
@@ -110,6 +114,7 @@ pub struct Report {
 
 impl Robot {
     /// Runs to the end, in the calling thread; each event goes to `events`, and none is waited for.
+    #[must_use]
     pub fn run(self, events: &SyncSender<Event>) -> Report {
         let class = priority::take(priority::ROBOT);
         let steps = u32::try_from(self.duration.as_millis()).unwrap_or(u32::MAX);
@@ -173,7 +178,7 @@ impl Run<'_> {
 
     /// Takes what has arrived: the newest torque counts.
     fn receive(&mut self) {
-        while let Some(arrival) = self.robot.inbox.next() {
+        while let Some(arrival) = self.robot.inbox.poll() {
             match arrival {
                 Err(unread) => self.emit(Event::Unread(unread)),
                 Ok(answer) if answer.epoch != self.robot.epoch => self.emit(Event::Unread(Unread::Stray)),
@@ -208,7 +213,8 @@ impl Run<'_> {
             return;
         }
         let sequence = Sequence::new(self.sequence + 1).expect("it counts from 1");
-        let hang_iterations = self.hang_now(step);
+        let hang = self.hang_now(step);
+        let hang_iterations = hang.map_or(0.0, |hang| hang.iterations);
         let elements = self.robot.plant.observe();
         let sent = self.robot.outbox.send(self.robot.epoch, sequence, self.newest, &elements, hang_iterations);
         let Ok(at) = sent else {
@@ -217,23 +223,17 @@ impl Run<'_> {
         };
         self.sequence = sequence.value();
         self.emit(Event::Sent { at });
-        if hang_iterations > 0.0 {
+        if let Some(hang) = hang {
             self.armed.asked = Some(sequence);
             self.armed.attempts += 1;
-            self.emit(Event::Hung { now_ms: step });
+            self.emit(Event::Hung { now_ms: step, asked_ms: hang.asked_ms });
         }
     }
 
     /// Asks again if the observation that asked was superseded before the model saw it.
-    fn hang_now(&self, step: u32) -> f32 {
-        match self.robot.hang {
-            Some(hang)
-                if step >= hang.at_ms && self.armed.asked.is_none() && self.armed.attempts < HANG_ATTEMPTS =>
-            {
-                hang.iterations
-            }
-            Some(_) | None => 0.0,
-        }
+    fn hang_now(&self, step: u32) -> Option<Hang> {
+        let may_ask = self.armed.asked.is_none() && self.armed.attempts < HANG_ATTEMPTS;
+        self.robot.hang.filter(|hang| may_ask && step >= hang.at_ms)
     }
 
     fn linger(&mut self, end: End) -> End {

@@ -59,7 +59,7 @@ impl Screen {
         }
         for line in picture.lines() {
             // erase what a longer line has left
-            write!(out, "{line}\x1b[K\n").expect("writing to a String cannot fail");
+            writeln!(out, "{line}\x1b[K").expect("writing to a String cannot fail");
         }
         out.push_str("\x1b[J");
         self.lines = picture.lines().count();

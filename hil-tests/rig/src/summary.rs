@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::answer::ReasonCode;
+use crate::box_status::Comparison;
 use crate::ledger::Totals;
 use crate::pacing::Canary;
 use crate::recording::Recording;
@@ -45,14 +46,16 @@ pub struct Summary {
     pub uncovered: u64,
     /// From stamp to answer.
     pub round_trip: Quantiles,
-    /// How long the model was silent, if it was made to hang.
-    pub silence_ms: Option<u32>,
+    /// How long the model was to hang, if at all.
+    pub hang_asked_ms: Option<u32>,
+    /// How long it was silent.
+    pub hang_lasted_ms: Option<u32>,
     /// The robot's own loop.
     pub canary: Canary,
     /// How the robot's loop was scheduled.
     pub scheduling: String,
-    /// Whether the box's own ledger agrees with the robot's; none if it was not asked.
-    pub ledgers_agree: Option<bool>,
+    /// The box's own ledger beside the robot's; none if the box was not asked.
+    pub ledgers: Option<Comparison>,
     /// Whether the box said farewell and ended well.
     pub farewell: bool,
 }
@@ -77,10 +80,11 @@ impl Summary {
             missed_unexcused: missed(recording),
             uncovered: uncovered(recording),
             round_trip: recording.round_trips.quantiles(),
-            silence_ms: recording.hang.and_then(|hang| Some(hang.until_ms? - hang.from_ms)),
+            hang_asked_ms: recording.hang.map(|hang| hang.asked_ms),
+            hang_lasted_ms: recording.hang.map(|hang| hang.lasted_ms()),
             canary,
             scheduling: report.class.to_string(),
-            ledgers_agree: None,
+            ledgers: None,
             farewell: false,
         }
     }
@@ -113,28 +117,34 @@ impl Summary {
         ] {
             rows.push(Row::of(name, ms(us), note));
         }
-        if let Some(silence_ms) = self.silence_ms {
-            rows.push(Row::of("the model's hang", format!("{silence_ms} ms"), "until it answered again".into()));
+        if let Some((asked_ms, lasted_ms)) = self.hang_asked_ms.zip(self.hang_lasted_ms) {
+            let lasted = if lasted_ms == u32::MAX { "for ever".into() } else { format!("{lasted_ms} ms") };
+            rows.push(Row::of("the model's hang", lasted, format!("until it answered again; asked: {asked_ms} ms")));
         }
         let canary = self.canary;
         rows.push(Row::of(
             "the robot's own loop, p99 late",
+            ms(canary.robot_p99_us),
+            format!("max {}; {}", ms(canary.robot_max_us), self.scheduling),
+        ));
+        rows.push(Row::of(
+            "the canaries, p99 late",
             ms(canary.p99_us),
-            format!("max {}; {}", ms(canary.max_us), self.scheduling),
+            format!("max {}; one on each core", ms(canary.max_us)),
         ));
         rows.push(Row::of(
             "windows spoilt by this machine",
             canary.spoilt.to_string(),
             format!(
-                "of {}: its loop woke over {} late; {} skipped",
+                "of {}: a wake-up over {} late; {} observations skipped",
                 canary.windows,
                 ms(canary.tolerance_us),
                 canary.skipped
             ),
         ));
-        if let Some(agree) = self.ledgers_agree {
-            let word = if agree { "agree" } else { "differ" };
-            rows.push(Row::of("the robot's and the box's ledger", word.into(), String::new()));
+        if let Some(comparison) = self.ledgers {
+            let (word, note) = comparison.words();
+            rows.push(Row::of("the robot's and the box's ledger", word.into(), note));
         }
         let farewell = if self.farewell { "said, exit 0" } else { "none" };
         rows.push(Row::of("the box's farewell", farewell.into(), String::new()));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::pacing::Canary;
 use crate::recording::Recording;
 use crate::robot::{End, Report};
+use crate::summary::ms;
 
 /// The tracking error that the demo must stay under, root mean square.
 pub(crate) const GOAL_MM: f64 = 1.0;
@@ -39,9 +40,11 @@ impl Verdict {
         match (late.is_empty(), doubts.is_empty()) {
             (true, true) => Self::Held,
             (_, false) => Self::Inconclusive(doubts.into_iter().chain(late).collect()),
-            (false, true) if report.class.is_real_time() => Self::Broken(late),
             (false, true) => {
-                doubts.push("the robot has no real-time rights, so its timing proves nothing".into());
+                doubts.extend(excuses(recording, report));
+                if doubts.is_empty() {
+                    return Self::Broken(late);
+                }
                 Self::Inconclusive(doubts.into_iter().chain(late).collect())
             }
         }
@@ -96,7 +99,8 @@ pub(crate) fn uncovered(recording: &Recording) -> u64 {
     let uncovered = recording.ledger.windows().filter(|window| {
         let end = window.sent_at + limit;
         let in_time = window.covered_at.is_some_and(|at| at <= end);
-        !window.missed && !in_time && !recording.pacing.is_spoilt(window.sent_at, window.covered_at.map_or(end, |at| at.max(end)))
+        let waited = window.covered_at.map_or(end, |at| at.max(end));
+        !window.missed && !in_time && !recording.pacing.is_spoilt(window.sent_at, waited)
     });
     uncovered.count() as u64
 }
@@ -153,12 +157,33 @@ fn doubts(report: &Report, canary: &Canary) -> Vec<String> {
     }
     if canary.is_silent() {
         doubts.push(format!(
-            "this machine could not pace the physics: the robot's loop woke more than {} us late in {} of {} \
-             windows and skipped {} observations (p99 {} us, max {} us)",
-            canary.tolerance_us, canary.spoilt, canary.windows, canary.skipped, canary.p99_us, canary.max_us
+            "this machine stood still for more than {} in {} of {} windows, and the robot skipped {} observations \
+             (canaries: p99 {}, max {}; the robot's loop: p99 {}, max {})",
+            ms(canary.tolerance_us),
+            canary.spoilt,
+            canary.windows,
+            canary.skipped,
+            ms(canary.p99_us),
+            ms(canary.max_us),
+            ms(canary.robot_p99_us),
+            ms(canary.robot_max_us)
         ));
     }
     doubts
+}
+
+/// What does not spoil a run that went well, but excuses one that did not.
+fn excuses(recording: &Recording, report: &Report) -> Vec<String> {
+    let mut excuses = Vec::new();
+    if !report.class.is_real_time() {
+        excuses.push("the robot has no real-time rights, so its timing proves nothing".into());
+    }
+    if let Some(hang) = recording.hang
+        && hang.lasted_ms() > hang.asked_ms + hang.asked_ms / 4
+    {
+        excuses.push(format!("the model hung for {} ms instead of {} ms", hang.lasted_ms(), hang.asked_ms));
+    }
+    excuses
 }
 
 fn sentences(counts: &[(u64, &str)]) -> Vec<String> {
@@ -172,9 +197,10 @@ mod tests {
 
     use super::*;
     use crate::answer::{Answer, ReasonCode, What};
+    use crate::canary::Wake;
     use crate::clock::Moment;
-    use crate::pacing::Wake;
     use crate::priority::{Class, ROBOT};
+    use crate::recording::HangSeen;
     use crate::robot::Event;
 
     const DEADLINE: Duration = Duration::from_millis(8);
@@ -252,7 +278,8 @@ mod tests {
     fn a_miss_and_a_refusal_break_it() {
         for (number, reason) in [(401, "missed by the box"), (208, "refused")] {
             let what = What::Refusal(ReasonCode::new(number));
-            let recording = recording(|now_ms, answer| Some(if now_ms == 500 { Answer { what, ..answer } } else { answer }));
+            let refused = |answer| Answer { what, ..answer };
+            let recording = recording(|now_ms, answer| Some(if now_ms == 500 { refused(answer) } else { answer }));
             let verdict = judge(&recording, &report());
             assert_eq!(verdict.word(), "broken");
             assert!(verdict.reasons()[0].contains(reason), "{verdict:?}");
@@ -275,7 +302,7 @@ mod tests {
         }
         let verdict = judge(&recording, &report());
         assert_eq!(verdict.word(), "inconclusive");
-        assert!(verdict.reasons()[0].contains("could not pace"), "{verdict:?}");
+        assert!(verdict.reasons()[0].contains("stood still"), "{verdict:?}");
     }
 
     #[test]
@@ -285,6 +312,18 @@ mod tests {
         assert_eq!(judge(&gap, &slow).word(), "inconclusive");
         let stopped = Report { end: End::Stopped, ..report() };
         assert_eq!(judge(&gap, &stopped).word(), "inconclusive");
+    }
+
+    #[test]
+    fn a_hang_that_lasts_longer_than_asked_excuses_the_arm() {
+        let verdict_of = |back_ms: u32| {
+            let mut hung = recording(|_, answer| Some(answer));
+            hung.hang = Some(HangSeen { from_ms: 500, asked_ms: 200, until_ms: Some(back_ms), sequence: 251 });
+            hung.note(Event::Tracked { now_ms: 1000, error_m: 0.1 });
+            judge(&hung, &report()).word()
+        };
+        assert_eq!(verdict_of(749), "broken");
+        assert_eq!(verdict_of(800), "inconclusive");
     }
 
     #[test]

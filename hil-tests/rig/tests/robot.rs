@@ -79,7 +79,9 @@ fn run(duration: Duration, script: fn(u64) -> Treatment) -> (Recording, Report, 
     let (events_in, events) = sync_channel::<Event>(1 << 16);
     let report = std::thread::spawn(move || robot.run(&events_in)).join().expect("the robot does not panic");
     let mut recording = Recording::new(duration, site.deadline, Duration::from_millis(1));
-    events.iter().for_each(|event| recording.note(event));
+    for event in events {
+        recording.note(event);
+    }
     watch.close().expect("it can be closed");
     (recording, report, fake_box.stop())
 }

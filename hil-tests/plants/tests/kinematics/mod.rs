@@ -1,4 +1,4 @@
-//! The UR5e's kinematics from the maker's DH table, without `MuJoCo`.
+//! The `UR5e`'s kinematics from the maker's DH table, without `MuJoCo`.
 
 /// d, a, alpha of each joint.
 const DH: [[f64; 3]; 6] = [
@@ -40,8 +40,8 @@ impl Pose {
         }
     }
 
-    /// By differences along the motion.
-    pub(crate) fn velocity_m_s(&self, joints_rad: [f64; 6], joints_rad_s: [f64; 6]) -> [f64; 3] {
+    /// The tool's velocity, by differences along the motion.
+    pub(crate) fn velocity_m_s(joints_rad: [f64; 6], joints_rad_s: [f64; 6]) -> [f64; 3] {
         let at = |t_s: f64| Self::of(std::array::from_fn(|joint| joints_rad[joint] + t_s * joints_rad_s[joint]));
         let (before, after) = (at(-1e-5), at(1e-5));
         [0, 1, 2].map(|axis| (after.tool_m[axis] - before.tool_m[axis]) / 2e-5)
@@ -50,7 +50,7 @@ impl Pose {
     /// Half the sum of a × b over the columns: a of the tool, b of the wanted orientation
     /// (0, −1, 0), (−1, 0, 0), (0, 0, −1).
     pub(crate) fn turn_to_down(&self) -> [f64; 3] {
-        let [[r00, r01, r02], [r10, r11, r12], [r20, r21, _]] = self.rotation;
+        let [[r00, _, r02], [_, r11, r12], [r20, r21, _]] = self.rotation;
         let [x, y, z] = [
             // (r00, r10, r20) × (0, −1, 0)
             [r20, 0.0, -r00],
