@@ -34,7 +34,7 @@ pub(crate) struct Client {
 /// An answer that takes longer will not come.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A box measures its margin for 2 s before it serves; a busy machine takes its time.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 impl Client {
     pub(crate) fn connect(subject: Subject, endpoint: &str, manifest: &Manifest) -> Result<Self> {
@@ -82,14 +82,14 @@ impl Client {
     /// So many counted round trips, one after another.
     pub(crate) fn round(&mut self, count: usize) -> Round {
         let mut round = Round::default();
-        let mut burst = Instant::now();
+        let mut burst: Option<Instant> = None;
         // What came too late for an earlier wait is nobody's.
         while self.responses.try_recv().is_ok() {}
         while round.times.len() < count && round.tally.unanswered < MOST_UNANSWERED {
-            if burst.elapsed() >= BURST {
+            if burst.is_none_or(|begun| begun.elapsed() >= BURST) {
                 thread::sleep(PAUSE);
                 round.tally.count(self.round_trip(PATIENCE).map(|(_, answer)| answer));
-                burst = Instant::now();
+                burst = Some(Instant::now());
             }
             let arrived = self.round_trip(PATIENCE);
             round.tally.count(arrived.map(|(_, answer)| answer));
@@ -163,9 +163,9 @@ fn config(endpoint: &str) -> zenoh::Result<Config> {
         ("mode", "\"peer\""),
         ("listen/endpoints", "[]"),
         ("connect/endpoints", &format!("{:?}", [endpoint])),
-        // In the background until the server listens.
-        ("connect/timeout_ms", "0"),
-        ("connect/exit_on_failure", "false"),
+        // Again and again until the server listens.
+        ("connect/timeout_ms", &START.as_millis().to_string()),
+        ("connect/exit_on_failure", "true"),
         ("connect/retry", "{ period_init_ms: 100, period_max_ms: 100, period_increase_factor: 1 }"),
         ("scouting/multicast/enabled", "false"),
         ("scouting/gossip/enabled", "false"),

@@ -41,7 +41,10 @@ impl Genba {
         command.args(["run", "--config"]).arg(folder.path().join(CONFIG));
         command.stdin(Stdio::null()).stdout(log.try_clone().into_diagnostic()?).stderr(log);
         let process = Process::start(&mut command).into_diagnostic().wrap_err_with(|| {
-            format!("cannot start {}; `cargo build --release -p genba` makes it, --genba names another", program.display())
+            format!(
+                "cannot start {}; `cargo build --release -p genba` makes it, --genba names another",
+                program.display()
+            )
         })?;
         Ok(Self { process, program: program.to_owned(), folder })
     }
@@ -105,11 +108,12 @@ fn config(model: &Path, endpoint: &str, place: Place, socket: &Path) -> String {
         ),
     };
     let prefix = Subject::Box.key_prefix();
+    let [model, socket] = [model, socket].map(|path| format!("{:?}", path.to_string_lossy()));
     format!(
         r#"[box]
 name = "bench"
 key_prefix = "{prefix}"
-status_socket = {socket:?}
+status_socket = {socket}
 
 [link]
 listen = ["{endpoint}"]
@@ -117,7 +121,7 @@ listen = ["{endpoint}"]
 {realtime}
 [[model]]
 name = "policy"
-folder = {model:?}
+folder = {model}
 
 [[worker]]
 name = "cpu0"

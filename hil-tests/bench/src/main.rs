@@ -3,24 +3,24 @@
 //!
 //! The modules stand in the order in which a run uses them.
 
+mod measure;
 mod scheduling;
 mod subject;
-mod measure;
 
+mod allocations;
 mod traffic;
 mod way;
-mod allocations;
 
+mod client;
+mod genba;
 mod process;
 mod server;
-mod genba;
-mod client;
 
 mod findings;
-mod statistics;
-mod report;
 mod machine;
 mod progress;
+mod report;
+mod statistics;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -108,19 +108,19 @@ struct Size {
     budget_s: u64,
 }
 
-/// Some minutes: p99 of a round has 60 samples beyond it.
-const FULL: Size = Size { rounds: 7, round_trips: 6_000, budget_s: 105 };
-const SHORT: Size = Size { rounds: 3, round_trips: 300, budget_s: 25 };
+/// At most four minutes: p99.9 of a round has 20 samples beyond it.
+const FULL: Size = Size { rounds: 7, round_trips: 20_000, budget_s: 110 };
+const SHORT: Size = Size { rounds: 3, round_trips: 1_000, budget_s: 25 };
 /// Inconclusive.
 const NOTHING_SAID: u8 = 3;
 
 impl Bench {
     fn run(self) -> Result<ExitCode> {
-        let model = self.model.clone().unwrap_or_else(shipped_model);
-        let manifest = Manifest::load(&model).into_diagnostic()?;
+        let folder = self.model.clone().unwrap_or_else(shipped_model);
+        let manifest = Manifest::load(&folder).into_diagnostic()?;
         let (request_bytes, response_bytes) = traffic::lengths(&manifest);
         let both = vec![Mode::FifoOneCore, Mode::Default];
-        let modes = if self.modes.is_empty() { both } else { self.modes.clone() };
+        let chosen = if self.modes.is_empty() { both } else { self.modes.clone() };
         let size = self.size();
         let mut report = Report {
             date: machine::now(),
@@ -132,15 +132,15 @@ impl Bench {
             response_bytes,
             modes: Vec::new(),
         };
-        for mode in modes {
-            let outcome = self.measure(mode, &size, &model).wrap_err_with(|| format!("mode {mode}"))?;
+        for mode in chosen {
+            let outcome = self.measure(mode, &size, &folder).wrap_err_with(|| format!("mode {mode}"))?;
             report.modes.push(ModeReport { mode, outcome });
         }
         print!("{}", report.table());
         let text = serde_json::to_string_pretty(&report).into_diagnostic()?;
-        fs::write(&self.json, text + "\n").into_diagnostic().wrap_err_with(|| {
-            format!("cannot write {}; name another file with --json", self.json.display())
-        })?;
+        fs::write(&self.json, text + "\n")
+            .into_diagnostic()
+            .wrap_err_with(|| format!("cannot write {}; name another file with --json", self.json.display()))?;
         println!("\nall figures: {}", self.json.display());
         Ok(verdict(&report))
     }
@@ -161,6 +161,7 @@ impl Bench {
         command.args(["measure", "--mode", &mode.to_string()]);
         command.args(["--rounds", &size.rounds.to_string(), "--round-trips", &size.round_trips.to_string()]);
         command.args(["--budget-s", &size.budget_s.to_string(), "--model"]).arg(model).arg("--genba").arg(genba);
+        process::end_with_parent(&mut command);
         let said = command.stderr(Stdio::inherit()).output().into_diagnostic()?;
         if !said.status.success() {
             return Err(miette!("measuring ended with {}", said.status));
@@ -172,8 +173,12 @@ impl Bench {
 /// Says what is wrong and turns it into an exit code.
 fn verdict(report: &Report) -> ExitCode {
     let (bad, inconclusive) = (report.bad(), report.inconclusive());
-    bad.iter().for_each(|line| println!("BAD           {line}"));
-    inconclusive.iter().for_each(|line| println!("inconclusive  {line}"));
+    for line in &bad {
+        println!("BAD           {line}");
+    }
+    for line in &inconclusive {
+        println!("inconclusive  {line}");
+    }
     match (bad.is_empty(), inconclusive.is_empty()) {
         (false, _) => ExitCode::FAILURE,
         (true, false) => ExitCode::from(NOTHING_SAID),

@@ -14,16 +14,19 @@ use crate::findings::{Books, Outcome, Rounds};
 use crate::genba::{Genba, Status};
 use crate::process::{Peer, Process, free_endpoint};
 use crate::progress::Progress;
-use crate::scheduling::{self, BOX_PRIORITY, Mode, Place};
+use crate::scheduling::{BOX_PRIORITY, Mode, Place};
 use crate::server::load_model;
 use crate::subject::Subject;
 use crate::way;
 
 /// Real-time threads must leave their core for a twentieth of each second or the kernel takes it away for
-/// longer: after so much of round trips, ...
+/// longer: before each slice and after so much of round trips in it, ...
 pub(crate) const BURST: Duration = Duration::from_millis(100);
 /// ... so much of nothing, and one round trip that does not count. In every mode alike.
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
+
+/// So many round trips of one subject, then it is the next one's turn.
+const SLICE: usize = 1_000;
 
 /// The fewest rounds that say anything about their spread.
 pub(crate) const FEWEST_ROUNDS: usize = 3;
@@ -53,6 +56,8 @@ pub(crate) struct Round {
     pub(crate) times: Vec<u64>,
     /// Of all.
     pub(crate) tally: Tally,
+    /// The CPU time that the server's process used.
+    pub(crate) cpu_ns: u64,
 }
 
 /// How requests ended.
@@ -81,7 +86,7 @@ impl Tally {
 impl Measure {
     pub(crate) fn run(&self) -> Result<Outcome> {
         let begun = Instant::now();
-        let place = match scheduling::enter(self.mode) {
+        let place = match Place::of(self.mode) {
             Ok(place) => place,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Ok(Outcome::Skipped { reason: "no real-time rights".to_owned() });
@@ -90,8 +95,9 @@ impl Measure {
         };
         zenoh_link::prepare_process(true).into_diagnostic()?;
         let manifest = Manifest::load(&self.model).into_diagnostic()?;
-        let mut progress = Progress::new(self.mode, Subject::ALL.len() * (self.rounds + 1));
-        let way = way::walk(load_model(&manifest)?, &manifest)?;
+        let mut progress = Progress::new(self.mode, self.steps());
+        let session = load_model(&manifest)?;
+        let way = place.during(|| way::walk(session, &manifest)).into_diagnostic()??;
 
         let mut contacts = self.contacts(place, &manifest)?;
         let mut books = Books { way, rounds: Rounds::default(), before: status(&contacts)?, after: None };
@@ -101,7 +107,7 @@ impl Measure {
             if round > FEWEST_ROUNDS && begun.elapsed() + longest > Duration::from_secs(self.budget_s) {
                 break;
             }
-            self.round(round, &mut contacts, &mut books.rounds, &mut progress)?;
+            self.round(round, place, &mut contacts, &mut books.rounds, &mut progress)?;
             longest = longest.max(round_begun.elapsed());
             if round == 0 {
                 books.before = status(&contacts)?;
@@ -113,25 +119,41 @@ impl Measure {
         Ok(Outcome::Measured(Box::new(books.found(place, self.round_trips))))
     }
 
-    /// Everybody's turn, each round another one's first. Round 0 warms up and is forgotten.
+    /// How many slices there are.
+    fn steps(&self) -> usize {
+        let slices = |round_trips: usize| round_trips.div_ceil(SLICE) * Subject::ALL.len();
+        slices(self.round_trips.div_ceil(4)) + slices(self.round_trips) * self.rounds
+    }
+
+    /// Everybody's turn, again and again until each has had all its round trips: what is compared is never far apart
+    /// in time. In each round another one is first. Round 0 warms up and is forgotten.
     fn round(
         &self,
         round: usize,
+        place: Place,
         contacts: &mut [Contact],
         rounds: &mut Rounds,
         progress: &mut Progress,
     ) -> Result<()> {
         let count = if round == 0 { self.round_trips.div_ceil(4) } else { self.round_trips };
-        for turn in 0..contacts.len() {
-            let place = (turn + round) % contacts.len();
-            let contact = &mut contacts[place];
-            let before = contact.process().cpu_ns()?;
-            let done = contact.round(count).wrap_err_with(|| format!("{}", contact.subject))?;
-            let cpu_ns = contact.process().cpu_ns()?.saturating_sub(before);
-            if round > 0 {
-                rounds.add(contact.subject, &done, cpu_ns);
+        let mut done: Vec<Round> = contacts.iter().map(|_| Round::default()).collect();
+        for begun in (0..count).step_by(SLICE) {
+            for turn in 0..contacts.len() {
+                let turn = (turn + round) % contacts.len();
+                let (contact, done) = (&mut contacts[turn], &mut done[turn]);
+                let before = contact.process().cpu_ns()?;
+                let slice = place.during(|| contact.round(SLICE.min(count - begun))).into_diagnostic()?;
+                let slice = slice.wrap_err_with(|| format!("{}", contact.subject))?;
+                done.cpu_ns += contact.process().cpu_ns()?.saturating_sub(before);
+                done.times.extend(slice.times);
+                done.tally.add(slice.tally);
+                progress.step();
             }
-            progress.step();
+        }
+        if round > 0 {
+            for (contact, done) in contacts.iter().zip(&done) {
+                rounds.add(contact.subject, done);
+            }
         }
         Ok(())
     }
@@ -144,17 +166,23 @@ impl Measure {
     fn contact(&self, subject: Subject, place: Place, manifest: &Manifest) -> Result<Contact> {
         let endpoint = free_endpoint()?;
         let server = match subject {
-            Subject::Box => Server::Box(Genba::start(&self.genba, &self.model, &endpoint, place)?),
+            Subject::Box => Server::Box(
+                place.during(|| Genba::start(&self.genba, &self.model, &endpoint, place)).into_diagnostic()??,
+            ),
             Subject::Echo
             | Subject::EchoHops
             | Subject::HopsRun
             | Subject::Bare
             | Subject::NaiveDefault
-            | Subject::NaiveTuned => Server::Peer(self.peer(subject, &endpoint, place)?),
+            | Subject::NaiveTuned => {
+                Server::Peer(place.during(|| self.peer(subject, &endpoint, place)).into_diagnostic()??)
+            }
         };
         let mut contact = Contact { subject, server, client: None };
         if subject != Subject::Bare {
-            let mut client = Client::connect(subject, &endpoint, manifest)?;
+            // zenoh's threads are started here and inherit the class.
+            let connecting = || Client::connect(subject, &endpoint, manifest);
+            let mut client = place.during(connecting).into_diagnostic()??;
             client.until_served(|| contact.is_running())?;
             contact.client = Some(client);
         }

@@ -61,7 +61,8 @@ impl Report {
         let commit = commit.as_deref().unwrap_or("no commit");
         let _ = writeln!(text, "{command}  {date}  {commit}");
         let _ = writeln!(text, "{cpu}, {cores} cores, Linux {kernel}, load {load}");
-        let _ = writeln!(text, "{model}, {request_bytes} bytes there, {response_bytes} back, tcp on loopback, closed loop");
+        let _ =
+            writeln!(text, "{model}, {request_bytes} bytes there, {response_bytes} back, tcp on loopback, closed loop");
         for ModeReport { mode, outcome } in &self.modes {
             match outcome {
                 Outcome::Skipped { reason } => {
@@ -83,16 +84,12 @@ fn write_found(text: &mut String, found: &Found) {
         text,
         "   medians of {rounds} rounds of {round_trips_a_round} (lowest - highest round); the box says: {box_scheduling}\n"
     );
-    let _ = writeln!(
-        text,
-        "{:<14}{:>23}{:>23}{:>23}{:>23}{:>9}",
-        "us", "p50", "p99", "p99.9", "max", "CPU"
-    );
+    let _ = writeln!(text, "{:<14}{:>26}{:>26}{:>24}{:>24}{:>9}", "us", "p50", "p99", "p99.9", "max", "CPU");
     for subject in &found.subjects {
         let SubjectFound { name, what, p50_us, p99_us, p999_us, max_us, cpu_s_an_answer, .. } = subject;
         let _ = writeln!(
             text,
-            "{name:<14}{:>23}{:>23}{:>23}{:>23}{:>9.1}  {what}",
+            "{name:<14}{:>26}{:>26}{:>24}{:>24}{:>9.1}  {what}",
             spread(p50_us, 1),
             spread(p99_us, 1),
             spread(p999_us, 0),

@@ -42,6 +42,42 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// Where the mode wants client and servers. Binds the calling thread to the core, but leaves its class alone.
+    ///
+    /// # Errors
+    /// What the system said where it refuses real-time scheduling.
+    pub(crate) fn of(mode: Mode) -> io::Result<Self> {
+        match mode {
+            Mode::Default => Ok(Self::Anywhere),
+            Mode::FifoOneCore => {
+                let core = last_core()?;
+                bind(core)?;
+                let place = Self::FifoOn(core);
+                place.during(|| ())?;
+                Ok(place)
+            }
+        }
+    }
+
+    /// Acts in the mode's scheduling class; what is started meanwhile inherits it.
+    ///
+    /// Nothing may be waited for with `wait` in there: a kernel that reaps a process at priority 50 spins until the
+    /// process's last thread is gone, and if that one has priority 49 on the same core, it spins for ever.
+    ///
+    /// # Errors
+    /// What the system said where it refuses real-time scheduling.
+    pub(crate) fn during<R>(self, act: impl FnOnce() -> R) -> io::Result<R> {
+        match self {
+            Self::Anywhere => Ok(act()),
+            Self::FifoOn(_) => {
+                fifo(PRIORITY)?;
+                let result = act();
+                set(libc::SCHED_OTHER, 0)?;
+                Ok(result)
+            }
+        }
+    }
+
     pub(crate) fn core(self) -> Option<usize> {
         match self {
             Self::FifoOn(core) => Some(core),
@@ -50,28 +86,16 @@ impl Place {
     }
 }
 
-/// Puts the calling thread, and what it starts from now on, where the mode wants it.
-///
-/// # Errors
-/// What the system said where it refuses real-time scheduling.
-pub(crate) fn enter(mode: Mode) -> io::Result<Place> {
-    match mode {
-        Mode::Default => Ok(Place::Anywhere),
-        Mode::FifoOneCore => {
-            let core = last_core()?;
-            bind(core)?;
-            fifo(PRIORITY)?;
-            Ok(Place::FifoOn(core))
-        }
-    }
-}
-
 /// Gives the calling thread this `SCHED_FIFO` priority.
 pub(crate) fn fifo(priority: i32) -> io::Result<()> {
+    set(libc::SCHED_FIFO, priority)
+}
+
+fn set(class: libc::c_int, priority: i32) -> io::Result<()> {
     let parameters = libc::sched_param { sched_priority: priority };
     #[allow(unsafe_code, reason = "std has no scheduling classes")]
     // SAFETY: `parameters` lives through the call; 0 is the calling thread.
-    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
+    let result = unsafe { libc::sched_setscheduler(0, class, &raw const parameters) };
     checked(result)
 }
 

@@ -21,10 +21,6 @@ impl Times {
         self.0.saturating_record(nanos);
     }
 
-    pub(crate) fn count(&self) -> u64 {
-        self.0.len()
-    }
-
     /// The median in nanoseconds.
     pub(crate) fn median_ns(&self) -> u64 {
         self.0.value_at_quantile(0.5)
@@ -38,6 +34,7 @@ impl Times {
 
 /// What one round says of its times.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[allow(clippy::struct_field_names, reason = "the names are those of bench.json, where the unit belongs")]
 pub(crate) struct Quantiles {
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
@@ -155,7 +152,8 @@ mod tests {
             times.record(us * 1000);
         }
         let seen = times.quantiles();
-        for (ours, expected) in [(seen.p50_us, 500.0), (seen.p99_us, 990.0), (seen.p999_us, 999.0), (seen.max_us, 1000.0)]
+        for (ours, expected) in
+            [(seen.p50_us, 500.0), (seen.p99_us, 990.0), (seen.p999_us, 999.0), (seen.max_us, 1000.0)]
         {
             assert!((ours - expected).abs() <= expected / 500.0, "{ours} instead of {expected}");
         }

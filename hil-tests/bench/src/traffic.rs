@@ -38,7 +38,11 @@ pub(crate) enum Answer {
 impl Controller {
     /// A controller whose observations are those recorded beside the model.
     pub(crate) fn new(manifest: &Manifest) -> Result<Self> {
-        let recorded = recorded(manifest)?;
+        let bytes = |values: Vec<f32>| {
+            let mut bytes = vec![0; values.len() * size_of::<f32>()];
+            put_floats(&values, &mut bytes).map(|_| bytes).into_diagnostic()
+        };
+        let recorded = recorded(manifest)?.into_iter().map(bytes).collect::<Result<Vec<_>>>()?;
         let longest = recorded.iter().map(Vec::len).max().unwrap_or(0);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).into_diagnostic()?;
         Ok(Self {
@@ -113,7 +117,8 @@ struct Vector {
     observation: Vec<f32>,
 }
 
-fn recorded(manifest: &Manifest) -> Result<Vec<Vec<u8>>> {
+/// The observations recorded beside the model.
+pub(crate) fn recorded(manifest: &Manifest) -> Result<Vec<Vec<f32>>> {
     let path = manifest.path().parent().unwrap_or(Path::new("")).join("golden.json");
     let at = || format!("cannot use the recorded observations in {}", path.display());
     let text = fs::read_to_string(&path).into_diagnostic().wrap_err_with(at)?;
@@ -122,9 +127,5 @@ fn recorded(manifest: &Manifest) -> Result<Vec<Vec<u8>>> {
     if golden.vectors.is_empty() || golden.vectors.iter().any(|vector| vector.observation.len() != inputs) {
         return Err(miette!("each needs {inputs} values, and there must be one")).wrap_err_with(at);
     }
-    let bytes = |vector: Vector| {
-        let mut bytes = vec![0; inputs * size_of::<f32>()];
-        put_floats(&vector.observation, &mut bytes).map(|_| bytes).into_diagnostic()
-    };
-    golden.vectors.into_iter().map(bytes).collect()
+    Ok(golden.vectors.into_iter().map(|vector| vector.observation).collect())
 }

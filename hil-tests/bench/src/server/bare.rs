@@ -1,4 +1,5 @@
-//! The session alone: copy the observation in, run.
+//! The session alone: copy the observation in, run. On the same observations as all the others: what a run takes
+//! depends on them.
 //!
 //! A line `<count>` on standard input asks for so many runs; one line of JSON gives their times in nanoseconds.
 
@@ -9,13 +10,16 @@ use manifest::Manifest;
 use miette::{IntoDiagnostic, Result};
 
 use super::answerer::load_model;
+use crate::traffic;
 
 pub(super) fn serve(manifest: &Manifest) -> Result<()> {
     let mut model = load_model(manifest)?;
-    let values: Vec<f32> = (0u8..).map(|place| f32::from(place % 7) / 7.0).take(model.input_len()).collect();
+    let recorded = traffic::recorded(manifest)?;
+    let mut observations = recorded.iter().cycle();
     let mut run = || {
+        let observation = observations.next().expect("there is one, and it comes again");
         let begun = Instant::now();
-        model.input_mut().copy_from_slice(&values);
+        model.input_mut().copy_from_slice(observation);
         let ran = model.run().is_ok();
         assert!(ran, "the model runs");
         u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)

@@ -37,7 +37,8 @@ pub(super) fn serve(server: &Server, manifest: &Manifest) -> Result<()> {
     let (reports, done) = Box::leak(Box::new(Queue::<_, 2>::new())).split();
 
     let (back, priority) = (Arc::clone(&engine), server.fifo_priority);
-    let worker = spawn("worker", priority.map(|priority| priority - 2), move || work(answerer, received, reports, &back))?;
+    let worker =
+        spawn("worker", priority.map(|priority| priority - 2), move || work(answerer, received, reports, &back))?;
     let turning = Engine { link, orders, done, worker };
     let thread = spawn("engine", priority, move || turning.run(inbox))?;
     let _ = engine.set(thread);

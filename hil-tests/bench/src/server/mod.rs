@@ -31,7 +31,7 @@ pub(crate) struct Server {
     /// The model's folder.
     #[arg(long)]
     model: PathBuf,
-    /// As the box's: the engine's thread gets this SCHED_FIFO priority, the worker's two less.
+    /// As the box's: the engine's thread gets this `SCHED_FIFO` priority, the worker's two less.
     #[arg(long)]
     fifo_priority: Option<i32>,
 }
