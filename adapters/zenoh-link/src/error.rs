@@ -13,6 +13,12 @@ pub enum LinkError {
         /// zenoh's words.
         source: zenoh::Error,
     },
+    /// An endpoint's protocol is not built in.
+    #[error("the endpoint \"{endpoint}\" is of a protocol that this build does not speak; use tcp or unixsock-stream")]
+    Protocol {
+        /// As given.
+        endpoint: String,
+    },
     /// The box cannot listen on an endpoint, for instance because it is in use.
     #[error("cannot listen on \"{endpoint}\": {source}")]
     Listen {

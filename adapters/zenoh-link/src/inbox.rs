@@ -4,11 +4,13 @@ use message::Header;
 use zenoh::bytes::ZBytes;
 
 use crate::intake::{Arrived, Content, LARGEST_STRAY, Outlets, RouteOutlet, Stray};
+use crate::overflow::Overflowed;
 use crate::query::PendingQuery;
 use crate::route::RouteId;
 
 /// What reached the box. All times are nanoseconds of the clock given to [`open`](crate::open()),
 /// taken first thing when zenoh handed it over.
+#[derive(Debug, Clone, Copy)]
 pub enum Arrival<'a> {
     /// A complete frame, not larger than its route allows.
     Frame {
@@ -25,8 +27,6 @@ pub enum Arrival<'a> {
         route: RouteId,
         /// When it arrived.
         at_ns: u64,
-        /// Its size in bytes.
-        len: usize,
     },
     /// A frame that found its route's queue full.
     Shed {
@@ -47,11 +47,6 @@ pub enum Arrival<'a> {
         /// The frame, lent for this call; empty where it is larger than 64 KiB.
         bytes: &'a [u8],
     },
-    /// Somebody queried a topic's key.
-    Query {
-        /// For [`Link::refuse_query`](crate::Link::refuse_query).
-        query: PendingQuery,
-    },
 }
 
 /// The engine thread's end of every queue: wait-free, and without an allocation for a frame.
@@ -67,46 +62,31 @@ impl Inbox {
         Self { outlets, assembly }
     }
 
-    /// One fair round: of every route at most one frame and four sheds, then at most one stray and
-    /// one query. Returns whether anything may be left.
+    /// One fair round: of every route at most one frame and four sheds, then at most one stray. Returns whether
+    /// anything may be left.
     pub fn poll(&mut self, mut each: impl FnMut(Arrival<'_>)) -> bool {
         let Self { outlets, assembly } = self;
         let mut left = false;
         for (route, outlet) in (0..).map(RouteId::new).zip(&mut outlets.routes) {
             left |= poll_route(route, outlet, assembly, &mut each);
         }
-        outlets.strays.receive(
-            |Stray {
-                 at_ns,
-                 key,
-                 payload,
-             }| {
-                let bytes = whole(payload, assembly);
-                each(Arrival::Stray {
-                    key: key.as_str(),
-                    at_ns: *at_ns,
-                    bytes,
-                });
-            },
-        );
-        if let Some(query) = outlets.queries.dequeue() {
-            each(Arrival::Query { query });
-        }
-        left || !outlets.strays.is_empty() || !outlets.queries.is_empty()
+        outlets.strays.receive(|Stray { at_ns, key, payload }| {
+            let bytes = whole(payload, assembly);
+            each(Arrival::Stray { key: key.as_str(), at_ns: *at_ns, bytes });
+        });
+        left || !outlets.strays.is_empty()
     }
 
-    /// How many frames, strays and queries reached the box since the last call, but found their
-    /// queues full and could only be counted: of each route, and (`None`) strays and queries.
-    /// Reports no zeros.
-    pub fn take_uncounted(&mut self, report: impl FnMut(Option<RouteId>, u64)) {
-        self.outlets.uncounted.take(report);
+    /// The oldest query on a topic's key. Whoever takes it must hand it to a thread that may block: see
+    /// [`PendingQuery`]. One that nobody takes stays, and those beyond 31 overflow.
+    pub fn take_query(&mut self) -> Option<PendingQuery> {
+        self.outlets.queries.dequeue()
     }
 
-    /// The sum of what [`take_uncounted`](Self::take_uncounted) would report, and takes it.
-    pub fn unreported(&mut self) -> u64 {
-        let mut sum = 0;
-        self.take_uncounted(|_, count| sum += count);
-        sum
+    /// How many frames and queries reached the box since the last call, but found their queues full and could only
+    /// be counted. Reports no zeros.
+    pub fn take_overflow(&mut self, report: impl FnMut(Overflowed, u64)) {
+        self.outlets.overflow.take(report);
     }
 }
 
@@ -120,27 +100,15 @@ fn poll_route(
 ) -> bool {
     outlet.frames.receive(|Arrived { at_ns, content }| {
         each(match content {
-            Content::Bytes(payload) => Arrival::Frame {
-                route,
-                at_ns: *at_ns,
-                bytes: whole(payload, assembly),
-            },
-            Content::Oversize(len) => Arrival::Oversize {
-                route,
-                at_ns: *at_ns,
-                len: *len,
-            },
+            Content::Bytes(payload) => Arrival::Frame { route, at_ns: *at_ns, bytes: whole(payload, assembly) },
+            Content::Oversize => Arrival::Oversize { route, at_ns: *at_ns },
         });
     });
     for _ in 0..SHEDS_PER_ROUND {
         let Some(shed) = outlet.sheds.dequeue() else {
             break;
         };
-        each(Arrival::Shed {
-            route,
-            at_ns: shed.at_ns,
-            header: shed.header,
-        });
+        each(Arrival::Shed { route, at_ns: shed.at_ns, header: shed.header });
     }
     !outlet.frames.is_empty() || !outlet.sheds.is_empty()
 }

@@ -13,10 +13,10 @@ use zenoh::query::Query;
 use zenoh::sample::{Sample, SampleFields};
 
 use crate::lane::{Receiver, Sender, lane};
+use crate::overflow::{Overflow, Overflowed};
 use crate::query::PendingQuery;
 use crate::route::{ROUTE_CAPACITY, RouteId};
 use crate::subjects::Subjects;
-use crate::uncounted::Uncounted;
 
 /// The largest stray whose bytes are kept.
 pub(crate) const LARGEST_STRAY: usize = 64 << 10;
@@ -39,8 +39,8 @@ pub(crate) struct Arrived {
 /// What is kept of a frame.
 pub(crate) enum Content {
     Bytes(ZBytes),
-    /// Larger than its route allows; its length.
-    Oversize(usize),
+    /// Larger than its route allows.
+    Oversize,
 }
 
 /// A frame that found its route's queue full.
@@ -67,7 +67,7 @@ pub(crate) struct Outlets {
     pub(crate) routes: Vec<RouteOutlet>,
     pub(crate) strays: Receiver<Stray>,
     pub(crate) queries: Consumer<'static, PendingQuery>,
-    pub(crate) uncounted: Arc<Uncounted>,
+    pub(crate) overflow: Arc<Overflow>,
 }
 
 /// zenoh's threads' ends of all queues. A lock is shared by zenoh's threads only.
@@ -79,7 +79,7 @@ pub(crate) struct Intake {
     routes: Vec<Mutex<RouteInlet>>,
     strays: Mutex<Sender<Stray>>,
     queries: Mutex<Producer<'static, PendingQuery>>,
-    uncounted: Arc<Uncounted>,
+    overflow: Arc<Overflow>,
 }
 
 struct RouteInlet {
@@ -98,29 +98,19 @@ impl Intake {
     ) -> (Self, Outlets) {
         let (inlets, outlets) = routes.iter().map(|&(_, max)| route_queues(max)).unzip();
         let (stray_in, stray_out) = lane::<Stray, STRAY_SLOTS, { 2 * STRAY_SLOTS }>();
-        let (query_in, query_out) =
-            Box::leak(Box::new(Queue::<PendingQuery, QUERY_SLOTS>::new())).split();
-        let uncounted = Arc::new(Uncounted::new(routes.len()));
+        let (query_in, query_out) = Box::leak(Box::new(Queue::<PendingQuery, QUERY_SLOTS>::new())).split();
+        let overflow = Arc::new(Overflow::new(routes.len()));
         let intake = Self {
             clock,
             wake,
             subjects,
-            by_key: routes
-                .iter()
-                .map(|(key, _)| key.clone())
-                .zip((0..).map(RouteId::new))
-                .collect(),
+            by_key: routes.iter().map(|(key, _)| key.clone()).zip((0..).map(RouteId::new)).collect(),
             routes: inlets,
             strays: Mutex::new(stray_in),
             queries: Mutex::new(query_in),
-            uncounted: Arc::clone(&uncounted),
+            overflow: Arc::clone(&overflow),
         };
-        let outlets = Outlets {
-            routes: outlets,
-            strays: stray_out,
-            queries: query_out,
-            uncounted,
-        };
+        let outlets = Outlets { routes: outlets, strays: stray_out, queries: query_out, overflow };
         (intake, outlets)
     }
 
@@ -131,35 +121,27 @@ impl Intake {
     /// The callback of the subscription to `subject`.
     pub(crate) fn on_sample(&self, subject: usize, sample: Sample) {
         let at_ns = (self.clock)();
-        let SampleFields {
-            key_expr: key,
-            payload,
-            ..
-        } = sample.into();
+        let SampleFields { key_expr: key, payload, .. } = sample.into();
         if !self.subjects.takes(subject, &key) {
             return;
         }
         match self.by_key.get(key.as_str()) {
             Some(&route) => self.frame(route, at_ns, payload),
-            None => self.stray(Stray {
-                at_ns,
-                key,
-                payload,
-            }),
+            None => self.stray(Stray { at_ns, key, payload }),
         }
         (self.wake)();
     }
 
-    /// The callback of the queryables on `key` of `route`.
-    pub(crate) fn on_query(&self, route: RouteId, key: &str, query: Query) {
-        let at_ns = (self.clock)();
+    /// The callback of the queryable on `key`.
+    pub(crate) fn on_query(&self, key: &str, query: Query) {
         if query.key_expr().as_str() != key {
             // A search over many keys: it ends without a reply, since nothing is stored here.
             return;
         }
-        let pending = PendingQuery::new(query, route, at_ns);
-        if lock(&self.queries).enqueue(pending).is_err() {
-            self.uncounted.add(None);
+        // A refused one is dropped, which sends, after the lock is free again.
+        let refused = lock(&self.queries).enqueue(PendingQuery::new(query));
+        if refused.is_err() {
+            self.overflow.add(Overflowed::Queries);
         }
         (self.wake)();
     }
@@ -169,27 +151,16 @@ impl Intake {
             return;
         };
         let mut inlet = lock(inlet);
-        let length = payload.len();
-        let content = if length > inlet.max_frame_bytes {
-            Content::Oversize(length)
-        } else {
-            Content::Bytes(payload)
-        };
+        let content = if payload.len() > inlet.max_frame_bytes { Content::Oversize } else { Content::Bytes(payload) };
         let Err(newest) = inlet.frames.send(Arrived { at_ns, content }) else {
             return;
         };
         // Only this end fills the queue, so what is ready stays ready.
         if inlet.sheds.ready() {
-            let shed = Shed {
-                at_ns,
-                header: newest.content.header(),
-            };
-            assert!(
-                inlet.sheds.enqueue(shed).is_ok(),
-                "a queue that is ready takes an item"
-            );
+            let shed = Shed { at_ns, header: newest.content.header() };
+            assert!(inlet.sheds.enqueue(shed).is_ok(), "a queue that is ready takes an item");
         } else {
-            self.uncounted.add(Some(route));
+            self.overflow.add(Overflowed::Route(route));
         }
     }
 
@@ -198,7 +169,7 @@ impl Intake {
             stray.payload = ZBytes::new();
         }
         if lock(&self.strays).send(stray).is_err() {
-            self.uncounted.add(None);
+            self.overflow.add(Overflowed::Strays);
         }
     }
 }
@@ -207,13 +178,11 @@ impl Content {
     /// What a refusal echoes, where it is cheap to find out.
     fn header(&self) -> Option<Header> {
         match self {
-            Self::Oversize(_) => None,
+            Self::Oversize => None,
             Self::Bytes(payload) => {
                 let mut slices = payload.slices();
                 let only = slices.next().filter(|first| first.len() == payload.len())?;
-                (only.len() <= LARGEST_PEEK)
-                    .then(|| message::peek(only))
-                    .flatten()
+                (only.len() <= LARGEST_PEEK).then(|| message::peek(only)).flatten()
             }
         }
     }
@@ -223,15 +192,8 @@ fn route_queues(max_frame_bytes: usize) -> (Mutex<RouteInlet>, RouteOutlet) {
     let (frames_in, frames_out) = lane::<Arrived, ROUTE_SLOTS, { 2 * ROUTE_SLOTS }>();
     let (sheds_in, sheds_out) = Box::leak(Box::new(Queue::<Shed, SHED_SLOTS>::new())).split();
     (
-        Mutex::new(RouteInlet {
-            max_frame_bytes,
-            frames: frames_in,
-            sheds: sheds_in,
-        }),
-        RouteOutlet {
-            frames: frames_out,
-            sheds: sheds_out,
-        },
+        Mutex::new(RouteInlet { max_frame_bytes, frames: frames_in, sheds: sheds_in }),
+        RouteOutlet { frames: frames_out, sheds: sheds_out },
     )
 }
 

@@ -11,23 +11,11 @@ use heapless::spsc::{Consumer, Producer, Queue};
 /// The memory stays for the life of the process: a box opens its link once.
 pub(crate) fn lane<T, const SLOTS: usize, const BACK: usize>() -> (Sender<T>, Receiver<T>) {
     const {
-        assert!(
-            BACK > SLOTS,
-            "everything received between two sends must fit on the way back"
-        );
+        assert!(BACK > SLOTS, "everything received between two sends must fit on the way back");
     }
     let (fresh_in, fresh_out) = Box::leak(Box::new(Queue::<T, SLOTS>::new())).split();
     let (spent_in, spent_out) = Box::leak(Box::new(Queue::<T, BACK>::new())).split();
-    (
-        Sender {
-            fresh: fresh_in,
-            spent: spent_out,
-        },
-        Receiver {
-            fresh: fresh_out,
-            spent: spent_in,
-        },
-    )
+    (Sender { fresh: fresh_in, spent: spent_out }, Receiver { fresh: fresh_out, spent: spent_in })
 }
 
 /// The end that fills the queue and frees what comes back.
@@ -76,18 +64,10 @@ mod tests {
     #[test]
     fn full_queue_gives_the_newest_back() {
         let (mut sender, mut receiver) = lane::<u32, 4, 8>();
-        assert_eq!(
-            (0..5)
-                .filter_map(|n| sender.send(n).err())
-                .collect::<Vec<_>>(),
-            [3, 4]
-        );
+        assert_eq!((0..5).filter_map(|n| sender.send(n).err()).collect::<Vec<_>>(), [3, 4]);
         assert_eq!(receiver.receive(|n| *n), Some(0));
         assert_eq!(sender.send(5), Ok(()));
-        assert_eq!(
-            std::iter::from_fn(|| receiver.receive(|n| *n)).collect::<Vec<_>>(),
-            [1, 2, 5]
-        );
+        assert_eq!(std::iter::from_fn(|| receiver.receive(|n| *n)).collect::<Vec<_>>(), [1, 2, 5]);
         assert!(receiver.is_empty());
     }
 
@@ -102,11 +82,7 @@ mod tests {
             assert_eq!(Arc::strong_count(&item), held);
         }
         drop(sender.send(Arc::clone(&item)));
-        assert_eq!(
-            Arc::strong_count(&item),
-            2,
-            "the sender freed what came back"
-        );
+        assert_eq!(Arc::strong_count(&item), 2, "the sender freed what came back");
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! put it into a queue and wake the engine thread. They decide nothing.
 //!
 //! What must never happen here:
-//! - the engine thread waits for a thread of lower priority to receive: its side of every queue is
-//!   wait-free, and it never frees a payload, since that takes a lock of zenoh's;
+//! - the engine thread waits for a thread of lower priority to receive: its side of every queue is wait-free, and it
+//!   never frees a frame's payload, since that takes a lock of zenoh's. A query is given to it whole: it hands it on
+//!   to a thread that may block, which refuses and frees it;
 //! - a queue, a round or a message without a bound: a full queue refuses the newest frame, and what
 //!   does not even fit among the refusals is counted;
 //! - a robot that stops reading holds up a put, or another robot's responses: see [`Settings`];
@@ -29,7 +30,7 @@ mod intake;
 mod subjects;
 
 mod lane;
-mod uncounted;
+mod overflow;
 
 mod error;
 mod process;
@@ -37,8 +38,9 @@ mod process;
 pub use error::{LinkError, PutError, ThreadsRunning};
 pub use inbox::{Arrival, Inbox};
 pub use link::Link;
-pub use open::open;
+pub use open::{check, open};
+pub use overflow::Overflowed;
 pub use process::{ONE_WORKER, prepare_process};
 pub use query::PendingQuery;
 pub use route::{ROUTE_CAPACITY, RouteId, RouteKeys};
-pub use settings::{Mode, Settings};
+pub use settings::{Mode, RESPONSE_QUEUE, Settings};

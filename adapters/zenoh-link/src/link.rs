@@ -47,13 +47,7 @@ impl Link {
         receiving: Receiving,
         alive_key: KeyExpr<'static>,
     ) -> Self {
-        Self {
-            session,
-            routes,
-            alive_key,
-            alive: Mutex::new(None),
-            _receiving: receiving,
-        }
+        Self { session, routes, alive_key, alive: Mutex::new(None), _receiving: receiving }
     }
 
     /// Puts a response on the route's response key.
@@ -82,9 +76,8 @@ impl Link {
     /// [`PutError::NotAnObservationKey`] where no exact response key follows: an answer on a key
     /// with a wildcard would reach robots that did not ask.
     pub fn respond_stray(&self, observation_key: &str, frame: &[u8]) -> Result<(), PutError> {
-        let key = response_key(observation_key).ok_or_else(|| PutError::NotAnObservationKey {
-            key: observation_key.to_owned(),
-        })?;
+        let key = response_key(observation_key)
+            .ok_or_else(|| PutError::NotAnObservationKey { key: observation_key.to_owned() })?;
         self.session
             .put(key, ZBytes::from(frame))
             .priority(Priority::RealTime)
@@ -95,17 +88,15 @@ impl Link {
             .map_err(PutError::Zenoh)
     }
 
-    /// Answers a query with a typed error.
+    /// Answers a query with a typed error, on a thread that may block: it sends a reply that zenoh must not drop
+    /// and frees the query.
     ///
     /// # Errors
     ///
     /// [`PutError::Zenoh`] if the session is closed.
     pub fn refuse_query(&self, query: PendingQuery, frame: &[u8]) -> Result<(), PutError> {
         let query = query.into_inner();
-        query
-            .reply_err(ZBytes::from(frame))
-            .wait()
-            .map_err(PutError::Zenoh)
+        query.reply_err(ZBytes::from(frame)).wait().map_err(PutError::Zenoh)
     }
 
     /// Shows the liveliness token. Nothing happens if it is shown.
@@ -116,11 +107,7 @@ impl Link {
     pub fn declare_alive(&self) -> Result<(), LinkError> {
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
         if alive.is_none() {
-            let token = self
-                .session
-                .liveliness()
-                .declare_token(&self.alive_key)
-                .wait();
+            let token = self.session.liveliness().declare_token(&self.alive_key).wait();
             *alive = Some(token.map_err(|source| self.alive_error(source))?);
         }
         Ok(())
@@ -134,10 +121,7 @@ impl Link {
     pub fn withdraw_alive(&self) -> Result<(), LinkError> {
         let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
         match alive.take() {
-            Some(token) => token
-                .undeclare()
-                .wait()
-                .map_err(|source| self.alive_error(source)),
+            Some(token) => token.undeclare().wait().map_err(|source| self.alive_error(source)),
             None => Ok(()),
         }
     }
@@ -160,24 +144,16 @@ impl Link {
     }
 
     fn publishers(&self, route: RouteId) -> Result<&RoutePublishers, PutError> {
-        self.routes
-            .get(route.index())
-            .ok_or(PutError::UnknownRoute(route))
+        self.routes.get(route.index()).ok_or(PutError::UnknownRoute(route))
     }
 
     fn alive_error(&self, source: zenoh::Error) -> LinkError {
-        LinkError::Declare {
-            key: self.alive_key.to_string(),
-            source,
-        }
+        LinkError::Declare { key: self.alive_key.to_string(), source }
     }
 }
 
 fn put(publisher: &Publisher<'static>, frame: &[u8]) -> Result<(), PutError> {
-    publisher
-        .put(ZBytes::from(frame))
-        .wait()
-        .map_err(PutError::Zenoh)
+    publisher.put(ZBytes::from(frame)).wait().map_err(PutError::Zenoh)
 }
 
 fn response_key(observation_key: &str) -> Option<KeyExpr<'static>> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use zenoh::key_expr::{KeyExpr, keyexpr};
+use zenoh::key_expr::KeyExpr;
 use zenoh::pubsub::{Publisher, Subscriber};
 use zenoh::qos::{CongestionControl, Priority};
 use zenoh::query::Queryable;
@@ -14,7 +14,7 @@ use crate::error::LinkError;
 use crate::inbox::Inbox;
 use crate::intake::Intake;
 use crate::link::{Link, Receiving, RoutePublishers};
-use crate::route::{RouteId, RouteKeys};
+use crate::route::RouteKeys;
 use crate::settings::Settings;
 use crate::subjects::Subjects;
 
@@ -25,11 +25,11 @@ use crate::subjects::Subjects;
 /// on zenoh's threads, `wake` after each arrival, so neither may block. The liveliness token on
 /// `alive_key` is not shown before [`Link::declare_alive`].
 ///
-/// Call it from a plain thread, once a process: the queues stay allocated.
+/// Call it from a plain thread and seldom: the queues stay allocated for the life of the process.
 ///
 /// # Errors
 ///
-/// [`LinkError`] names the endpoint that cannot be used, or the key that is invalid or used twice.
+/// Those of [`check`], and [`LinkError`] names the endpoint that cannot be used.
 pub fn open(
     settings: &Settings,
     routes: Vec<RouteKeys>,
@@ -38,39 +38,19 @@ pub fn open(
     clock: fn() -> u64,
     wake: impl Fn() + Send + Sync + 'static,
 ) -> Result<(Link, Inbox), LinkError> {
-    let alive_key = exact(alive_key)?;
-    let strays = strays
-        .into_iter()
-        .map(expression)
-        .collect::<Result<Vec<_>, _>>()?;
-    let routes = routes
-        .into_iter()
-        .map(ExactKeys::new)
-        .collect::<Result<Vec<_>, _>>()?;
-    refuse_duplicates(&routes)?;
+    settings.check()?;
+    let Keys { routes, strays, alive: alive_key } = Keys::new(routes, strays, alive_key)?;
 
-    let largest = routes
-        .iter()
-        .map(|route| route.max_frame_bytes)
-        .max()
-        .unwrap_or(0);
+    let largest = routes.iter().map(|route| route.max_frame_bytes).max().unwrap_or(0);
     let config = settings.to_zenoh(largest)?;
 
-    let observations: Vec<_> = routes
-        .iter()
-        .map(|route| route.observation.clone())
-        .collect();
+    let observations: Vec<_> = routes.iter().map(|route| route.observation.clone()).collect();
     let subjects = Subjects::new(&strays, &observations);
-    let queues: Vec<_> = routes
-        .iter()
-        .map(|route| (route.observation.to_string(), route.max_frame_bytes))
-        .collect();
+    let queues: Vec<_> = routes.iter().map(|route| (route.observation.to_string(), route.max_frame_bytes)).collect();
     let (intake, outlets) = Intake::new(&queues, subjects, clock, Box::new(wake));
     let inbox = Inbox::new(outlets, largest);
 
-    let session = zenoh::open(config)
-        .wait()
-        .map_err(|source| open_error(settings, source))?;
+    let session = zenoh::open(config).wait().map_err(|source| open_error(settings, source))?;
     let publishers = routes
         .iter()
         .map(|route| {
@@ -88,6 +68,40 @@ pub fn open(
     Ok((Link::new(session, publishers, receiving, alive_key), inbox))
 }
 
+/// Checks everything that [`open`] would refuse before it opens anything.
+///
+/// It cannot find an endpoint in use or a router out of reach.
+///
+/// # Errors
+///
+/// [`LinkError`] names the endpoint that cannot be read, or the key that is invalid or used twice.
+pub fn check(
+    settings: &Settings,
+    routes: Vec<RouteKeys>,
+    strays: Vec<String>,
+    alive_key: &str,
+) -> Result<(), LinkError> {
+    settings.check()?;
+    Keys::new(routes, strays, alive_key).map(|_| ())
+}
+
+/// All keys after their check.
+struct Keys {
+    routes: Vec<ExactKeys>,
+    strays: Vec<KeyExpr<'static>>,
+    alive: KeyExpr<'static>,
+}
+
+impl Keys {
+    fn new(routes: Vec<RouteKeys>, strays: Vec<String>, alive: &str) -> Result<Self, LinkError> {
+        let alive = exact(alive)?;
+        let strays = strays.into_iter().map(expression).collect::<Result<_, _>>()?;
+        let routes = routes.into_iter().map(ExactKeys::new).collect::<Result<Vec<_>, _>>()?;
+        refuse_duplicates(&routes)?;
+        Ok(Self { routes, strays, alive })
+    }
+}
+
 /// A route's keys after their check.
 struct ExactKeys {
     observation: KeyExpr<'static>,
@@ -98,12 +112,7 @@ struct ExactKeys {
 
 impl ExactKeys {
     fn new(route: RouteKeys) -> Result<Self, LinkError> {
-        let RouteKeys {
-            observation,
-            response,
-            notice,
-            max_frame_bytes,
-        } = route;
+        let RouteKeys { observation, response, notice, max_frame_bytes } = route;
         Ok(Self {
             observation: exact(&observation)?,
             response: exact(&response)?,
@@ -119,32 +128,17 @@ impl ExactKeys {
 
 fn exact(key: &str) -> Result<KeyExpr<'static>, LinkError> {
     let key = expression(key.to_owned())?;
-    if key.is_wild() {
-        Err(LinkError::Wildcard {
-            key: key.to_string(),
-        })
-    } else {
-        Ok(key)
-    }
+    if key.is_wild() { Err(LinkError::Wildcard { key: key.to_string() }) } else { Ok(key) }
 }
 
 fn expression(key: String) -> Result<KeyExpr<'static>, LinkError> {
-    match keyexpr::new(&key) {
-        Ok(_) => KeyExpr::try_from(key.clone()).map_err(|source| LinkError::Key { key, source }),
-        Err(source) => Err(LinkError::Key { key, source }),
-    }
+    KeyExpr::try_from(key.as_str()).map(KeyExpr::into_owned).map_err(|source| LinkError::Key { key, source })
 }
 
 fn refuse_duplicates(routes: &[ExactKeys]) -> Result<(), LinkError> {
     let mut seen = HashSet::new();
-    match routes
-        .iter()
-        .flat_map(ExactKeys::keys)
-        .find(|key| !seen.insert(key.as_str()))
-    {
-        Some(key) => Err(LinkError::Duplicate {
-            key: key.to_string(),
-        }),
+    match routes.iter().flat_map(ExactKeys::keys).find(|key| !seen.insert(key.as_str())) {
+        Some(key) => Err(LinkError::Duplicate { key: key.to_string() }),
         None => Ok(()),
     }
 }
@@ -152,15 +146,8 @@ fn refuse_duplicates(routes: &[ExactKeys]) -> Result<(), LinkError> {
 /// zenoh's words contain the endpoint that it could not listen on.
 fn open_error(settings: &Settings, source: zenoh::Error) -> LinkError {
     let words = source.to_string();
-    match settings
-        .listen
-        .iter()
-        .find(|endpoint| words.contains(address(endpoint)))
-    {
-        Some(endpoint) => LinkError::Listen {
-            endpoint: endpoint.clone(),
-            source,
-        },
+    match settings.listen.iter().find(|endpoint| words.contains(address(endpoint))) {
+        Some(endpoint) => LinkError::Listen { endpoint: endpoint.clone(), source },
         None => LinkError::Open(source),
     }
 }
@@ -196,20 +183,15 @@ fn subscribers(session: &Session, intake: &Arc<Intake>) -> Result<Vec<Subscriber
         .collect()
 }
 
-fn queryables(
-    session: &Session,
-    routes: &[ExactKeys],
-    intake: &Arc<Intake>,
-) -> Result<Vec<Queryable<()>>, LinkError> {
-    (0..)
-        .map(RouteId::new)
-        .zip(routes)
-        .flat_map(|(id, route)| [(id, &route.observation), (id, &route.response)])
-        .map(|(route, key)| {
+fn queryables(session: &Session, routes: &[ExactKeys], intake: &Arc<Intake>) -> Result<Vec<Queryable<()>>, LinkError> {
+    routes
+        .iter()
+        .flat_map(|route| [&route.observation, &route.response])
+        .map(|key| {
             let (intake, own) = (Arc::clone(intake), key.clone());
             session
                 .declare_queryable(key)
-                .callback(move |query| intake.on_query(route, &own, query))
+                .callback(move |query| intake.on_query(&own, query))
                 .allowed_origin(Locality::Remote)
                 .wait()
                 .map_err(declare_error(key))
@@ -218,8 +200,5 @@ fn queryables(
 }
 
 fn declare_error(key: &KeyExpr<'static>) -> impl FnOnce(zenoh::Error) -> LinkError {
-    move |source| LinkError::Declare {
-        key: key.to_string(),
-        source,
-    }
+    move |source| LinkError::Declare { key: key.to_string(), source }
 }

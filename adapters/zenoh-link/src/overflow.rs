@@ -1,37 +1,70 @@
-//! What reached the box but found no room even among the refusals: it is counted, by route.
+//! What reached the box but found every queue full, that of the refusals included: only its number is kept.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::route::RouteId;
 
-/// Counters that zenoh's threads raise and the engine thread takes.
-pub(crate) struct Uncounted {
-    routes: Box<[AtomicU64]>,
-    others: AtomicU64,
+/// Where there was no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overflowed {
+    /// Frames of this route.
+    Route(RouteId),
+    /// Frames of no route.
+    Strays,
+    /// Queries. They ended without a reply.
+    Queries,
 }
 
-impl Uncounted {
+/// Counters that zenoh's threads raise and the engine thread takes.
+pub(crate) struct Overflow {
+    routes: Box<[AtomicU64]>,
+    strays: AtomicU64,
+    queries: AtomicU64,
+}
+
+impl Overflow {
     pub(crate) fn new(routes: usize) -> Self {
-        Self {
-            routes: (0..routes).map(|_| AtomicU64::new(0)).collect(),
-            others: AtomicU64::new(0),
-        }
+        let routes = (0..routes).map(|_| AtomicU64::new(0)).collect();
+        Self { routes, strays: AtomicU64::new(0), queries: AtomicU64::new(0) }
     }
 
-    /// One more, of a route, or a stray or query.
-    pub(crate) fn add(&self, route: Option<RouteId>) {
-        let counter = route.and_then(|route| self.routes.get(route.index()));
-        counter.unwrap_or(&self.others).fetch_add(1, Relaxed);
+    /// One more.
+    pub(crate) fn add(&self, what: Overflowed) {
+        let counter = match what {
+            Overflowed::Route(route) => self.routes.get(route.index()).expect("a route's id is below their number"),
+            Overflowed::Strays => &self.strays,
+            Overflowed::Queries => &self.queries,
+        };
+        counter.fetch_add(1, Relaxed);
     }
 
     /// Reports every count that is not 0 and sets it to 0.
-    pub(crate) fn take(&self, mut report: impl FnMut(Option<RouteId>, u64)) {
-        let routes = (0..).map(RouteId::new).map(Some).zip(&self.routes);
-        for (route, counter) in routes.chain([(None, &self.others)]) {
+    pub(crate) fn take(&self, mut report: impl FnMut(Overflowed, u64)) {
+        let routes = (0..).map(RouteId::new).map(Overflowed::Route).zip(&self.routes);
+        let others = [(Overflowed::Strays, &self.strays), (Overflowed::Queries, &self.queries)];
+        for (what, counter) in routes.chain(others) {
             let count = counter.swap(0, Relaxed);
             if count > 0 {
-                report(route, count);
+                report(what, count);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_counted_apart_and_taken_once() {
+        let overflow = Overflow::new(2);
+        let second = Overflowed::Route(RouteId::new(1));
+        for what in [second, Overflowed::Queries, second, Overflowed::Strays] {
+            overflow.add(what);
+        }
+        let mut taken = Vec::new();
+        overflow.take(|what, count| taken.push((what, count)));
+        assert_eq!(taken, [(second, 2), (Overflowed::Strays, 1), (Overflowed::Queries, 1)]);
+        overflow.take(|what, count| panic!("{count} of {what:?} are left"));
     }
 }

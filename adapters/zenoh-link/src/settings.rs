@@ -28,9 +28,10 @@ pub enum Mode {
 ///   (`wait_before_close` 0). zenoh's default is to wait 5 s, doubled with each fragment, on the
 ///   thread that sends. A robot whose transport was closed connects again.
 /// - So the queues are the only slack. Responses have the longest that zenoh offers (16 batches):
-///   with one response a batch, 16 responses while zenoh's sender is held up. Declarations have 4
+///   with one response a batch, [`RESPONSE_QUEUE`] responses while zenoh's sender is held up. Declarations have 4
 ///   batches of 64 KiB and replies 8. All are allocated when a robot connects, 2.4 MiB each, so
-///   that no put has to.
+///   that no put has to. The queue belongs to a transport: where many robots share one, as behind a router, a burst
+///   of more responses than it holds (all fallbacks at once) loses those beyond.
 /// - A frame may have up to 128 MiB, or twice the largest that a route accepts: an oversize frame is
 ///   then counted as that, not lost inside zenoh.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,9 +49,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// zenoh's configuration; `largest_frame` in bytes.
+    /// zenoh's configuration of checked settings; `largest_frame` in bytes.
     pub(crate) fn to_zenoh(&self, largest_frame: usize) -> Result<Config, LinkError> {
-        self.check()?;
         let mode = match self.mode {
             Mode::Peer => "\"peer\"",
             Mode::Client => "\"client\"",
@@ -63,10 +63,7 @@ impl Settings {
             ("mode", mode),
             ("listen/endpoints", &format!("{:?}", self.listen)),
             ("connect/endpoints", &format!("{:?}", self.connect)),
-            (
-                "transport/link/rx/max_message_size",
-                &max_message.to_string(),
-            ),
+            ("transport/link/rx/max_message_size", &max_message.to_string()),
         ]
         .into_iter()
         .chain(FIXED)
@@ -76,14 +73,19 @@ impl Settings {
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), LinkError> {
+    /// What can be told without opening anything.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`] for an endpoint that cannot be read or is of a protocol that this build does not speak, a
+    /// client without an endpoint, and one worker without [`prepare_process`](crate::prepare_process).
+    pub fn check(&self) -> Result<(), LinkError> {
         for endpoint in self.listen.iter().chain(&self.connect) {
-            endpoint
-                .parse::<EndPoint>()
-                .map_err(|source| LinkError::Endpoint {
-                    endpoint: endpoint.clone(),
-                    source,
-                })?;
+            let read = endpoint.parse::<EndPoint>();
+            let read = read.map_err(|source| LinkError::Endpoint { endpoint: endpoint.clone(), source })?;
+            if !PROTOCOLS.contains(&read.protocol().as_str()) {
+                return Err(LinkError::Protocol { endpoint: endpoint.clone() });
+            }
         }
         if self.mode == Mode::Client && self.connect.is_empty() {
             return Err(LinkError::NothingToConnect);
@@ -94,6 +96,12 @@ impl Settings {
         Ok(())
     }
 }
+
+/// How many responses of one transport wait at most: the longest queue that zenoh offers.
+pub const RESPONSE_QUEUE: usize = 16;
+
+/// What this build's zenoh speaks; a serial line or QUIC would be a feature of the build.
+const PROTOCOLS: [&str; 2] = ["tcp", "unixsock-stream"];
 
 /// Room for what is too large by far, such as a camera's picture on a control key.
 const LARGEST_MESSAGE: usize = 128 << 20;
@@ -106,18 +114,9 @@ const FIXED: [(&str, &str); 13] = [
     // A frame's time is its arrival on the box's clock.
     ("timestamping/enabled", "false"),
     ("transport/shared_memory/enabled", "false"),
-    (
-        "transport/link/tx/queue/congestion_control/drop/wait_before_drop",
-        "0",
-    ),
-    (
-        "transport/link/tx/queue/congestion_control/drop/max_wait_before_drop_fragments",
-        "0",
-    ),
-    (
-        "transport/link/tx/queue/congestion_control/block/wait_before_close",
-        "0",
-    ),
+    ("transport/link/tx/queue/congestion_control/drop/wait_before_drop", "0"),
+    ("transport/link/tx/queue/congestion_control/drop/max_wait_before_drop_fragments", "0"),
+    ("transport/link/tx/queue/congestion_control/block/wait_before_close", "0"),
     ("transport/link/tx/queue/size/real_time", "16"),
     ("transport/link/tx/queue/size/control", "4"),
     ("transport/link/tx/queue/size/data", "8"),
@@ -131,20 +130,13 @@ mod tests {
     use super::*;
 
     fn settings() -> Settings {
-        Settings {
-            mode: Mode::Peer,
-            listen: vec!["tcp/127.0.0.1:7447".to_owned()],
-            connect: vec![],
-            one_worker: false,
-        }
+        Settings { mode: Mode::Peer, listen: vec!["tcp/127.0.0.1:7447".to_owned()], connect: vec![], one_worker: false }
     }
 
     #[test]
     fn zenoh_knows_every_setting() {
         for mode in [Mode::Peer, Mode::Router] {
-            let config = Settings { mode, ..settings() }
-                .to_zenoh(0)
-                .expect("zenoh takes it");
+            let config = Settings { mode, ..settings() }.to_zenoh(0).expect("zenoh takes it");
             for (key, value) in FIXED {
                 assert_eq!(config.get_json(key).expect("known"), value, "{key}");
             }
@@ -156,39 +148,36 @@ mod tests {
     #[test]
     fn bad_endpoint_is_named() {
         for endpoint in ["", "tcp", "127.0.0.1:7447", "tcp/"] {
-            let bad = Settings {
-                listen: vec![endpoint.to_owned()],
-                ..settings()
-            };
-            let error = bad.to_zenoh(0).expect_err("not an endpoint");
-            assert!(
-                matches!(&error, LinkError::Endpoint { endpoint: named, .. } if named == endpoint),
-                "{error}"
-            );
+            let bad = Settings { listen: vec![endpoint.to_owned()], ..settings() };
+            let error = bad.check().expect_err("not an endpoint");
+            assert!(matches!(&error, LinkError::Endpoint { endpoint: named, .. } if named == endpoint), "{error}");
         }
     }
 
     #[test]
+    fn protocol_that_is_not_built_in_is_named() {
+        let unspoken = |endpoint: &str| Settings { connect: vec![endpoint.to_owned()], ..settings() };
+        for endpoint in ["udp/127.0.0.1:7447", "quic/127.0.0.1:7447", "carrier-pigeon/coop:1"] {
+            let error = unspoken(endpoint).check().expect_err("not built in");
+            assert!(matches!(&error, LinkError::Protocol { endpoint: named } if named == endpoint), "{error}");
+        }
+        unspoken("unixsock-stream//tmp/box").check().expect("built in");
+    }
+
+    #[test]
+    fn response_queue_is_as_long_as_zenoh_is_told() {
+        assert!(FIXED.contains(&("transport/link/tx/queue/size/real_time", RESPONSE_QUEUE.to_string().as_str())));
+    }
+
+    #[test]
     fn client_without_endpoint_is_refused() {
-        let alone = Settings {
-            mode: Mode::Client,
-            ..settings()
-        };
-        assert!(matches!(
-            alone.to_zenoh(0),
-            Err(LinkError::NothingToConnect)
-        ));
+        let alone = Settings { mode: Mode::Client, ..settings() };
+        assert!(matches!(alone.check(), Err(LinkError::NothingToConnect)));
     }
 
     #[test]
     fn one_worker_without_preparation_is_refused() {
-        let unprepared = Settings {
-            one_worker: true,
-            ..settings()
-        };
-        assert!(matches!(
-            unprepared.to_zenoh(0),
-            Err(LinkError::NotPrepared)
-        ));
+        let unprepared = Settings { one_worker: true, ..settings() };
+        assert!(matches!(unprepared.check(), Err(LinkError::NotPrepared)));
     }
 }

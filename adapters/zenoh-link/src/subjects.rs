@@ -47,13 +47,9 @@ impl Subjects {
             // Somebody published to many keys at once; it may match subjects that share no key.
             !self.0.iter().take(subject).any(matches)
         } else {
-            self.0.get(subject).is_some_and(|subject| {
-                !subject
-                    .rivals
-                    .iter()
-                    .filter_map(|&rival| self.0.get(rival))
-                    .any(matches)
-            })
+            self.0
+                .get(subject)
+                .is_some_and(|subject| !subject.rivals.iter().filter_map(|&rival| self.0.get(rival)).any(matches))
         }
     }
 }
@@ -65,10 +61,7 @@ fn add(subjects: &mut Vec<Subject>, expression: &KeyExpr<'static>) {
         .filter(|(_, earlier)| earlier.expression.intersects(expression))
         .map(|(place, _)| place)
         .collect();
-    subjects.push(Subject {
-        expression: expression.clone(),
-        rivals,
-    });
+    subjects.push(Subject { expression: expression.clone(), rivals });
 }
 
 #[cfg(test)]
@@ -76,26 +69,15 @@ mod tests {
     use super::*;
 
     fn keys(keys: &[&'static str]) -> Vec<KeyExpr<'static>> {
-        keys.iter()
-            .map(|key| KeyExpr::try_from(*key).expect("a key"))
-            .collect()
+        keys.iter().map(|key| KeyExpr::try_from(*key).expect("a key")).collect()
     }
 
     /// How many subscriptions take a frame on `key`, of how many that zenoh calls.
     fn taken(subjects: &Subjects, key: &str) -> (usize, usize) {
         let key = keyexpr::new(key).expect("a key");
-        let called: Vec<usize> = subjects
-            .iter()
-            .filter(|(_, expression)| expression.intersects(key))
-            .map(|(place, _)| place)
-            .collect();
-        (
-            called
-                .iter()
-                .filter(|&&place| subjects.takes(place, key))
-                .count(),
-            called.len(),
-        )
+        let called: Vec<usize> =
+            subjects.iter().filter(|(_, expression)| expression.intersects(key)).map(|(place, _)| place).collect();
+        (called.iter().filter(|&&place| subjects.takes(place, key)).count(), called.len())
     }
 
     #[test]

@@ -19,24 +19,15 @@ fn main() {
     prepare_process(true).expect("there is one thread");
     assert_eq!(std::env::var("ZENOH_RUNTIME").as_deref(), Ok(ONE_WORKER));
 
-    let settings = Settings {
-        mode: Mode::Peer,
-        listen: vec![],
-        connect: vec![],
-        one_worker: true,
-    };
-    let (link, _inbox) =
-        open(&settings, vec![], vec![], "alive", || 0, || ()).expect("the session opens");
+    let settings = Settings { mode: Mode::Peer, listen: vec![], connect: vec![], one_worker: true };
+    let (link, _inbox) = open(&settings, vec![], vec![], "alive", || 0, || ()).expect("the session opens");
     // A worker names itself a moment after it was started.
     let patience = Instant::now() + Duration::from_secs(30);
     while Link::threads().is_empty() {
         assert!(Instant::now() < patience, "zenoh has no threads");
     }
     let threads = Link::threads();
-    assert!(
-        threads.iter().all(|(_, name)| name.starts_with("app-")),
-        "{threads:?}"
-    );
+    assert!(threads.iter().all(|(_, name)| name.starts_with("app-")), "{threads:?}");
     assert!(prepare_process(true).is_ok(), "what is set stays");
     link.close().expect("the session ends");
     println!("{NAME} ... ok");

@@ -22,11 +22,7 @@ pub fn target_at(t_s: f64) -> Target {
     let jolt_m = JOLT_M * (sharpness * (jolt_turn.cos() - 1.0)).exp();
     let wobble = WOBBLE_RATE * t_s;
     Target {
-        position_m: [
-            MIDDLE_M + WOBBLE_M * wobble.cos(),
-            -REACH_M * turn.cos() + jolt_m,
-            HEIGHT_M,
-        ],
+        position_m: [MIDDLE_M + WOBBLE_M * wobble.cos(), -REACH_M * turn.cos() + jolt_m, HEIGHT_M],
         velocity_m_s: [
             -WOBBLE_M * WOBBLE_RATE * wobble.sin(),
             REACH_M * turn_rate * turn.sin() - jolt_m * sharpness * jolt_rate * jolt_turn.sin(),

@@ -71,13 +71,8 @@ impl Ur5eConveyor {
         if (model.opt().timestep - STEP_S).abs() > 1e-12 {
             return refuse("its time step is not 1 ms");
         }
-        let mut plant = Self {
-            data: MjData::new(Box::new(model)),
-            tool,
-            now_ms: 0,
-            target: target_at(0.0),
-            torque: [0.0; JOINTS],
-        };
+        let mut plant =
+            Self { data: MjData::new(Box::new(model)), tool, now_ms: 0, target: target_at(0.0), torque: [0.0; JOINTS] };
         plant.reset();
         Ok(plant)
     }

@@ -44,7 +44,8 @@ impl BoxStatus {
         }
         let status: Status = serde_json::from_slice(&output.stdout)?;
         let ours = status.connections.into_iter().find(|line| line.robot == site.robot && line.task == site.task);
-        let ledger = ours.map(|line| line.counts).ok_or_else(|| io::Error::other("the box does not know this robot"))?;
+        let ledger =
+            ours.map(|line| line.counts).ok_or_else(|| io::Error::other("the box does not know this robot"))?;
         Ok(Self { margin: Duration::from_micros(status.margin_us), ledger })
     }
 }
@@ -126,13 +127,8 @@ mod tests {
 
     #[test]
     fn what_the_link_lost_is_told_from_what_the_box_denies() {
-        let totals = Totals {
-            sent: 10,
-            model: 6,
-            fallbacks: [(301, 1), (302, 1)].into(),
-            superseded: 2,
-            ..Totals::default()
-        };
+        let totals =
+            Totals { sent: 10, model: 6, fallbacks: [(301, 1), (302, 1)].into(), superseded: 2, ..Totals::default() };
         let same = BoxLedger { received: 10, model: 6, fallback: 2, superseded: 2, ..BoxLedger::default() };
         assert_eq!(same.compared_with(&totals), Comparison::Agree);
         let on_the_way = BoxLedger { received: 9, model: 7, superseded: 0, ..same };

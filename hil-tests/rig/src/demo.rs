@@ -142,15 +142,8 @@ pub fn demo(options: &Options, stop: &Arc<AtomicBool>) -> Result<Outcome, DemoEr
     };
     let before = BoxStatus::ask(&options.genba, &options.config, &site).ok();
 
-    let robot = Robot {
-        plant,
-        outbox,
-        inbox,
-        epoch: epoch(),
-        duration: options.duration,
-        hang,
-        stop: Arc::clone(stop),
-    };
+    let robot =
+        Robot { plant, outbox, inbox, epoch: epoch(), duration: options.duration, hang, stop: Arc::clone(stop) };
     let tolerance = before.map_or(TOLERANCE, |status| status.margin);
     let recording = Recording::new(options.duration, site.deadline, tolerance);
     let canaries = Canaries::start(tolerance)?;
@@ -189,11 +182,7 @@ const TOLERANCE: Duration = Duration::from_millis(1);
 const EVENTS: usize = 1 << 16;
 
 /// The robot in its own thread; its events are noted and shown here.
-fn run(
-    robot: Robot,
-    mut recording: Recording,
-    process: &mut BoxProcess,
-) -> Result<(Recording, Report), DemoError> {
+fn run(robot: Robot, mut recording: Recording, process: &mut BoxProcess) -> Result<(Recording, Report), DemoError> {
     let mut screen = Screen::new(robot.duration);
     let stop = Arc::clone(&robot.stop);
     let (events_in, events) = sync_channel(EVENTS);

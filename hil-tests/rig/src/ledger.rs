@@ -137,10 +137,11 @@ impl Ledger {
 
     /// The windows of all observations that were not refused, in order.
     pub fn windows(&self) -> impl Iterator<Item = Window> + '_ {
-        self.entries
-            .iter()
-            .filter(|entry| !entry.refused)
-            .map(|entry| Window { sent_at: entry.sent_at, covered_at: entry.covered_at, missed: entry.missed })
+        self.entries.iter().filter(|entry| !entry.refused).map(|entry| Window {
+            sent_at: entry.sent_at,
+            covered_at: entry.covered_at,
+            missed: entry.missed,
+        })
     }
 
     fn refused(&mut self, reason: ReasonCode) {
@@ -278,10 +279,7 @@ mod tests {
         let windows: Vec<_> = ledger.windows().collect();
         let window = |sent_ms, covered_at, missed| Window { sent_at: at(sent_ms), covered_at, missed };
         // nothing is owed for 1, which was refused
-        assert_eq!(
-            windows,
-            [window(2, Some(at(9)), true), window(4, Some(at(9)), false), window(6, None, false)]
-        );
+        assert_eq!(windows, [window(2, Some(at(9)), true), window(4, Some(at(9)), false), window(6, None, false)]);
     }
 
     #[test]

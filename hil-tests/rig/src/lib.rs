@@ -7,23 +7,23 @@ mod demo;
 
 mod box_process;
 mod box_status;
-mod site;
-mod link;
 mod calibration;
+mod link;
 mod robot;
+mod site;
 
-mod recording;
+mod canary;
 mod ledger;
+mod pacing;
+mod recording;
 mod round_trips;
 mod tracking;
-mod pacing;
-mod canary;
 mod verdict;
 
+mod page;
+mod plot;
 mod screen;
 mod summary;
-mod plot;
-mod page;
 
 mod answer;
 mod clock;

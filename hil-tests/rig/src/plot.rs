@@ -6,11 +6,10 @@ use std::ops::Range;
 
 use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::Shift;
-use plotters::coord::types::RangedCoordf64;
 use plotters::coord::combinators::BindKeyPoints;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::{
-    Cartesian2d, DrawingArea, IntoDrawingArea, IntoLogRange,
-    PathElement, Rectangle, SVGBackend, Text,
+    Cartesian2d, DrawingArea, IntoDrawingArea, IntoLogRange, PathElement, Rectangle, SVGBackend, Text,
 };
 use plotters::series::LineSeries;
 use plotters::style::{Color, FontDesc, FontFamily, FontStyle, RGBColor, TextStyle};
@@ -199,10 +198,7 @@ fn round_trips(area: &Area<'_>, recording: &Recording) -> Result<(), PlotError> 
         (&*format!("deadline {written}"), DEADLINE),
     ];
     let mut plane = builder(area, "Answers by round trip, ms; both axes logarithmic", &legend)?
-        .build_cartesian_2d(
-            (fastest..slowest).log_scale().with_key_points(ROUND_MS.to_vec()),
-            (FLOOR..top).log_scale(),
-        )
+        .build_cartesian_2d((fastest..slowest).log_scale().with_key_points(ROUND_MS.to_vec()), (FLOOR..top).log_scale())
         .map_err(failed)?;
     plane
         .configure_mesh()
@@ -228,9 +224,10 @@ fn rectangles(bar: &Bar) -> impl Iterator<Item = Rectangle<(f64, f64)>> {
     let (left, right) = (bar.from_us / 1000.0, bar.to_us / 1000.0 * 0.985);
     let mut parts = [(bar.model, MODEL), (bar.fallback, FALLBACK)];
     parts.sort_by_key(|(answers, _)| Reverse(*answers));
-    parts.into_iter().filter(|(answers, _)| *answers > 0).map(move |(answers, color)| {
-        Rectangle::new([(left, FLOOR), (right, height(answers))], color.filled())
-    })
+    parts
+        .into_iter()
+        .filter(|(answers, _)| *answers > 0)
+        .map(move |(answers, color)| Rectangle::new([(left, FLOOR), (right, height(answers))], color.filled()))
 }
 
 /// What is written on the time axis.

@@ -191,8 +191,7 @@ mod tests {
         }
         recording.note(Event::Hung { now_ms: 2, asked_ms: 200 });
         recording.note(Event::Sent { at: Moment::from_nanos(0) });
-        for (sequence, what, now_ms) in
-            [(1, What::Model([0.0; 6]), 3), (2, late, 10), (3, What::Model([0.0; 6]), 203)]
+        for (sequence, what, now_ms) in [(1, What::Model([0.0; 6]), 3), (2, late, 10), (3, What::Model([0.0; 6]), 203)]
         {
             recording.note(Event::Answered { answer: answer(sequence, what), now_ms });
         }

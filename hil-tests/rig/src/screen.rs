@@ -92,8 +92,7 @@ pub(crate) fn picture(recording: &Recording, duration: Duration) -> String {
         totals.misses(),
         reasons(&totals.missed),
     );
-    let [p50, p99, p999, max] =
-        [quantiles.p50_us, quantiles.p99_us, quantiles.p999_us, quantiles.max_us].map(ms);
+    let [p50, p99, p999, max] = [quantiles.p50_us, quantiles.p99_us, quantiles.p999_us, quantiles.max_us].map(ms);
     writeln!(picture, "round trip       p50 {p50}   p99 {p99}   p99.9 {p999}   max {max}")
         .expect("writing to a String cannot fail");
     picture

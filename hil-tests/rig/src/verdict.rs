@@ -335,5 +335,4 @@ mod tests {
         assert!(verdict.reasons().iter().any(|reason| reason.contains("lost the part")), "{verdict:?}");
         assert!(verdict.reasons().iter().any(|reason| reason.contains("mm RMS")), "{verdict:?}");
     }
-
 }

@@ -1,29 +1,35 @@
-//! `genba check`: everything that `run` would refuse, found beforehand; and each task's contract.
+//! `genba check`: what `run` would refuse, found beforehand as far as it can be; and each task's contract.
+//!
+//! It opens none of the box's own endpoints, so that it can run beside the box. So it cannot find a port or status socket
+//! that is in use, a router out of reach, or rights that the service's user lacks and the caller has.
 
-use std::{path::Path, process::ExitCode, thread};
+use std::{path::Path, process::ExitCode};
 
-use message::Boot;
-use miette::{IntoDiagnostic, Result, miette};
+use message::{Boot, ContractDigest, ModelDigest};
+use miette::{IntoDiagnostic, Result};
 use onnx_model::{Library, Model};
 use serde::Serialize;
-use zenoh_link::Settings;
 
 use crate::{
-    clock,
     config::Config,
     logging, margin,
     plan::{Plan, millis},
-    realtime::{self, Class},
+    realtime::LinkThreads,
 };
 
 /// What was found, as `--json` prints it.
 #[derive(Serialize)]
 struct Found {
     scheduling: String,
-    wake_and_send_p50_us: u64,
-    wake_and_send_p99_us: u64,
+    wake_p50_us: u64,
+    wake_p99_us: u64,
+    send_p50_us: u64,
+    send_p99_us: u64,
+    connections: usize,
     samples: usize,
     margin_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
     tasks: Vec<TaskFound>,
 }
 
@@ -49,10 +55,11 @@ struct RobotFound {
 
 /// Checks a config and prints what was found.
 pub(crate) fn check(config: &Path, json: bool) -> Result<ExitCode> {
-    logging::start();
     let config = Config::load(config)?;
     zenoh_link::prepare_process(config.link.one_worker).into_diagnostic()?;
+    let _logs = logging::start();
     let plan = Plan::load(config)?;
+    plan.check_link()?;
     let library =
         Library::load(&Library::find(plan.config.onnx_library.as_deref()).into_diagnostic()?).into_diagnostic()?;
     for (declared, manifest) in plan.config.models.iter().zip(&plan.manifests) {
@@ -61,50 +68,33 @@ pub(crate) fn check(config: &Path, json: bool) -> Result<ExitCode> {
     if !json {
         println!("measures the margin for {} s …", margin::MEASURED_FOR.as_secs());
     }
-    let (class, measured) = measure(&plan)?;
-    let margin = measured.p99.max(plan.config.min_margin);
+    let measured = margin::measure(&plan, &mut LinkThreads::default())?;
+    let margin = measured.margin();
     plan.engine(Boot::new(0), margin)?;
     let micros = |span: engine::Duration| span.nanos() / 1_000;
     let found = Found {
-        scheduling: class.to_string(),
-        wake_and_send_p50_us: micros(measured.p50),
-        wake_and_send_p99_us: micros(measured.p99),
+        scheduling: measured.class.to_string(),
+        wake_p50_us: micros(measured.wake.p50),
+        wake_p99_us: micros(measured.wake.p99),
+        send_p50_us: micros(measured.send.p50),
+        send_p99_us: micros(measured.send.p99),
+        connections: measured.connections,
         samples: measured.samples,
         margin_us: micros(margin),
+        warning: plan.warning(),
         tasks: (0..plan.config.tasks.len()).map(|task| task_found(&plan, task)).collect(),
     };
     if json {
         println!("{}", serde_json::to_string_pretty(&found).into_diagnostic()?);
     } else {
-        print(&plan, &found, margin);
+        println!("margin    {}: {measured}", millis(margin));
+        print(&plan, &found);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures as the engine's thread would, on a link that talks to nobody.
-fn measure(plan: &Plan) -> Result<(Class, margin::Measured)> {
-    let alone = Settings {
-        mode: zenoh_link::Mode::Peer,
-        listen: Vec::new(),
-        connect: Vec::new(),
-        one_worker: plan.config.link.one_worker,
-    };
-    let (link, _inbox) = zenoh_link::open(&alone, plan.routes(), plan.strays(), &plan.alive_key(), clock::nanos, || {})
-        .into_diagnostic()?;
-    let realtime = plan.config.realtime.clone();
-    let (key, frame) = (plan.probe_key(), [0; 256]);
-    let engine = thread::spawn(move || {
-        realtime::bind("engine", &realtime.engine_cores);
-        realtime::precise_timers();
-        let class = realtime.fifo_priority.map_or(Class::Default, |fifo| realtime::fifo("engine", 0, fifo.engine()));
-        (class, margin::measure(|| drop(link.respond_stray(&key, &frame))))
-    });
-    engine.join().map_err(|_| miette!("measuring the margin panicked: report this as a bug"))
-}
-
 fn task_found(plan: &Plan, task: usize) -> TaskFound {
     let (declared, contract) = (&plan.config.tasks[task], &plan.contracts[task]);
-    let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let robots = declared.robots.iter().map(|robot| RobotFound {
         robot: robot.name.clone(),
         observation_key: robot.observation_key.clone(),
@@ -114,8 +104,8 @@ fn task_found(plan: &Plan, task: usize) -> TaskFound {
     TaskFound {
         task: declared.name.clone(),
         model: plan.config.models[declared.model].name.clone(),
-        model_sha256: hex(&plan.manifests[declared.model].digest()),
-        contract: hex(&contract.digest()),
+        model_sha256: ModelDigest::new(plan.manifests[declared.model].digest()).to_string(),
+        contract: ContractDigest::new(contract.digest()).to_string(),
         contract_text: contract.text().to_owned(),
         deadline_us: declared.deadline.nanos() / 1_000,
         measured: false,
@@ -123,15 +113,7 @@ fn task_found(plan: &Plan, task: usize) -> TaskFound {
     }
 }
 
-fn print(plan: &Plan, found: &Found, margin: engine::Duration) {
-    println!(
-        "margin    {} (wake-up plus send in the {}: p50 {} us, p99 {} us, {} samples)",
-        millis(margin),
-        found.scheduling,
-        found.wake_and_send_p50_us,
-        found.wake_and_send_p99_us,
-        found.samples
-    );
+fn print(plan: &Plan, found: &Found) {
     for (task, declared) in found.tasks.iter().zip(&plan.config.tasks) {
         println!(
             "task      {}: answered within {}, unmeasured: no timing record",
@@ -143,6 +125,9 @@ fn print(plan: &Plan, found: &Found, margin: engine::Duration) {
         for robot in &task.robots {
             println!("robot     {}: {} -> {}", robot.robot, robot.observation_key, robot.response_key);
         }
+    }
+    if let Some(warning) = &found.warning {
+        println!("warning   {warning}");
     }
     println!("good");
 }

@@ -13,6 +13,8 @@ use toml::Spanned;
 use engine::Duration;
 use onnx_model::Provider;
 
+use crate::status;
+
 /// The longest config that is read.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -72,8 +74,7 @@ impl<'de> Deserialize<'de> for Priority {
 }
 
 /// When a worker is taken out of service.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Quarantine {
     pub(crate) max_overruns: u8,
     pub(crate) overrun_window_ms: u64,
@@ -163,9 +164,12 @@ impl Config {
         if size > MAX_BYTES {
             return Err(unreadable(std::io::Error::other(format!("it has {size} bytes"))));
         }
-        let text = fs::read_to_string(path).map_err(unreadable)?;
-        let file = File { path, text: &text };
-        let raw: RawConfig = toml::from_str(&text).map_err(|error| {
+        Self::parse(path, &fs::read_to_string(path).map_err(unreadable)?)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let file = File { path, text };
+        let raw: RawConfig = toml::from_str(text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
             file.error(span, error.message().to_owned(), None)
         })?;
@@ -185,7 +189,7 @@ struct RawConfig {
     #[serde(default)]
     timing: RawTiming,
     #[serde(default)]
-    quarantine: Option<Spanned<Quarantine>>,
+    quarantine: RawQuarantine,
     #[serde(default)]
     onnx: RawOnnx,
     #[serde(default)]
@@ -231,6 +235,14 @@ enum RawMode {
 #[serde(deny_unknown_fields, default)]
 struct RawTiming {
     margin_us: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawQuarantine {
+    max_overruns: Option<Spanned<u8>>,
+    overrun_window_ms: Option<Spanned<u64>>,
+    hang_ms: Option<Spanned<u64>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -336,13 +348,7 @@ impl RawConfig {
             return Err(file.at(&key_prefix, what, "write <site>[/<line>]/<cell> in ASCII, without wildcards"));
         }
         let name = file.chunk(&self.this_box.name)?;
-        let quarantine = match self.quarantine {
-            None => Quarantine::default(),
-            Some(given) if (1..=16).contains(&given.get_ref().max_overruns) => given.into_inner(),
-            Some(given) => {
-                return Err(file.at(&given, "max_overruns must be between 1 and 16".into(), "8 is the default"));
-            }
-        };
+        let quarantine = check_quarantine(file, self.quarantine, &self.task)?;
         let models = check_models(file, self.model)?;
         file.unique("worker", self.worker.iter().map(|worker| &worker.name))?;
         let workers = self.worker.into_iter().map(|worker| check_worker(file, &models, worker));
@@ -364,9 +370,9 @@ impl RawConfig {
             connect: self.link.connect,
             one_worker: self.link.one_zenoh_worker,
         };
-        let socket = || std::env::temp_dir().join(format!("genba-{name}.sock"));
+        let socket = self.this_box.status_socket.map(|path| file.in_folder(&path));
         Ok(Config {
-            status_socket: self.this_box.status_socket.map_or_else(socket, |path| file.in_folder(&path)),
+            status_socket: socket.unwrap_or_else(|| status::default_socket(&name)),
             name: name.clone(),
             key_prefix: key_prefix.into_inner(),
             link,
@@ -379,6 +385,39 @@ impl RawConfig {
             tasks,
         })
     }
+}
+
+fn check_quarantine(file: &File<'_>, given: RawQuarantine, tasks: &[RawTask]) -> Result<Quarantine, ConfigError> {
+    let default = Quarantine::default();
+    if let Some(overruns) = &given.max_overruns
+        && !(1..=16).contains(overruns.get_ref())
+    {
+        return Err(file.at(overruns, "max_overruns must be between 1 and 16".to_owned(), "8 is the default"));
+    }
+    if let Some(window) = &given.overrun_window_ms
+        && *window.get_ref() == 0
+    {
+        let what = "no overrun falls into a window of 0 ms, so no worker would ever be taken out of service".to_owned();
+        return Err(file.at(window, what, "10000 is the default"));
+    }
+    let hang_ms = given.hang_ms.as_ref().map_or(default.hang_ms, |hang| *hang.get_ref());
+    // An inference that still may answer in time is no hang.
+    let longest = tasks.iter().map(|task| &task.deadline_us).max_by_key(|deadline| *deadline.get_ref());
+    if let Some(deadline) = longest.filter(|deadline| hang_ms.saturating_mul(1_000) < *deadline.get_ref()) {
+        let what = format!("hang_ms = {hang_ms} is shorter than the deadline of {} us", deadline.get_ref());
+        let help = "a worker would count as hung while its answer can still be in time: let [quarantine] hang_ms be \
+                    at least the longest deadline_us";
+        return Err(match &given.hang_ms {
+            Some(hang) => file.at(hang, what, help),
+            None => file.at(deadline, format!("the default {what}"), help),
+        });
+    }
+    let value = |given: Option<Spanned<u64>>, default| given.map_or(default, Spanned::into_inner);
+    Ok(Quarantine {
+        max_overruns: given.max_overruns.map_or(default.max_overruns, Spanned::into_inner),
+        overrun_window_ms: value(given.overrun_window_ms, default.overrun_window_ms),
+        hang_ms,
+    })
 }
 
 fn check_models(file: &File<'_>, models: Vec<RawModel>) -> Result<Vec<ModelConfig>, ConfigError> {
@@ -453,4 +492,59 @@ fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTa
         robots: task.robots.into_inner().into_iter().map(robot).collect::<Result<_, _>>()?,
         name,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../config/example.toml");
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(Path::new("box.toml"), text)
+    }
+
+    /// The error of the example after a change, which must name the file and the changed line.
+    fn refused(from: &str, to: &str) -> String {
+        assert_eq!(EXAMPLE.matches(from).count(), 1, "{from:?} stands once in the example");
+        let error = parse(&EXAMPLE.replace(from, to)).expect_err("it is refused").to_string();
+        let before = EXAMPLE.split(from).next().unwrap_or_default();
+        let place = format!("box.toml:{}: ", before.matches('\n').count() + 1);
+        error.strip_prefix(&place).unwrap_or_else(|| panic!("{error:?} begins with {place:?}")).to_owned()
+    }
+
+    #[test]
+    fn example_is_good_and_its_defaults_are_the_defaults() {
+        let config = parse(EXAMPLE).expect("it is good");
+        let default = Quarantine::default();
+        assert_eq!(config.quarantine.max_overruns, default.max_overruns);
+        assert_eq!(config.quarantine.overrun_window_ms, default.overrun_window_ms);
+        assert_eq!(config.quarantine.hang_ms, default.hang_ms);
+        assert_eq!(config.min_margin, Duration::ZERO);
+        assert!(config.link.one_worker);
+    }
+
+    #[test]
+    fn quarantine_that_could_never_or_always_strike_is_refused() {
+        assert!(refused("max_overruns = 8", "max_overruns = 0").contains("between 1 and 16"));
+        assert!(refused("max_overruns = 8", "max_overruns = 17").contains("between 1 and 16"));
+        assert!(refused("overrun_window_ms = 10000", "overrun_window_ms = 0").contains("window of 0 ms"));
+        assert!(refused("hang_ms = 1000", "hang_ms = 7").contains("shorter than the deadline of 8000 us"));
+        assert!(parse(&EXAMPLE.replace("hang_ms = 1000", "hang_ms = 8")).is_ok());
+    }
+
+    #[test]
+    fn deadline_beyond_the_default_hang_is_named_by_its_own_line() {
+        let text = EXAMPLE.replace("hang_ms = 1000\n", "");
+        let error = parse(&text.replace("deadline_us = 8000", "deadline_us = 1000001")).expect_err("it is refused");
+        let line = text.lines().position(|line| line == "deadline_us = 8000").expect("it is there") + 1;
+        let place = format!("box.toml:{line}: the default hang_ms = 1000 is shorter than the deadline of 1000001 us");
+        assert_eq!(error.to_string(), place);
+    }
+
+    #[test]
+    fn unknown_field_is_named_by_its_line() {
+        let unknown = refused("margin_us = 0", "margin_ms = 0");
+        assert!(unknown.contains("unknown field `margin_ms`"), "{unknown}");
+    }
 }

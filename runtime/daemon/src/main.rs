@@ -9,6 +9,7 @@ mod plan;
 mod realtime;
 
 mod allocation;
+mod reports;
 mod snapshot;
 mod status;
 mod turn;
@@ -62,6 +63,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // A wrapped path cannot be copied and no program can find it.
+    let unwrapped =
+        miette::set_hook(Box::new(|_| Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())));
+    unwrapped.expect("nobody has set one before");
     let result = match Cli::parse().command {
         Command::Run { config, listen } => run::run(&config, listen),
         Command::Check { config, json } => check::check(&config, json),

@@ -63,9 +63,41 @@ impl Plan {
         format!("{}/@genba/{}/alive", self.config.key_prefix, self.config.name)
     }
 
-    /// A key that nobody listens to, for measuring how long a send takes.
-    pub(crate) fn probe_key(&self) -> String {
-        format!("{}/@genba/{}/observation", self.config.key_prefix, self.config.name)
+    /// The keys of the link that only this process sees, for measuring how long a send takes.
+    pub(crate) fn probe_keys(&self) -> RouteKeys {
+        let key = |leaf| format!("{}/@genba/{}/probe/{leaf}", self.config.key_prefix, self.config.name);
+        RouteKeys {
+            observation: key("observation"),
+            response: key("response"),
+            notice: key("notice"),
+            max_frame_bytes: 0,
+        }
+    }
+
+    /// Checks the link's settings and keys as far as that can be done without opening it.
+    pub(crate) fn check_link(&self) -> Result<()> {
+        zenoh_link::check(&self.config.link, self.routes(), self.strays(), &self.alive_key()).into_diagnostic()
+    }
+
+    /// What is not refused but may break the promise.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let (connections, queue) = (self.served().count(), zenoh_link::RESPONSE_QUEUE);
+        let shared = match self.config.link.mode {
+            zenoh_link::Mode::Peer => false,
+            zenoh_link::Mode::Client | zenoh_link::Mode::Router => connections > queue,
+        };
+        shared.then(|| {
+            format!(
+                "{connections} connections may share one transport, whose queue holds {queue} responses: of a burst \
+                 of more, such as all fallbacks at once, zenoh drops those beyond. Let robots connect to the box \
+                 themselves ([link] mode = \"peer\"), or spread them over several boxes"
+            )
+        })
+    }
+
+    /// The longest deadline of a task.
+    pub(crate) fn longest_deadline(&self) -> Duration {
+        self.config.tasks.iter().map(|task| task.deadline).max().unwrap_or(Duration::ZERO)
     }
 
     /// How many slots the engine needs: each connection one that waits and one that runs, each worker one
@@ -86,7 +118,8 @@ impl Plan {
         for (task, declared) in tasks.iter().zip(&self.config.tasks) {
             if task.deadline() <= margin {
                 return Err(miette!(
-                    help = "choose a longer deadline_us, or give the box real-time rights so that the margin shrinks",
+                    help = "choose a longer deadline_us, give the box real-time rights so that the margin shrinks, or let it \
+                            serve fewer robots",
                     "task {}: its deadline of {} us leaves no room before the margin of {} us",
                     declared.name,
                     task.deadline().nanos() / 1_000,
@@ -148,7 +181,7 @@ impl Plan {
     }
 }
 
-/// The time from the frame's arrival in which an observation must be answered, for people.
+/// A span in milliseconds, for people.
 pub(crate) fn millis(span: Duration) -> String {
     let micros = span.nanos() / 1_000;
     format!("{}.{:03} ms", micros / 1_000, micros % 1_000)
@@ -165,9 +198,9 @@ fn manifest_of(manifests: &[Manifest], model: usize) -> &Manifest {
 fn engine_element(element: &manifest::OutputElement) -> Element {
     let start = match element.start {
         manifest::Start::Value(value) => Start::Value(value),
-        manifest::Start::Observation(index) => Start::Observation(
-            u32::try_from(index.as_usize()).expect("a manifest has at most 4 Mi input elements: it checks"),
-        ),
+        manifest::Start::Observation(index) => {
+            Start::Observation(u32::try_from(index.as_usize()).expect("manifest::MAX_INPUT_ELEMENTS is below 2^32"))
+        }
     };
     let manifest::OutputElement { min, max, max_change_per_s, rest, .. } = *element;
     Element { min, max, max_change_per_s, rest, start }

@@ -2,7 +2,11 @@
 //!
 //! Nothing is granted in silence and nothing is refused in silence: each answer is one line at the start.
 
-use std::{fmt, io};
+use std::{collections::HashSet, fmt, fs, io};
+
+use zenoh_link::Link;
+
+use crate::config::Realtime;
 
 /// A scheduling class, as it was really granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +22,31 @@ impl fmt::Display for Class {
         match self {
             Self::Fifo(priority) => write!(formatter, "SCHED_FIFO {priority}"),
             Self::Default => formatter.write_str("default class"),
+        }
+    }
+}
+
+/// Puts the calling thread into the engine's class, on its cores, with precise timers, and says what was granted.
+pub(crate) fn prepare_engine(wanted: &Realtime) -> Class {
+    bind("engine", &wanted.engine_cores);
+    precise_timers();
+    wanted.fifo_priority.map_or(Class::Default, |priority| fifo("engine", 0, priority.engine()))
+}
+
+/// zenoh's threads, in their scheduling class. zenoh starts them when it needs them.
+#[derive(Default)]
+pub(crate) struct LinkThreads {
+    raised: HashSet<i32>,
+}
+
+impl LinkThreads {
+    /// Raises those that were not there the last time.
+    pub(crate) fn raise(&mut self, wanted: &Realtime) {
+        let Some(priority) = wanted.fifo_priority else { return };
+        for (thread, name) in Link::threads() {
+            if self.raised.insert(thread) {
+                fifo(&format!("zenoh {name}"), thread, priority.link());
+            }
         }
     }
 }
@@ -63,24 +92,64 @@ pub(crate) fn bind(who: &str, cores: &[usize]) {
 }
 
 /// Locks the process's memory, so that no page fault holds up a deadline.
+///
+/// Only where nothing limits it: under a limit a later allocation would fail, in the middle of serving.
 #[allow(unsafe_code, reason = "libc")]
 pub(crate) fn lock_memory() {
+    if !unlimited_lock() && !has_ipc_lock(&fs::read_to_string("/proc/self/status").unwrap_or_default()) {
+        tracing::warn!(
+            "memory not locked: its amount is limited. Give the process CAP_IPC_LOCK or an unlimited `memlock`"
+        );
+        return;
+    }
     // SAFETY: takes flags only.
     let result = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) };
     if result == 0 {
         tracing::info!("memory locked");
     } else {
         tracing::warn!(
-            "memory not locked ({}). Give the process CAP_IPC_LOCK or raise its `memlock` limit",
+            "memory not locked ({}). Give the process CAP_IPC_LOCK or an unlimited `memlock`",
             io::Error::last_os_error()
         );
     }
 }
 
+#[allow(unsafe_code, reason = "libc")]
+fn unlimited_lock() -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit to write to.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    result == 0 && limit.rlim_cur == libc::RLIM_INFINITY
+}
+
+/// Whether the process of this `/proc/<pid>/status` may lock as much as it likes.
+fn has_ipc_lock(status: &str) -> bool {
+    /// linux/capability.h; libc does not name it.
+    const CAP_IPC_LOCK: u32 = 14;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    effective.is_some_and(|set| set >> CAP_IPC_LOCK & 1 == 1)
+}
+
 /// Asks the kernel not to gather this thread's timers: in the default class they may fire 50 us late otherwise.
 #[allow(unsafe_code, reason = "libc")]
-pub(crate) fn precise_timers() {
+fn precise_timers() {
     // SAFETY: PR_SET_TIMERSLACK takes one number and touches only the calling thread.
     let result = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
     assert!(result == 0, "every Linux since 2.6.28 has PR_SET_TIMERSLACK");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capability_is_read_from_the_effective_set() {
+        let status = |effective| format!("Name:\tgenba\nCapPrm:\t000001ffffffffff\nCapEff:\t{effective}\n");
+        assert!(has_ipc_lock(&status("0000000000004000")));
+        assert!(has_ipc_lock(&status("000001ffffffffff")));
+        assert!(!has_ipc_lock(&status("000001ffffffbfff")));
+        assert!(!has_ipc_lock(&status("not a number")));
+        assert!(!has_ipc_lock(""));
+    }
 }

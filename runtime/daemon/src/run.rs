@@ -1,11 +1,14 @@
 //! `genba run`: starts the threads, watches over them, and shuts down in order.
 
 use std::{
-    collections::HashSet,
     io::Read,
+    os::unix::net::UnixListener,
     path::Path,
     process::ExitCode,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{self, Ordering},
+    },
     thread, time,
 };
 
@@ -23,10 +26,13 @@ use zenoh_link::Link;
 use crate::{
     clock,
     config::Config,
-    logging, margin,
+    logging::{self, Logs},
+    margin,
     plan::{Plan, millis},
-    realtime, snapshot, status,
-    turn::{REPORTS, Report, Shared, Turn, Wake},
+    realtime::{self, LinkThreads},
+    reports::{REPORTS, Report, Reporter},
+    snapshot, status,
+    turn::{REFUSED, Refused, Shared, Turn, Wake},
     worker::{self, Slot},
 };
 
@@ -36,19 +42,22 @@ const WATCH: time::Duration = time::Duration::from_millis(20);
 const LOOK_FOR_THREADS: time::Duration = time::Duration::from_secs(1);
 /// Without progress for this long the heartbeat is withheld.
 const STALLED: time::Duration = time::Duration::from_millis(200);
-/// Answers and farewells at a shutdown take milliseconds; a stuck engine must not keep the process.
-const DRAIN_PATIENCE: time::Duration = time::Duration::from_secs(5);
+/// What a shutdown may take beyond the longest deadline, by which everything is answered: farewells take milliseconds.
+const FAREWELLS_WITHIN: time::Duration = time::Duration::from_secs(1);
 
 /// Serves a config's robots until a signal or until no worker is left.
 pub(crate) fn run(config: &Path, listen: Option<String>) -> Result<ExitCode> {
-    logging::start();
     let mut config = Config::load(config)?;
     if let Some(endpoint) = listen {
         config.link.listen = vec![endpoint];
     }
     zenoh_link::prepare_process(config.link.one_worker).into_diagnostic()?;
-    let signals = Signals::new([SIGTERM, SIGINT]).into_diagnostic()?;
+    let logs = logging::start();
     let plan: &'static Plan = Box::leak(Box::new(Plan::load(config)?));
+    plan.check_link()?;
+    if let Some(warning) = plan.warning() {
+        tracing::warn!("{warning}");
+    }
     let library =
         Library::load(&Library::find(plan.config.onnx_library.as_deref()).into_diagnostic()?).into_diagnostic()?;
     tracing::info!(
@@ -61,13 +70,16 @@ pub(crate) fn run(config: &Path, listen: Option<String>) -> Result<ExitCode> {
         realtime::lock_memory();
     }
     let listener = status::listen(&plan.config.status_socket)?;
-    let result = serve(plan, &library, signals, listener);
+    let result = serve(plan, &library, listener, &logs);
     let _ = std::fs::remove_file(&plan.config.status_socket);
-    end(result?)
+    let ended = result?;
+    // Writes what is still queued.
+    drop(logs);
+    end(ended)
 }
 
 /// Why the box stopped serving.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Ended {
     /// Somebody asked it to.
     Asked,
@@ -75,29 +87,21 @@ enum Ended {
     Failed,
 }
 
-fn serve(
-    plan: &'static Plan,
-    library: &Library,
-    signals: Signals,
-    listener: std::os::unix::net::UnixListener,
-) -> Result<Ended> {
+fn serve(plan: &'static Plan, library: &Library, listener: UnixListener, logs: &Logs) -> Result<Ended> {
     let wake = Wake::default();
     let workers = worker::start_all(&plan.config, library, &plan.manifests, &wake)?;
-    let (class, measured) = margin::measure(plan)?;
-    let margin = measured.margin(plan);
-    tracing::info!(
-        "margin {}: wake-up plus send in the {class} took p50 {}, p99 {} over {} samples; configured at least {}",
-        millis(margin),
-        millis(measured.p50),
-        millis(measured.p99),
-        measured.samples,
-        millis(plan.config.min_margin),
-    );
+    let mut link_threads = LinkThreads::default();
+    let measured = margin::measure(plan, &mut link_threads)?;
+    let margin = measured.margin();
+    tracing::info!("margin {}: {measured}", millis(margin));
     let boot = Boot::new(random().into_diagnostic().wrap_err("cannot read /dev/urandom")?);
     let engine = plan.engine(boot, margin)?;
     let shared = Arc::new(Shared::default());
     let (reporting, reports) = Box::leak(Box::new(Queue::<Report, REPORTS>::new())).split();
+    let (refusing, refused) = Box::leak(Box::new(Queue::<Refused, REFUSED>::new())).split();
     let (mut counter, snapshots) = snapshot::exchange(plan, wake.clone());
+    // Until here nobody is served, so a signal just ends the process.
+    let signals = Signals::new([SIGTERM, SIGINT]).into_diagnostic()?;
 
     // From here on controllers are heard, so nothing slow may follow.
     let woken = wake.clone();
@@ -113,6 +117,7 @@ fn serve(
         slots: (0..plan.slots()).map(|_| Some(Slot::with_room(plan.slot_lengths()))).collect(),
         shared: Arc::clone(&shared),
         reports: reporting,
+        refused: refusing,
         snapshots,
     };
     let turning = wake.clone();
@@ -122,18 +127,26 @@ fn serve(
         turn.run(inbox);
     });
     let engine = engine.into_diagnostic()?;
-    let fixed = status::Fixed { boot, started: time::Instant::now(), margin, scheduling: class.to_string() };
+    let scheduling = measured.class.to_string();
+    let fixed = status::Fixed { boot, started: time::Instant::now(), margin, scheduling };
     thread::Builder::new()
         .name("genba-status".to_owned())
         .spawn(move || status::serve(&listener, plan, &fixed, &mut counter))
         .into_diagnostic()?;
+    // After the last thread that would inherit it. This thread takes zenoh's locks, which a put waits for.
+    if let Some(priority) = plan.config.realtime.fifo_priority {
+        realtime::fifo("main", 0, priority.link());
+    }
     link.declare_alive().into_diagnostic()?;
     for (served, keys) in plan.served().zip(plan.routes()) {
         let task = &plan.config.tasks[served.task];
         tracing::info!("{} answers {} within {}", task.name, keys.observation, millis(task.deadline));
     }
     tracing::info!("ready: boot {:016x}, listening on {:?}", boot.value(), plan.config.link.listen);
-    let ended = watch(plan, &link, &shared, &wake, reports, signals, &engine);
+    let reporter = Reporter::new(plan, logs);
+    let watch =
+        Watch { plan, link: &link, shared: &shared, wake, engine: &engine, reporter, reports, refused, link_threads };
+    let ended = watch.run(signals);
     stop(link, &shared, engine);
     Ok(ended)
 }
@@ -153,78 +166,111 @@ fn stop(link: Arc<Link>, shared: &Shared, engine: thread::JoinHandle<()>) {
     tracing::info!("stopped");
 }
 
-/// zenoh's threads in the scheduling class of the config. zenoh starts them when it needs them.
-#[derive(Default)]
-struct LinkThreads {
-    raised: HashSet<i32>,
+/// The main thread while the box serves: signals, reports, refused queries and the heartbeat.
+///
+/// It must never answer in the engine's place.
+struct Watch<'w> {
+    plan: &'w Plan,
+    link: &'w Link,
+    shared: &'w Shared,
+    wake: Wake,
+    engine: &'w thread::JoinHandle<()>,
+    reporter: Reporter<'w>,
+    reports: Consumer<'static, Report>,
+    refused: Consumer<'static, Refused>,
+    link_threads: LinkThreads,
 }
 
-impl LinkThreads {
-    fn raise(&mut self, plan: &Plan) {
-        let Some(priority) = plan.config.realtime.fifo_priority else { return };
-        for (thread, name) in Link::threads() {
-            if self.raised.insert(thread) {
-                realtime::fifo(&format!("zenoh {name}"), thread, priority.link());
+impl Watch<'_> {
+    /// Watches until nothing is left to serve.
+    fn run(mut self, mut signals: Signals) -> Ended {
+        let patience = time::Duration::from(self.plan.longest_deadline()) + FAREWELLS_WITHIN;
+        let mut code = Ended::Asked;
+        let mut draining_since: Option<time::Instant> = None;
+        let mut heart = Heart { progress: 0, moved: time::Instant::now(), shown: true };
+        let mut looked = None;
+        loop {
+            if looked.is_none_or(|last: time::Instant| last.elapsed() > LOOK_FOR_THREADS) {
+                self.link_threads.raise(&self.plan.config.realtime);
+                looked = Some(time::Instant::now());
             }
+            if let Some(signal) = signals.pending().next() {
+                let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+                tracing::info!("{name}: no new observations; open ones are answered, controllers get a farewell");
+                draining_since.get_or_insert_with(time::Instant::now);
+            }
+            if let Some(reason) = self.shared.exit.get()
+                && code == Ended::Asked
+            {
+                tracing::error!("{reason}: {} {}", reason.row().what, reason.row().action);
+                code = Ended::Failed;
+                draining_since.get_or_insert_with(time::Instant::now);
+            }
+            self.take_reports();
+            self.refuse_queries();
+            if let Some(since) = draining_since {
+                self.shared.drain.store(true, Ordering::Release);
+                self.wake.wake();
+                if since.elapsed() > patience && !self.drained() {
+                    tracing::error!("{}: ends without farewells", Reason::EngineStalled);
+                    return Ended::Failed;
+                }
+            }
+            // In this order: the engine's thread says that it has drained before it ends.
+            let ended = self.engine.is_finished();
+            atomic::fence(Ordering::Acquire);
+            if self.drained() || ended {
+                self.take_reports();
+                return if self.drained() { code } else { Ended::Failed };
+            }
+            heart.beat(self.link, self.shared.progress.load(Ordering::Acquire));
+            thread::sleep(WATCH);
+        }
+    }
+
+    fn drained(&self) -> bool {
+        self.shared.drained.load(Ordering::Acquire)
+    }
+
+    fn take_reports(&mut self) {
+        // As many as the queue holds: it may be filled faster than they are taken.
+        for _ in 0..REPORTS {
+            let Some(report) = self.reports.dequeue() else { break };
+            self.reporter.take(report);
+        }
+        self.reporter.say();
+    }
+
+    fn refuse_queries(&mut self) {
+        for _ in 0..REFUSED {
+            let Some(refused) = self.refused.dequeue() else { return };
+            if refused.reply(self.link).is_err() {
+                self.reporter.take(Report::NotSent);
+            }
+            // There is room for one that waits in the link.
+            self.wake.wake();
         }
     }
 }
 
-/// Signals, reports and the heartbeat, until nothing is left to serve.
-fn watch(
-    plan: &Plan,
-    link: &Link,
-    shared: &Shared,
-    wake: &Wake,
-    mut reports: Consumer<'static, Report>,
-    mut signals: Signals,
-    engine: &thread::JoinHandle<()>,
-) -> Ended {
-    let mut code = Ended::Asked;
-    let mut draining_since: Option<time::Instant> = None;
-    let mut seen = (0, time::Instant::now());
-    let mut alive = true;
-    let (mut link_threads, mut looked) = (LinkThreads::default(), None);
-    loop {
-        if looked.is_none_or(|last: time::Instant| last.elapsed() > LOOK_FOR_THREADS) {
-            link_threads.raise(plan);
-            looked = Some(time::Instant::now());
+/// What the watchdog knows of the engine's progress.
+struct Heart {
+    progress: u64,
+    moved: time::Instant,
+    shown: bool,
+}
+
+impl Heart {
+    /// Withholds the heartbeat while the engine stands still.
+    fn beat(&mut self, link: &Link, progress: u64) {
+        if progress != self.progress {
+            (self.progress, self.moved) = (progress, time::Instant::now());
         }
-        if let Some(signal) = signals.pending().next() {
-            let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
-            tracing::info!("{name}: no new observations; open ones are answered, controllers get a farewell");
-            draining_since.get_or_insert_with(time::Instant::now);
+        let moves = self.moved.elapsed() < STALLED;
+        if moves != self.shown {
+            self.shown = moves;
+            heartbeat(link, moves);
         }
-        while let Some(report) = reports.dequeue() {
-            if log(plan, report) {
-                code = Ended::Failed;
-                draining_since.get_or_insert_with(time::Instant::now);
-            }
-        }
-        if let Some(since) = draining_since {
-            shared.drain.store(true, Ordering::Release);
-            wake.wake();
-            if shared.drained.load(Ordering::Acquire) {
-                return code;
-            }
-            if since.elapsed() > DRAIN_PATIENCE {
-                tracing::error!("{}: ends without farewells", Reason::EngineStalled);
-                return Ended::Failed;
-            }
-        }
-        if engine.is_finished() {
-            return Ended::Failed;
-        }
-        let progress = shared.progress.load(Ordering::Acquire);
-        if progress != seen.0 {
-            seen = (progress, time::Instant::now());
-        }
-        let moves = seen.1.elapsed() < STALLED;
-        if moves != alive {
-            alive = moves;
-            heartbeat(link, alive);
-        }
-        thread::sleep(WATCH);
     }
 }
 
@@ -240,31 +286,6 @@ fn heartbeat(link: &Link, alive: bool) {
     if let Err(error) = result {
         tracing::error!("heartbeat: {error}");
     }
-}
-
-/// Logs a report; `true`: the process must end.
-fn log(plan: &Plan, report: Report) -> bool {
-    let worker = |id: engine::WorkerId| plan.config.workers.get(usize::from(id.0)).map_or("?", |worker| &worker.name);
-    match report {
-        Report::Quarantine { worker: id, reason, spare } => {
-            let row = reason.row();
-            let successor = spare.map_or("no spare takes over", worker);
-            tracing::error!("{reason}: worker {}; successor: {successor}. {} {}", worker(id), row.what, row.action);
-        }
-        Report::Exit(reason) => {
-            let row = reason.row();
-            tracing::error!("{reason}: {} {}", row.what, row.action);
-            return true;
-        }
-        Report::Missed { connection, reason } => {
-            let served = connection.and_then(|id| plan.served().nth(usize::from(id.0)));
-            let who = served.map_or_else(|| "?".to_owned(), |served| served.robot.observation_key.clone());
-            let row = reason.row();
-            tracing::warn!("{reason}: {who}. {} {}", row.what, row.action);
-        }
-        Report::NotSent => tracing::warn!("a refusal or notice was not taken by the link"),
-    }
-    false
 }
 
 fn random() -> std::io::Result<u64> {

@@ -33,6 +33,7 @@ pub(crate) struct Desk {
 pub(crate) struct Counter {
     empty: Producer<'static, Box<Snapshot>>,
     full: Consumer<'static, Box<Snapshot>>,
+    /// `None`: it was lent and did not come back in time.
     kept: Option<Box<Snapshot>>,
     wake: Wake,
 }
@@ -70,7 +71,8 @@ impl Desk {
 impl Counter {
     /// A snapshot as of now; `None`: the engine's thread did not answer within a second.
     pub(crate) fn take(&mut self) -> Option<&Snapshot> {
-        if let Some(snapshot) = self.kept.take() {
+        // One that came back too late for the last asker is stale, and is filled anew.
+        if let Some(snapshot) = self.kept.take().or_else(|| self.full.dequeue()) {
             assert!(self.empty.enqueue(snapshot).is_ok(), "there is one snapshot");
         }
         self.wake.wake();

@@ -1,12 +1,14 @@
 //! `genba status`: what a running box has answered so far, over a Unix socket that only its user may open.
 
 use std::{
-    io::{Read, Write},
+    ffi::OsString,
+    fs,
+    io::{self, Read, Write},
     os::unix::{
-        fs::PermissionsExt,
+        fs::FileTypeExt,
         net::{UnixListener, UnixStream},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     time,
 };
@@ -96,21 +98,70 @@ pub(crate) struct Fixed {
     pub(crate) scheduling: String,
 }
 
-/// Opens the status socket.
+/// Where a box's socket is unless its config says otherwise: the user's runtime folder, else the system's where this
+/// user may write to it, else the temporary folder.
+pub(crate) fn default_socket(name: &str) -> PathBuf {
+    socket_folder(std::env::var_os("XDG_RUNTIME_DIR"), may_write_to_run()).join(format!("genba-{name}.sock"))
+}
+
+fn socket_folder(runtime: Option<OsString>, run_is_writable: bool) -> PathBuf {
+    let runtime = runtime.map(PathBuf::from).filter(|folder| folder.is_absolute());
+    runtime.unwrap_or_else(|| if run_is_writable { PathBuf::from("/run") } else { std::env::temp_dir() })
+}
+
+#[allow(unsafe_code, reason = "std cannot ask whether a folder may be written to")]
+fn may_write_to_run() -> bool {
+    // SAFETY: the path is a C string that lives through the call.
+    unsafe { libc::access(c"/run".as_ptr(), libc::W_OK) == 0 }
+}
+
+/// Opens the status socket, for its own user only.
 pub(crate) fn listen(socket: &Path) -> Result<UnixListener> {
-    if UnixStream::connect(socket).is_ok() {
-        return Err(miette!(
-            help = "stop the other box, or give this one another [box] name or status_socket",
-            "a box answers on {} already",
-            socket.display()
-        ));
-    }
-    let _ = std::fs::remove_file(socket);
-    let listener = UnixListener::bind(socket)
+    clear(socket)?;
+    let bound = for_this_user_only(|| UnixListener::bind(socket));
+    bound
         .into_diagnostic()
-        .wrap_err_with(|| format!("cannot open the status socket {}; choose [box] status_socket", socket.display()))?;
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).into_diagnostic()?;
-    Ok(listener)
+        .wrap_err_with(|| format!("cannot open the status socket {}; choose [box] status_socket", socket.display()))
+}
+
+/// Removes the socket of a box that is no more, and nothing else.
+fn clear(socket: &Path) -> Result<()> {
+    let refused = |what: &str| {
+        miette!(
+            help = "stop the other box, or give this one another [box] name or status_socket",
+            "{what} {}",
+            socket.display()
+        )
+    };
+    match fs::symlink_metadata(socket) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).into_diagnostic().wrap_err_with(|| format!("cannot use {}", socket.display())),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(refused("there is a file that is no socket, and that is not removed:"));
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(socket) {
+        Ok(_) => Err(refused("a box answers already on")),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            let removed = fs::remove_file(socket).into_diagnostic();
+            removed.wrap_err_with(|| format!("cannot remove the socket {}, which nobody serves", socket.display()))
+        }
+        Err(error) => {
+            Err(error).into_diagnostic().wrap_err_with(|| format!("cannot tell who serves {}", socket.display()))
+        }
+    }
+}
+
+/// Makes a file that no other user may ever open, not even before its permissions could be changed.
+#[allow(unsafe_code, reason = "libc")]
+fn for_this_user_only<T>(make: impl FnOnce() -> T) -> T {
+    // SAFETY: takes a number. It holds for the process: no other thread of ours makes files while the box starts.
+    let before = unsafe { libc::umask(0o177) };
+    let result = make();
+    // SAFETY: as above.
+    unsafe { libc::umask(before) };
+    result
 }
 
 /// Answers each connection with one report, until the process ends.
@@ -132,7 +183,11 @@ pub(crate) fn print(config: &Path, json: bool) -> Result<ExitCode> {
     let config = Config::load(config)?;
     let socket = &config.status_socket;
     let mut stream = UnixStream::connect(socket).into_diagnostic().wrap_err_with(|| {
-        format!("no box answers on {}; is `genba run` running with this config, as the same user?", socket.display())
+        format!(
+            "no box answers on {}; does `genba run` run with this config, as the same user? Where the two see another \
+             XDG_RUNTIME_DIR, give the config a [box] status_socket",
+            socket.display()
+        )
     })?;
     stream.set_read_timeout(Some(PATIENCE)).into_diagnostic()?;
     let mut text = String::new();
@@ -255,4 +310,59 @@ fn write_counts(text: &mut String, who: &str, counts: &Counts, unseen: &str) {
         text,
         "{who:<24} {received:>10} {model:>10} {fallback:>9} {superseded:>10} {refused:>8} {missed:>7} {in_flight:>9} {unseen:>7}"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Self {
+            let folder = std::env::temp_dir().join(format!("genba-status-{}", std::process::id()));
+            fs::create_dir(&folder).expect("a folder of this test's own");
+            Self(folder)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    // One test, since the mask of new files belongs to the process.
+    #[test]
+    fn only_the_socket_of_a_dead_box_is_taken_over() {
+        let folder = Folder::new();
+        let socket = folder.0.join("box.sock");
+        drop(listen(&socket).expect("nothing is there"));
+        let _listener = listen(&socket).expect("nobody serves it");
+        let mode = fs::symlink_metadata(&socket).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let error = listen(&socket).expect_err("it is served").to_string();
+        assert!(error.contains("answers already"), "{error}");
+
+        let file = folder.0.join("notes.txt");
+        fs::write(&file, "precious").expect("it can be written");
+        let link = folder.0.join("link");
+        std::os::unix::fs::symlink(&file, &link).expect("it can be linked");
+        for path in [&file, &link, &folder.0] {
+            let error = listen(path).expect_err("no socket").to_string();
+            assert!(error.contains("no socket"), "{error}");
+        }
+        assert_eq!(fs::read_to_string(&link).expect("it is there"), "precious");
+    }
+
+    #[test]
+    fn default_folder_is_the_users_then_the_systems_then_the_temporary_one() {
+        let folder = |runtime: &str, writable| socket_folder(Some(runtime.into()), writable);
+        assert_eq!(folder("/run/user/1000", true), Path::new("/run/user/1000"));
+        assert_eq!(folder("", true), Path::new("/run"));
+        assert_eq!(folder("relative", true), Path::new("/run"));
+        assert_eq!(socket_folder(None, false), std::env::temp_dir());
+    }
 }

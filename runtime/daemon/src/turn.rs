@@ -1,7 +1,10 @@
 //! The engine's thread: takes what arrived, lets the engine decide, performs what it decided.
 //!
-//! It never waits for a thread of lower priority: every queue it reads is wait-free, every put returns at once,
-//! and what is worth a log line is handed to the main thread.
+//! Every queue that it reads or fills is wait-free. A put takes zenoh's own locks: their holders run right below this
+//! thread where FIFO is granted (see [`zenoh_link`]). Whatever else could wait is handed to the main thread: log
+//! lines, and queries, whose reply and whose memory are zenoh's business.
+//!
+//! It must never decide, log, block or free what zenoh allocated.
 
 use std::{
     sync::{
@@ -14,10 +17,11 @@ use std::{
 use engine::{Action, ConnectionId, Engine, Event, Instant, Reason, Send, Target, Withheld, WorkerId};
 use heapless::spsc::Producer;
 use message::{Notice, Observation, Response};
-use zenoh_link::{Arrival, Inbox, Link, PendingQuery, RouteId};
+use zenoh_link::{Arrival, Inbox, Link, Overflowed, PendingQuery, PutError, RouteId};
 
 use crate::{
     allocation, clock,
+    reports::Report,
     snapshot::Desk as SnapshotDesk,
     worker::{Desk, Done, Order, Slot},
 };
@@ -52,19 +56,27 @@ pub(crate) struct Shared {
     pub(crate) drain: AtomicBool,
     /// Nothing is in flight any more and every controller got its farewell.
     pub(crate) drained: AtomicBool,
+    /// Why the process must end, once it must.
+    pub(crate) exit: OnceLock<Reason>,
 }
 
-/// What the main thread should log.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Report {
-    Quarantine { worker: WorkerId, reason: Reason, spare: Option<WorkerId> },
-    Exit(Reason),
-    Missed { connection: Option<ConnectionId>, reason: Reason },
-    NotSent,
+/// A query and the encoded refusal that it gets, for a thread that may block.
+pub(crate) struct Refused {
+    query: PendingQuery,
+    frame: [u8; Response::MAX_FRAME],
+    length: usize,
 }
 
-/// How many reports wait for the main thread; those beyond are counted in the ledgers all the same.
-pub(crate) const REPORTS: usize = 64;
+impl Refused {
+    /// Sends the refusal. It may block.
+    pub(crate) fn reply(self, link: &Link) -> Result<(), PutError> {
+        link.refuse_query(self.query, &self.frame[..self.length])
+    }
+}
+
+/// How many refused queries wait for the main thread; further ones wait in the link, which drops and counts those
+/// that find no room there.
+pub(crate) const REFUSED: usize = 8;
 
 /// What the engine's thread works with.
 pub(crate) struct Turn {
@@ -75,6 +87,7 @@ pub(crate) struct Turn {
     pub(crate) slots: Vec<Option<Slot>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) reports: Producer<'static, Report>,
+    pub(crate) refused: Producer<'static, Refused>,
     pub(crate) snapshots: SnapshotDesk,
 }
 
@@ -84,6 +97,18 @@ struct Current<'f> {
     frame: Option<&'f [u8]>,
     stray: Option<&'f str>,
     query: Option<PendingQuery>,
+}
+
+/// What became of a put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Put {
+    Taken,
+    /// It was not tried: its deadline had passed.
+    Late,
+    /// The link did not take it.
+    Refused,
+    /// Nobody could be told: no response key follows from where the stray was published.
+    Nowhere,
 }
 
 impl Turn {
@@ -96,16 +121,16 @@ impl Turn {
         let mut draining = false;
         while !self.shared.drained.load(Ordering::Acquire) {
             self.shared.progress.fetch_add(1, Ordering::Release);
+            // Before any frame, however many wait: a deadline does not queue behind them.
+            self.fall_due();
             if !draining && self.shared.drain.load(Ordering::Acquire) {
                 draining = true;
                 self.event(Event::Drain, Current::default());
             }
             self.take_results();
-            let more = inbox.poll(|arrival| self.arrive(arrival));
-            inbox.take_uncounted(|route, count| {
-                let connection = route.map(connection);
-                self.event(Event::ShedUnseen { connection, count }, Current::default());
-            });
+            let mut more = inbox.poll(|arrival| self.arrive(arrival));
+            more |= self.take_query(inbox);
+            inbox.take_overflow(|what, count| self.overflow(what, count));
             self.snapshots.serve(&self.engine);
             if !more {
                 self.sleep();
@@ -120,6 +145,9 @@ impl Turn {
         if wanted > now {
             thread::park_timeout(wanted.since(now).into());
         }
+    }
+
+    fn fall_due(&mut self) {
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= clock::now()) {
             self.event(Event::Timeout, Current::default());
         }
@@ -143,25 +171,45 @@ impl Turn {
                 let event = Event::Frame { connection: connection(route), arrival: Instant::from_nanos(at_ns), bytes };
                 self.event(event, Current { frame: Some(bytes), ..Current::default() });
             }
-            Arrival::Oversize { route, .. } => {
-                self.event(Event::Oversize { connection: connection(route) }, Current::default());
+            Arrival::Oversize { route, at_ns } => {
+                let event = Event::Oversize { connection: connection(route), arrival: Instant::from_nanos(at_ns) };
+                self.event(event, Current::default());
             }
-            Arrival::Shed { route, header, .. } => {
-                self.event(Event::Shed { connection: connection(route), header }, Current::default());
+            Arrival::Shed { route, at_ns, header } => {
+                let event = Event::Shed { connection: connection(route), arrival: Instant::from_nanos(at_ns), header };
+                self.event(event, Current::default());
             }
-            Arrival::Stray { key, bytes, .. } => {
-                let event = Event::Stray { header: message::peek(bytes) };
+            Arrival::Stray { key, at_ns, bytes } => {
+                let event = Event::Stray { arrival: Instant::from_nanos(at_ns), bytes };
                 self.event(event, Current { stray: Some(key), ..Current::default() });
             }
-            Arrival::Query { query } => {
-                self.event(Event::Query, Current { query: Some(query), ..Current::default() });
-            }
         }
+    }
+
+    /// At most one query, and only if it can be handed on: this thread never frees one. Returns whether one was
+    /// taken.
+    fn take_query(&mut self, inbox: &mut Inbox) -> bool {
+        if !self.refused.ready() {
+            return false;
+        }
+        let Some(query) = inbox.take_query() else { return false };
+        self.event(Event::Query, Current { query: Some(query), ..Current::default() });
+        true
+    }
+
+    fn overflow(&mut self, what: Overflowed, count: u64) {
+        let event = match what {
+            Overflowed::Route(route) => Event::ShedUnseen { connection: Some(connection(route)), count },
+            Overflowed::Strays => Event::ShedUnseen { connection: None, count },
+            Overflowed::Queries => Event::QueriesUnseen { count },
+        };
+        self.event(event, Current::default());
     }
 
     fn event(&mut self, event: Event<'_>, mut current: Current<'_>) {
         self.engine.handle(clock::now(), event);
         self.perform(&mut current);
+        assert!(current.query.is_none(), "the engine refuses every query");
     }
 
     fn perform(&mut self, current: &mut Current<'_>) {
@@ -190,7 +238,10 @@ impl Turn {
                 Action::Quarantine { worker, reason, spare } => {
                     self.report(Report::Quarantine { worker, reason, spare });
                 }
-                Action::Exit { reason } => self.report(Report::Exit(reason)),
+                Action::Exit { reason } => {
+                    // The engine says so once; a second reason would change nothing.
+                    let _ = self.shared.exit.set(reason);
+                }
                 Action::Drained => self.shared.drained.store(true, Ordering::Release),
             }
         }
@@ -200,23 +251,24 @@ impl Turn {
     fn send(&mut self, send: &Send, current: &mut Current<'_>) {
         let mut buffer = [0; Response::MAX_FRAME];
         let length = send.encode(clock::now(), &mut buffer);
-        let frame = &buffer[..length];
         let at = clock::now();
-        if send.deadline().is_some_and(|deadline| at >= deadline) {
-            return self.withheld(send, Withheld::Deadline);
+        let put = if send.deadline().is_some_and(|deadline| at >= deadline) {
+            Put::Late
+        } else {
+            self.put(send.target(), &buffer, length, current)
+        };
+        if let Some(ticket) = send.ticket() {
+            let event = match put {
+                Put::Taken => Event::Sent { ticket, at },
+                Put::Late => Event::Withheld { ticket, why: Withheld::Deadline },
+                Put::Refused | Put::Nowhere => Event::Withheld { ticket, why: Withheld::Link },
+            };
+            self.engine.handle(at, event);
+        } else if put == Put::Refused {
+            self.report(Report::NotSent);
         }
-        let put = allocation::others(|| match send.target() {
-            Target::Connection(connection) => self.link.respond(route(connection), frame).is_ok(),
-            Target::Stray => current.stray.is_none_or(|key| self.link.respond_stray(key, frame).is_ok()),
-            Target::Query => current.query.take().is_none_or(|query| self.link.refuse_query(query, frame).is_ok()),
-        });
-        tracing::trace!(target: "genba::observation", send = ?send.answer(), sequence = ?send.sequence(), put);
-        match (put, send.ticket()) {
-            (true, Some(ticket)) => self.engine.handle(at, Event::Sent { ticket, at }),
-            (false, Some(_)) => self.withheld(send, Withheld::Link),
-            (true, None) => {}
-            (false, None) => self.report(Report::NotSent),
-        }
+        // Trace level formats, and so allocates, on this thread: it is for looking into a box, not for serving.
+        tracing::trace!(target: "genba::observation", send = ?send.answer(), sequence = ?send.sequence(), ?put);
         if let engine::Answer::Refusal(refusal) = send.answer()
             && refusal.reason().row().kind == engine::ReasonKind::Miss
         {
@@ -224,9 +276,32 @@ impl Turn {
         }
     }
 
-    fn withheld(&mut self, send: &Send, why: Withheld) {
-        let ticket = send.ticket().expect("only an action has a deadline or an outcome");
-        self.engine.handle(clock::now(), Event::Withheld { ticket, why });
+    fn put(
+        &mut self,
+        target: Target,
+        frame: &[u8; Response::MAX_FRAME],
+        length: usize,
+        current: &mut Current<'_>,
+    ) -> Put {
+        let bytes = &frame[..length];
+        let put = match target {
+            Target::Connection(connection) => allocation::others(|| self.link.respond(route(connection), bytes)),
+            Target::Stray => {
+                let key = current.stray.expect("only a stray is answered beside its key");
+                allocation::others(|| self.link.respond_stray(key, bytes))
+            }
+            Target::Query => {
+                let query = current.query.take().expect("only a query is answered by a reply");
+                let handed_on = self.refused.enqueue(Refused { query, frame: *frame, length });
+                assert!(handed_on.is_ok(), "a query is taken only with room to hand it on");
+                return Put::Taken;
+            }
+        };
+        match put {
+            Ok(()) => Put::Taken,
+            Err(PutError::NotAnObservationKey { .. }) => Put::Nowhere,
+            Err(PutError::UnknownRoute(_) | PutError::Zenoh(_)) => Put::Refused,
+        }
     }
 
     fn report(&mut self, report: Report) {

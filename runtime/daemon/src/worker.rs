@@ -12,7 +12,7 @@ use engine::{ModelFailed, ModelId, SlotId};
 use heapless::spsc::{Consumer, Producer, Queue};
 use manifest::Manifest;
 use miette::{IntoDiagnostic, Result, WrapErr};
-use onnx_model::{Library, Model};
+use onnx_model::{Library, Model, RunError};
 
 use crate::{
     allocation,
@@ -45,7 +45,7 @@ impl Slot {
         &self.output
     }
 
-    fn run(&mut self, model: &mut Model) -> Result<(), onnx_model::RunError> {
+    fn run(&mut self, model: &mut Model) -> Result<(), RunError> {
         self.output.clear();
         model.input_mut().copy_from_slice(&self.input);
         self.output.extend_from_slice(model.run()?);
@@ -152,6 +152,10 @@ fn work(
         let session = sessions.get_mut(usize::from(model.0)).and_then(Option::as_mut);
         let session = session.expect("the engine starts a model only on a worker that has it");
         let result = allocation::ours(|| memory.run(session));
+        if let Err(RunError::Panicked(panicked)) = &result {
+            tracing::error!("worker {name}: {panicked}; its session is not used again, the worker counts as hung");
+            park_for_ever();
+        }
         if let Err(error) = &result
             && !failing
         {
@@ -161,5 +165,13 @@ fn work(
         let done = Done { slot, memory, result: result.map_err(|_| ModelFailed) };
         assert!(reports.enqueue(done).is_ok(), "the engine takes a result before it starts the next inference");
         wake.wake();
+    }
+}
+
+/// What a session that panicked left behind is unknown, so neither it nor its slot is touched again. The engine sees an
+/// inference that does not return, and takes the worker out of service.
+fn park_for_ever() -> ! {
+    loop {
+        thread::park();
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     clock::{MICRO, MILLI},
     input::{Input, Key},
     link::Ingress,
+    mangle,
     reference::{self, ExpectedAnswer, Reference},
     report::{Check, Disturbance, Finding, Verdict},
     scenario::{Scenario, happens},
@@ -114,6 +115,11 @@ impl<'t, 's> Boot<'t, 's> {
                 self.ask_drain(world);
             }
             Happening::Arrive { connection, bytes } => {
+                if let Some(edge) = self.edge(world, connection, &bytes) {
+                    world.report.disturbances.note(Disturbance::DelayedToAnEdge);
+                    world.timeline.schedule(edge, Happening::Arrive { connection, bytes });
+                    return Ok(None);
+                }
                 self.arrive(world, connection, bytes);
                 if world.before_the_end() && happens(&mut world.rng, self.scenario.odds.box_restart) {
                     return Ok(Some(End::Restart));
@@ -150,6 +156,21 @@ impl<'t, 's> Boot<'t, 's> {
         Ok(None)
     }
 
+    /// Sometimes, when a frame that arrives now arrives instead: the instant at which another falls due or expires.
+    fn edge(&self, world: &mut World<'s>, connection: usize, bytes: &[u8]) -> Option<u64> {
+        let odds = &self.scenario.odds;
+        // Two that are rare enough to be sought: an observation that expires behind a send that stalls, and an
+        // epoch that ends as its fallback falls due.
+        let ends_epoch = |header: message::Header| self.checks.has_open_of_another_epoch(connection, header.epoch);
+        let sought = self.checks.is_sending(connection) || message::peek(bytes).is_some_and(ends_epoch);
+        let odds = if sought { odds.edge_sought } else { odds.edge };
+        if !happens(&mut world.rng, odds) {
+            return None;
+        }
+        let edges = self.checks.edges(connection, world.timeline.now());
+        (!edges.is_empty()).then(|| edges[world.rng.usize(..edges.len())])
+    }
+
     fn arrive(&mut self, world: &mut World<'s>, connection: usize, bytes: Vec<u8>) {
         let now = world.timeline.now();
         let seen = &mut world.report.disturbances;
@@ -157,14 +178,14 @@ impl<'t, 's> Boot<'t, 's> {
             seen.note(Disturbance::ArrivedDuringSending);
         }
         if happens(&mut world.rng, self.scenario.odds.noise) {
-            let header = message::peek(&bytes);
-            self.reports.push_back(match world.rng.u8(..4) {
+            self.reports.push_back(match world.rng.u8(..6) {
                 0 => Input::Query,
-                1 => Input::Stray { header },
-                2 => {
+                1 | 2 => Input::Stray { arrival: now, bytes: mangle::stray(&mut world.rng, seen, &bytes) },
+                3 => {
                     seen.note(Disturbance::SpuriousWake);
                     Input::Timeout
                 }
+                4 => Input::QueriesUnseen { count: world.rng.u64(1..5) },
                 _ => Input::ShedUnseen { connection: None, count: world.rng.u64(1..5) },
             });
         }
@@ -205,8 +226,10 @@ impl<'t, 's> Boot<'t, 's> {
             return Ok(());
         }
         let overdue = self.engine.poll_timeout().filter(|(at, _)| at.nanos() <= now);
-        // Mostly timers first, then reports, then frames; sometimes not, because the engine must not rely on it.
-        let any_order = happens(&mut world.rng, self.scenario.odds.any_order);
+        // Mostly timers first, then reports, then frames. In any order where they coincide and sometimes elsewhere,
+        // because the engine must not rely on it.
+        let at_once = overdue.is_some_and(|(at, _)| at.nanos() == now);
+        let any_order = at_once || happens(&mut world.rng, self.scenario.odds.any_order);
         let first = if any_order && world.rng.bool() { self.ingress.take() } else { None };
         let input = match (first, overdue) {
             (Some(frame), _) => Some(frame),
@@ -233,7 +256,7 @@ impl<'t, 's> Boot<'t, 's> {
         };
         self.busy_until = now + held_up;
         if held_up > world.excuses.tolerated() {
-            world.excuses.hold_up(now, now + held_up);
+            world.excuses.hold_up_engine(now, now + held_up);
         }
     }
 
@@ -264,6 +287,10 @@ impl<'t, 's> Boot<'t, 's> {
         let deadline = self.checks.deadline_of_send(connection);
         let delay = if happens(&mut world.rng, odds.put_past_deadline) {
             deadline.saturating_sub(now) + if world.rng.bool() { world.rng.u64(..MILLI) } else { 0 }
+        } else if happens(&mut world.rng, odds.put_stalled) {
+            world.report.disturbances.note(Disturbance::PutStalled);
+            let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+            deadline.saturating_sub(now) + world.rng.u64(task.deadline..6 * task.deadline)
         } else if happens(&mut world.rng, odds.put_delayed) {
             world.report.disturbances.note(Disturbance::PutDelayed);
             world.rng.u64(1..world.excuses.tolerated())
@@ -271,7 +298,7 @@ impl<'t, 's> Boot<'t, 's> {
             world.rng.u64(500..10 * MICRO)
         };
         if delay > world.excuses.tolerated() {
-            world.excuses.hold_up(now, now + delay);
+            world.excuses.hold_up_put(connection, now, now + delay);
         }
         self.next_put += 1;
         self.puts.insert(self.next_put, Put { send, ticket, connection, deadline, expected });
@@ -325,6 +352,7 @@ impl<'t, 's> Boot<'t, 's> {
         })?;
         let total = self.engine.total();
         world.frames_arrived(self.arrived);
+        world.report.disturbances.add(self.checks.seen());
         world.report.lost += queued + total.in_flight();
         world.report.ledger = world.report.ledger.plus(&total);
         world.report.queries += self.engine.requests().refused();

@@ -16,7 +16,7 @@ pub(crate) use self::in_time::Excuses;
 use self::{accounts::Tally, envelope::Envelope, in_time::InTime, once::Once, workers::Workers};
 use crate::{
     input::{Input, Key, Parsed},
-    report::{Check, Finding, Verdict},
+    report::{Check, Disturbances, Finding, Verdict},
     scenario::Scenario,
 };
 
@@ -31,6 +31,7 @@ pub(crate) struct Checks<'s> {
     finished: Option<Finished>,
     /// The send whose withholding is being handled.
     withheld: Option<Key>,
+    seen: Disturbances,
 }
 
 /// One connection, as far as it can be seen from outside.
@@ -51,6 +52,8 @@ struct Open {
     slot: SlotId,
     /// Its own deadline or an earlier one that it inherited.
     deadline: u64,
+    /// It waited beside a free worker, because its connection occupied another.
+    held_back: bool,
 }
 
 /// An answer on its way.
@@ -86,7 +89,15 @@ impl<'s> Checks<'s> {
             drain: Drain::No,
             finished: None,
             withheld: None,
+            seen: Disturbances::default(),
         }
+    }
+
+    /// What happened that only these checks can tell.
+    pub(crate) fn seen(&self) -> Disturbances {
+        let mut seen = self.seen;
+        seen.add(self.workers.seen());
+        seen
     }
 
     /// Which observation waits in this slot.
@@ -106,6 +117,20 @@ impl<'s> Checks<'s> {
         open.map_or(0, |open| open.deadline - self.scenario.box_plan.margin)
     }
 
+    /// Whether an observation of another epoch than this waits or runs.
+    pub(crate) fn has_open_of_another_epoch(&self, connection: usize, epoch: message::Epoch) -> bool {
+        let line = &self.lines[connection];
+        [line.waiting, line.running].into_iter().flatten().any(|open| open.key.epoch != epoch.value())
+    }
+
+    /// When this connection's open observations fall due and expire, from `now` on.
+    pub(crate) fn edges(&self, connection: usize, now: u64) -> Vec<u64> {
+        let line = &self.lines[connection];
+        let open = [line.waiting, line.running].into_iter().flatten();
+        let edges = open.flat_map(|open| [open.deadline - self.scenario.box_plan.margin, open.deadline]);
+        edges.filter(|edge| *edge > now).collect()
+    }
+
     /// The deadline of the send that is on its way.
     pub(crate) fn deadline_of_send(&self, connection: usize) -> u64 {
         self.lines[connection].sending.map_or(0, |sending| sending.open.deadline)
@@ -123,11 +148,11 @@ impl<'s> Checks<'s> {
     }
 
     /// An event is about to be handed in.
-    pub(crate) fn event(&mut self, input: &Input) {
+    pub(crate) fn event(&mut self, now: u64, input: &Input) {
         self.finished = None;
         self.withheld = None;
         match input {
-            Input::Frame { connection, .. } | Input::Oversize { connection } | Input::Shed { connection, .. } => {
+            Input::Frame { connection, .. } | Input::Oversize { connection, .. } | Input::Shed { connection, .. } => {
                 self.lines[*connection].tally.receive(1);
             }
             Input::ShedUnseen { connection, count } => {
@@ -137,8 +162,9 @@ impl<'s> Checks<'s> {
             }
             Input::Stray { .. } => self.strays.receive(1),
             Input::Query => self.queries += 1,
+            Input::QueriesUnseen { count } => self.queries += count,
             Input::Finished { worker, .. } => {
-                let key = self.workers.finish(*worker);
+                let key = self.workers.finish(self.scenario, now, *worker);
                 self.finished = Some(Finished { key, answered: false });
             }
             Input::Sent { ticket, .. } => {
@@ -207,6 +233,7 @@ impl<'s> Checks<'s> {
         let untold = || format!("{:?} was withheld and its controller not told", self.withheld);
         Finding::unless(self.withheld.is_none(), Check::InTime, untold)?;
         self.workers.all_fit_are_in_service(self.scenario, now)?;
+        self.nothing_waits_in_vain()?;
         if let Some(connection) = touched {
             let line = &self.lines[connection];
             let ledger = engine.ledger(crate::input::connection_id(connection));

@@ -6,11 +6,12 @@ use message::{Address, ContractDigest, Header};
 #[derive(Debug)]
 pub(crate) enum Input {
     Frame { connection: usize, arrival: u64, bytes: Vec<u8> },
-    Oversize { connection: usize },
-    Shed { connection: usize, header: Option<Header> },
+    Oversize { connection: usize, arrival: u64 },
+    Shed { connection: usize, arrival: u64, header: Option<Header> },
     ShedUnseen { connection: Option<usize>, count: u64 },
-    Stray { header: Option<Header> },
+    Stray { arrival: u64, bytes: Vec<u8> },
     Query,
+    QueriesUnseen { count: u64 },
     Finished { worker: usize, output: Result<Vec<f32>, ModelFailed> },
     Sent { ticket: Ticket, at: u64 },
     Withheld { ticket: Ticket, why: Withheld },
@@ -25,15 +26,20 @@ impl Input {
             Self::Frame { connection, arrival, bytes } => {
                 Event::Frame { connection: connection_id(*connection), arrival: Instant::from_nanos(*arrival), bytes }
             }
-            Self::Oversize { connection } => Event::Oversize { connection: connection_id(*connection) },
-            Self::Shed { connection, header } => {
-                Event::Shed { connection: connection_id(*connection), header: *header }
+            Self::Oversize { connection, arrival } => {
+                Event::Oversize { connection: connection_id(*connection), arrival: Instant::from_nanos(*arrival) }
             }
+            Self::Shed { connection, arrival, header } => Event::Shed {
+                connection: connection_id(*connection),
+                arrival: Instant::from_nanos(*arrival),
+                header: *header,
+            },
             Self::ShedUnseen { connection, count } => {
                 Event::ShedUnseen { connection: connection.map(connection_id), count: *count }
             }
-            Self::Stray { header } => Event::Stray { header: *header },
+            Self::Stray { arrival, bytes } => Event::Stray { arrival: Instant::from_nanos(*arrival), bytes },
             Self::Query => Event::Query,
+            Self::QueriesUnseen { count } => Event::QueriesUnseen { count: *count },
             Self::Finished { worker, output } => Event::Finished {
                 worker: WorkerId(u16::try_from(*worker).expect("a scenario has few workers")),
                 output: output.as_deref().map_err(|failed| *failed),

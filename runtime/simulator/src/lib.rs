@@ -15,6 +15,7 @@
 //! - **boot**: the box from one start to its restart or the run's end: one engine.
 //! - **step**: one event handed to the engine; a violation names it.
 //! - **key**: names one observation: connection, epoch and sequence.
+//! - **edge**: the very instant at which an observation falls due or expires, where decisions change.
 //! - **excuse**: something outside the engine was held up longer than the margin allows for; only then may a
 //!   deadline be missed.
 //!

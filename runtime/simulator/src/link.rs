@@ -41,14 +41,17 @@ impl Ingress {
         if self.queues[connection].len() < self.capacity {
             // A frame only a little too large gets through, so that the engine's own check is used too.
             let oversize = bytes.len() > max_frame + TOLERATED;
-            let input =
-                if oversize { Input::Oversize { connection } } else { Input::Frame { connection, arrival, bytes } };
+            let input = if oversize {
+                Input::Oversize { connection, arrival }
+            } else {
+                Input::Frame { connection, arrival, bytes }
+            };
             self.queues[connection].push_back(input);
             return;
         }
         seen.note(Disturbance::QueueFull);
         if self.shed.len() < SHED_REMEMBERED {
-            self.shed.push_back(Input::Shed { connection, header: message::peek(&bytes) });
+            self.shed.push_back(Input::Shed { connection, arrival, header: message::peek(&bytes) });
         } else {
             seen.note(Disturbance::ShedUnseen);
             self.unseen[connection] += 1;

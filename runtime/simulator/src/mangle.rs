@@ -47,6 +47,21 @@ pub(crate) fn mangle(
     mangled
 }
 
+/// A frame for a robot that the box does not have; some cannot be read, the largest are not handed on at all.
+pub(crate) fn stray(rng: &mut Rng, seen: &mut Disturbances, frame: &[u8]) -> Vec<u8> {
+    match (rng.u8(..6), Observation::decode(frame)) {
+        (0, _) => {
+            seen.note(Disturbance::StrayUnreadable);
+            Vec::new()
+        }
+        (1, _) | (_, Err(_)) => {
+            seen.note(Disturbance::StrayUnreadable);
+            frame[..rng.usize(..=frame.len())].to_vec()
+        }
+        (_, Ok(proper)) => encode(&Observation { address: Address::new(rng.u32(..)), ..proper }),
+    }
+}
+
 /// One flipped bit, more often in the fields that have a reason of their own.
 fn with_a_bit_flipped(rng: &mut Rng, frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();

@@ -9,13 +9,13 @@ mod rate;
 mod workers;
 
 use engine::{ModelFailed, Reason, TooFast, Withheld};
-use message::Status;
+use message::{Address, ContractDigest, Observation, Status};
 
 pub(crate) use self::compare::{Expected, ExpectedAnswer, Says, To, actions, frame};
 use self::{
     admit::Session,
     rate::{Limited, Rate},
-    workers::Worker,
+    workers::{Answer, Worker},
 };
 use crate::{
     input::{Input, Key, Parsed},
@@ -76,13 +76,15 @@ impl<'s> Reference<'s> {
         }
         match input {
             Input::Frame { connection, arrival, bytes } => self.frame(now, *connection, *arrival, bytes, parsed),
-            Input::Oversize { connection } => self.refuse_unread(To::Connection(*connection), Reason::TooLarge, None),
-            Input::Shed { connection, header } => {
-                self.refuse_unread(To::Connection(*connection), Reason::Overload, *header);
+            Input::Oversize { connection, arrival } => {
+                self.refuse_unread(To::Connection(*connection), Reason::TooLarge, None, *arrival);
             }
-            Input::ShedUnseen { .. } | Input::Timeout => {}
-            Input::Stray { header } => self.refuse_unread(To::Stray, Reason::UnknownTask, *header),
-            Input::Query => self.refuse_unread(To::Query, Reason::QueryOnTopic, None),
+            Input::Shed { connection, arrival, header } => {
+                self.refuse_unread(To::Connection(*connection), Reason::Overload, *header, *arrival);
+            }
+            Input::ShedUnseen { .. } | Input::QueriesUnseen { .. } | Input::Timeout => {}
+            Input::Stray { arrival, bytes } => self.stray(*arrival, bytes),
+            Input::Query => self.refuse(To::Query, Reason::QueryOnTopic, (0, None, 0), None),
             Input::Finished { worker, output } => self.finished(now, *worker, output),
             Input::Sent { ticket, at } => self.sent(usize::from(ticket.connection().0), *at),
             Input::Withheld { ticket, why } => self.withheld(usize::from(ticket.connection().0), *why),
@@ -99,8 +101,8 @@ impl<'s> Reference<'s> {
     pub(crate) fn timeout(&self) -> Option<u64> {
         let dues = self.lines.iter().filter_map(|line| self.earliest_due(line));
         let serving = self.workers.iter().filter(|worker| worker.in_service);
-        let hangs =
-            serving.filter_map(|worker| worker.running.as_ref()).map(|(since, _)| since + self.scenario.box_plan.hang);
+        let running = serving.filter_map(|worker| worker.running.as_ref());
+        let hangs = running.map(|inference| inference.since + self.scenario.box_plan.hang);
         dues.chain(hangs).min()
     }
 
@@ -134,12 +136,11 @@ impl<'s> Reference<'s> {
                     self.fall_back(now, job, Reason::Unstarted);
                 }
                 Phase::Running { job, worker } if self.due(&job) <= now => {
-                    self.orphan(worker);
-                    self.overrun(now, worker);
+                    self.orphan(worker, Answer::FellLate);
                     self.fall_back(now, job, Reason::Late);
                 }
                 Phase::Running { job, worker } if waiting_is_due => {
-                    self.orphan(worker);
+                    self.orphan(worker, Answer::Closed);
                     self.fall_back(now, job, Reason::Overtaken);
                 }
                 Phase::Idle | Phase::Running { .. } | Phase::Sending { .. } => {}
@@ -176,7 +177,13 @@ impl<'s> Reference<'s> {
         line.phase = Phase::Sending { job, says };
     }
 
-    fn refuse(&mut self, to: To, reason: Reason, (epoch, sequence, stamp): (u64, Option<u64>, u64)) {
+    fn refuse(
+        &mut self,
+        to: To,
+        reason: Reason,
+        (epoch, sequence, stamp): (u64, Option<u64>, u64),
+        arrival: Option<u64>,
+    ) {
         let status = self.scenario.box_plan.status;
         let says = Says::Refusal { reason };
         self.expected.push(Expected::Answer(ExpectedAnswer {
@@ -185,26 +192,35 @@ impl<'s> Reference<'s> {
             epoch,
             sequence,
             stamp,
-            arrival: None,
+            arrival,
             says,
             status,
         }));
     }
 
-    fn refuse_unread(&mut self, to: To, reason: Reason, header: Option<message::Header>) {
+    fn refuse_unread(&mut self, to: To, reason: Reason, header: Option<message::Header>, arrival: u64) {
         let echo = header
             .map_or((0, None, 0), |header| (header.epoch.value(), Some(header.sequence.value()), header.stamp.value()));
-        self.refuse(to, reason, echo);
+        self.refuse(to, reason, echo, Some(arrival));
     }
 
     fn refuse_job(&mut self, job: &Job, reason: Reason) {
         let Key { connection, epoch, sequence } = job.key;
-        self.refuse(To::Connection(connection), reason, (epoch, Some(sequence), job.stamp));
+        self.refuse(To::Connection(connection), reason, (epoch, Some(sequence), job.stamp), Some(job.arrival));
+    }
+
+    /// Its sender is told by its own address and contract, where they can be read.
+    fn stray(&mut self, arrival: u64, bytes: &[u8]) {
+        let to = match Observation::decode(bytes) {
+            Ok(Observation { address, contract, .. }) => To::Stray { address, contract },
+            Err(_) => To::Stray { address: Address::new(0), contract: ContractDigest::new([0; 16]) },
+        };
+        self.refuse_unread(to, Reason::UnknownTask, message::peek(bytes), arrival);
     }
 
     fn finished(&mut self, now: u64, worker: usize, output: &Result<Vec<f32>, ModelFailed>) {
-        let (_, whose) = self.workers[worker].running.take().expect("a worker that finishes was running");
-        let Some(key) = whose else { return };
+        let inference = self.workers[worker].running.take().expect("a worker that finishes was running");
+        let Answer::Open(key) = inference.answer else { return self.count_overrun(now, worker, &inference) };
         let line = &mut self.lines[key.connection];
         let Phase::Running { job, .. } = std::mem::replace(&mut line.phase, Phase::Idle) else {
             unreachable!("an inference whose answer is open is its connection's");

@@ -4,7 +4,8 @@ use std::fmt;
 
 use engine::{Ledger, Reason};
 
-/// What a run disturbs, counted where it really happens and not where it was only planned.
+/// What a run disturbs and what only disturbances lead to, counted where it really happens and not where it was
+/// only planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each name says what happened; the report prints it beside its count")]
 pub enum Disturbance {
@@ -27,6 +28,7 @@ pub enum Disturbance {
     ControllerRestarted,
     Oversized,
     LostOnTheWayIn,
+    DelayedToAnEdge,
     QueueFull,
     ShedUnseen,
     ArrivedDuringSending,
@@ -46,13 +48,21 @@ pub enum Disturbance {
     OutputWrongLength,
     PutDelayed,
     PutPastDeadline,
+    PutStalled,
     LinkFailed,
     LostAfterPut,
     RobotReadsNothing,
     BoxRestarted,
     Drained,
     Queried,
+    QueriesUnseen,
     Strayed,
+    StrayUnreadable,
+    ReplacedPastItsDeadline,
+    ReplacedAtItsDeadline,
+    HeldToOneWorker,
+    OverrunCounted,
+    LateButNotOverrun,
 }
 
 impl Disturbance {
@@ -60,7 +70,7 @@ impl Disturbance {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every disturbance, in order.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 54] = [
         Self::Jitter,
         Self::Burst,
         Self::Flood,
@@ -80,6 +90,7 @@ impl Disturbance {
         Self::ControllerRestarted,
         Self::Oversized,
         Self::LostOnTheWayIn,
+        Self::DelayedToAnEdge,
         Self::QueueFull,
         Self::ShedUnseen,
         Self::ArrivedDuringSending,
@@ -99,13 +110,21 @@ impl Disturbance {
         Self::OutputWrongLength,
         Self::PutDelayed,
         Self::PutPastDeadline,
+        Self::PutStalled,
         Self::LinkFailed,
         Self::LostAfterPut,
         Self::RobotReadsNothing,
         Self::BoxRestarted,
         Self::Drained,
         Self::Queried,
+        Self::QueriesUnseen,
         Self::Strayed,
+        Self::StrayUnreadable,
+        Self::ReplacedPastItsDeadline,
+        Self::ReplacedAtItsDeadline,
+        Self::HeldToOneWorker,
+        Self::OverrunCounted,
+        Self::LateButNotOverrun,
     ];
 }
 
@@ -128,6 +147,12 @@ impl Disturbances {
 
     pub(crate) const fn note(&mut self, which: Disturbance) {
         self.0[which as usize] += 1;
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum += count;
+        }
     }
 }
 
@@ -173,9 +198,7 @@ impl Report {
         for &(reason, count) in &other.alarms {
             self.alarm(reason, count);
         }
-        for (sum, count) in self.disturbances.0.iter_mut().zip(other.disturbances.0) {
-            *sum += count;
-        }
+        self.disturbances.add(other.disturbances);
     }
 
     pub(crate) fn alarm(&mut self, reason: Reason, count: u64) {
@@ -223,8 +246,11 @@ pub enum Check {
     Accounts,
     /// A slot holds one observation at a time and is not written while a worker reads it.
     Slots,
-    /// Workers: at most one inference each, and none after a quarantine.
+    /// Workers: at most one inference each, the earliest deadline first, none idle without need, and none after a
+    /// quarantine.
     Workers,
+    /// The inferences of one connection occupy at most one worker in service.
+    OneWorker,
     /// An event causes only so many actions, and a drain ends.
     Bounds,
     /// The engine did something else than the reference model.

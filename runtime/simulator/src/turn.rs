@@ -23,7 +23,7 @@ impl<'s> Boot<'_, 's> {
         let parsed = parse(input);
         let parsed = parsed.as_ref();
         note(world, now, input, parsed);
-        self.checks.event(input);
+        self.checks.event(now, input);
         let expected = self.reference.as_mut().map(|reference| reference.handle(now, input, parsed));
         self.engine.handle(Instant::from_nanos(now), input.lend());
         let actions = self.take_actions()?;
@@ -186,6 +186,7 @@ fn note(world: &mut World<'_>, now: u64, input: &Input, parsed: Option<&Parsed>)
     world.report.events += 1;
     match input {
         Input::Query => world.report.disturbances.note(Disturbance::Queried),
+        Input::QueriesUnseen { .. } => world.report.disturbances.note(Disturbance::QueriesUnseen),
         Input::Stray { .. } => world.report.disturbances.note(Disturbance::Strayed),
         Input::Frame { .. }
         | Input::Oversize { .. }
@@ -212,27 +213,33 @@ fn fingerprint(input: &Input) -> ([u64; 2], &[u8]) {
     let number = |place: usize| u64::try_from(place).unwrap_or(u64::MAX);
     match input {
         Input::Frame { connection, bytes, .. } => ([10, number(*connection)], bytes),
-        Input::Oversize { connection } => ([11, number(*connection)], &[]),
+        Input::Oversize { connection, .. } => ([11, number(*connection)], &[]),
         Input::Shed { connection, .. } => ([12, number(*connection)], &[]),
         Input::ShedUnseen { count, .. } => ([13, *count], &[]),
-        Input::Stray { .. } => ([14, 0], &[]),
+        Input::Stray { arrival, bytes } => ([14, *arrival], bytes),
         Input::Query => ([15, 0], &[]),
         Input::Finished { worker, .. } => ([16, number(*worker)], &[]),
         Input::Sent { ticket, at } => ([17 + (u64::from(ticket.connection().0) << 8), *at], &[]),
         Input::Withheld { ticket, .. } => ([18, u64::from(ticket.connection().0)], &[]),
         Input::Timeout => ([19, 0], &[]),
         Input::Drain => ([20, 0], &[]),
+        Input::QueriesUnseen { count } => ([21, *count], &[]),
     }
 }
 
 fn touched(input: &Input) -> Option<usize> {
     match input {
-        Input::Frame { connection, .. } | Input::Oversize { connection } | Input::Shed { connection, .. } => {
+        Input::Frame { connection, .. } | Input::Oversize { connection, .. } | Input::Shed { connection, .. } => {
             Some(*connection)
         }
         Input::ShedUnseen { connection, .. } => *connection,
         Input::Sent { ticket, .. } | Input::Withheld { ticket, .. } => Some(usize::from(ticket.connection().0)),
-        Input::Stray { .. } | Input::Query | Input::Finished { .. } | Input::Timeout | Input::Drain => None,
+        Input::Stray { .. }
+        | Input::Query
+        | Input::QueriesUnseen { .. }
+        | Input::Finished { .. }
+        | Input::Timeout
+        | Input::Drain => None,
     }
 }
 

@@ -17,6 +17,14 @@ const SEEDS: u64 = 200;
 const OBSERVATIONS: u64 = 10_000;
 /// Each disturbance and each reason at least this often over all seeds, or the check could pass by accident.
 const AT_LEAST: u64 = 20;
+/// What only a chain of disturbances leads to, and what the engine decides there: often enough for each of its cases.
+const CHAINED: [Disturbance; 4] = [
+    Disturbance::ReplacedPastItsDeadline,
+    Disturbance::HeldToOneWorker,
+    Disturbance::OverrunCounted,
+    Disturbance::LateButNotOverrun,
+];
+const OFTEN: u64 = 1_000;
 
 #[test]
 fn every_promise_holds_and_everything_was_exercised() {
@@ -35,7 +43,8 @@ fn every_promise_holds_and_everything_was_exercised() {
     assert!(report.observations >= seeds * OBSERVATIONS);
     for which in Disturbance::ALL {
         let count = report.disturbances.of(which);
-        assert!(count >= AT_LEAST, "{which:?} happened only {count} times");
+        let least = if CHAINED.contains(&which) { OFTEN } else { AT_LEAST };
+        assert!(count >= least, "{which:?} happened only {count} times");
     }
     for row in &engine::TABLE {
         let count = report.by_reason(row.reason);

@@ -13,11 +13,7 @@ use crate::station::{PATIENCE, Station, bystander, free_endpoint};
 fn token_is_shown_and_withdrawn() {
     let endpoint = free_endpoint();
     let watcher = bystander(&endpoint);
-    let tokens = watcher
-        .liveliness()
-        .declare_subscriber("test/alive")
-        .wait()
-        .unwrap();
+    let tokens = watcher.liveliness().declare_subscriber("test/alive").wait().unwrap();
     let station = Station::open(&connecting(&endpoint), vec![], &[]);
     for _ in 0..2 {
         station.link.declare_alive().unwrap();
@@ -30,26 +26,15 @@ fn token_is_shown_and_withdrawn() {
     station.link.declare_alive().unwrap();
     assert_eq!(next(&tokens), SampleKind::Put);
     station.link.close().unwrap();
-    assert_eq!(
-        next(&tokens),
-        SampleKind::Delete,
-        "it goes with the session"
-    );
-    assert!(
-        tokens.try_recv().unwrap().is_none(),
-        "nothing was shown or withdrawn twice"
-    );
+    assert_eq!(next(&tokens), SampleKind::Delete, "it goes with the session");
+    assert!(tokens.try_recv().unwrap().is_none(), "nothing was shown or withdrawn twice");
 }
 
 #[test]
 fn token_goes_with_the_process() {
     let endpoint = free_endpoint();
     let watcher = bystander(&endpoint);
-    let tokens = watcher
-        .liveliness()
-        .declare_subscriber("test/alive")
-        .wait()
-        .unwrap();
+    let tokens = watcher.liveliness().declare_subscriber("test/alive").wait().unwrap();
     let mut living = Child::start("alive", &endpoint);
     assert_eq!(next(&tokens), SampleKind::Put);
     living.kill();
@@ -68,10 +53,5 @@ fn next(tokens: &Subscriber<FifoChannelHandler<Sample>>) -> SampleKind {
 }
 
 fn connecting(endpoint: &str) -> Settings {
-    Settings {
-        mode: Mode::Peer,
-        listen: vec![],
-        connect: vec![endpoint.to_owned()],
-        one_worker: false,
-    }
+    Settings { mode: Mode::Peer, listen: vec![], connect: vec![endpoint.to_owned()], one_worker: false }
 }

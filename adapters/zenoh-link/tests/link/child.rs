@@ -53,21 +53,14 @@ impl Child {
             .unwrap();
         let input = process.stdin.take();
         let lines = BufReader::new(process.stdout.take().unwrap());
-        Self {
-            process,
-            input,
-            lines,
-        }
+        Self { process, input, lines }
     }
 
     /// Waits for a line that begins with `word` and gives what follows.
     pub(crate) fn hear(&mut self, word: &str) -> String {
         loop {
             let mut line = String::new();
-            assert!(
-                self.lines.read_line(&mut line).unwrap() > 0,
-                "the child ended"
-            );
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the child ended");
             // The test harness writes its own words in front of the first line.
             if let Some((_, rest)) = line.split_once(word) {
                 return rest.trim().to_owned();

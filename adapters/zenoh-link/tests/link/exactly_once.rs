@@ -9,13 +9,7 @@ fn key_covered_twice_arrives_once() {
     let strays = ["t/*/b/**", "t/a/**", "t/a/*/observation"];
     let mut station = Station::open(&listening(&endpoint), routes, &strays);
     let robot = robot(&endpoint);
-    let keys = [
-        "t/a/b/observation",
-        "t/a/b/c/observation",
-        "t/x/b/observation",
-        "t/a/x",
-        "apart/observation",
-    ];
+    let keys = ["t/a/b/observation", "t/a/b/c/observation", "t/x/b/observation", "t/a/x", "apart/observation"];
     for key in keys {
         publish(&robot, key, b"1");
     }
@@ -46,10 +40,7 @@ fn publication_to_many_keys_is_one_stray() {
     publish(&robot, "*/*/observation", b"all");
     publish(&robot, "t/b/observation", b"last");
     station.await_wakes(2);
-    assert_eq!(
-        station.drain_words(),
-        ["frame 1 last", "stray */*/observation all"]
-    );
+    assert_eq!(station.drain_words(), ["frame 1 last", "stray */*/observation all"]);
 }
 
 #[test]
@@ -57,14 +48,8 @@ fn own_responses_do_not_come_back() {
     let endpoint = free_endpoint();
     let mut station = Station::open(&listening(&endpoint), vec![route("t/arm")], &["t/**"]);
     let robot = robot(&endpoint);
-    station
-        .link
-        .respond(zenoh_link::RouteId::new(0), b"act")
-        .unwrap();
-    station
-        .link
-        .respond_stray("t/b/observation", b"no")
-        .unwrap();
+    station.link.respond(zenoh_link::RouteId::new(0), b"act").unwrap();
+    station.link.respond_stray("t/b/observation", b"no").unwrap();
     publish(&robot, "t/arm/observation", b"last");
     station.await_wakes(1);
     assert_eq!(station.drain_words(), ["frame 0 last"]);

@@ -1,8 +1,5 @@
 //! The link over real loopback sockets, against plain zenoh sessions as robots.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot set up its world has failed"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
 
 mod alive;
 mod arrivals;

@@ -17,10 +17,7 @@ fn endpoint_in_use_is_named() {
     let endpoint = free_endpoint();
     let _first = Station::open(&listening(&endpoint), vec![], &[]);
     let error = refused(&listening(&endpoint), vec![], &[], "alive");
-    assert!(
-        matches!(&error, LinkError::Listen { endpoint: named, .. } if *named == endpoint),
-        "{error}"
-    );
+    assert!(matches!(&error, LinkError::Listen { endpoint: named, .. } if *named == endpoint), "{error}");
 }
 
 #[test]
@@ -31,12 +28,7 @@ fn endpoint_of_an_unknown_protocol_is_named() {
 
 #[test]
 fn client_without_its_router_is_refused() {
-    let settings = Settings {
-        mode: Mode::Client,
-        listen: vec![],
-        connect: vec![free_endpoint()],
-        one_worker: false,
-    };
+    let settings = Settings { mode: Mode::Client, listen: vec![], connect: vec![free_endpoint()], one_worker: false };
     let error = refused(&settings, vec![], &[], "alive");
     assert!(matches!(error, LinkError::Open(_)), "{error}");
 }
@@ -46,22 +38,11 @@ fn invalid_keys_are_named() {
     let settings = listening(&free_endpoint());
     for key in ["", "/a", "a//b", "a/", "a/**/**", "a#b"] {
         for error in [
-            refused(
-                &settings,
-                vec![RouteKeys {
-                    response: key.to_owned(),
-                    ..route("t")
-                }],
-                &[],
-                "alive",
-            ),
+            refused(&settings, vec![RouteKeys { response: key.to_owned(), ..route("t") }], &[], "alive"),
             refused(&settings, vec![], &[key], "alive"),
             refused(&settings, vec![], &[], key),
         ] {
-            assert!(
-                matches!(&error, LinkError::Key { key: named, .. } if named == key),
-                "{error}"
-            );
+            assert!(matches!(&error, LinkError::Key { key: named, .. } if named == key), "{error}");
         }
     }
 }
@@ -69,33 +50,20 @@ fn invalid_keys_are_named() {
 #[test]
 fn wildcard_in_an_exact_key_is_named() {
     let settings = listening(&free_endpoint());
-    for error in [
-        refused(&settings, vec![route("t/*")], &[], "alive"),
-        refused(&settings, vec![], &[], "alive/**"),
-    ] {
-        assert!(
-            matches!(&error, LinkError::Wildcard { key } if key.contains('*')),
-            "{error}"
-        );
+    for error in [refused(&settings, vec![route("t/*")], &[], "alive"), refused(&settings, vec![], &[], "alive/**")] {
+        assert!(matches!(&error, LinkError::Wildcard { key } if key.contains('*')), "{error}");
     }
 }
 
 #[test]
 fn key_used_twice_is_named() {
     let settings = listening(&free_endpoint());
-    let same_notice = RouteKeys {
-        notice: "t/a/response".to_owned(),
-        ..route("t/b")
-    };
-    for (routes, key) in [
-        (vec![route("t/a"), route("t/a")], "t/a/observation"),
-        (vec![route("t/a"), same_notice], "t/a/response"),
-    ] {
+    let same_notice = RouteKeys { notice: "t/a/response".to_owned(), ..route("t/b") };
+    for (routes, key) in
+        [(vec![route("t/a"), route("t/a")], "t/a/observation"), (vec![route("t/a"), same_notice], "t/a/response")]
+    {
         let error = refused(&settings, routes, &[], "alive");
-        assert!(
-            matches!(&error, LinkError::Duplicate { key: named } if named == key),
-            "{error}"
-        );
+        assert!(matches!(&error, LinkError::Duplicate { key: named } if named == key), "{error}");
     }
 }
 
@@ -113,10 +81,7 @@ fn closed_link_frees_its_endpoint() {
 #[test]
 fn router_takes_frames_too() {
     let endpoint = free_endpoint();
-    let settings = Settings {
-        mode: Mode::Router,
-        ..listening(&endpoint)
-    };
+    let settings = Settings { mode: Mode::Router, ..listening(&endpoint) };
     let mut station = Station::open(&settings, vec![route("t/arm")], &[]);
     publish(&robot(&endpoint), "t/arm/observation", b"routed");
     station.await_wakes(1);

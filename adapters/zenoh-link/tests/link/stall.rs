@@ -22,11 +22,7 @@ const STALLED: RouteId = RouteId::new(1);
 
 #[test]
 fn stopped_robot_costs_nothing() {
-    costs_nothing(
-        "stoppable reader",
-        |child| child.signal("-STOP"),
-        |child| child.signal("-CONT"),
-    );
+    costs_nothing("stoppable reader", |child| child.signal("-STOP"), |child| child.signal("-CONT"));
 }
 
 #[test]
@@ -37,19 +33,10 @@ fn robot_blocked_in_its_callback_costs_nothing() {
 
 #[test]
 fn stalled_robots_cost_nothing_with_one_worker() {
-    for test in [
-        "stopped_robot_costs_nothing",
-        "robot_blocked_in_its_callback_costs_nothing",
-    ] {
-        let output = rerun(&format!("stall::{test}"))
-            .env("ZENOH_RUNTIME", ONE_WORKER)
-            .output()
-            .unwrap();
+    for test in ["stopped_robot_costs_nothing", "robot_blocked_in_its_callback_costs_nothing"] {
+        let output = rerun(&format!("stall::{test}")).env("ZENOH_RUNTIME", ONE_WORKER).output().unwrap();
         let words = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && words.contains("1 passed"),
-            "{words}"
-        );
+        assert!(output.status.success() && words.contains("1 passed"), "{words}");
     }
 }
 
@@ -104,24 +91,15 @@ fn costs_nothing(part: &str, stall: impl Fn(&mut Child), resume: impl Fn(&mut Ch
 
     let [with, without, to_stalled] = [with, without, to_stalled].map(median);
     println!("median put: {with:?} beside, {without:?} alone, {to_stalled:?} to the stalled robot");
-    assert!(
-        with < without * 3,
-        "{with:?} beside a stalled robot, {without:?} alone"
-    );
-    assert!(
-        to_stalled < without * 3,
-        "{to_stalled:?} to a stalled robot, {without:?} alone"
-    );
+    assert!(with < without * 3, "{with:?} beside a stalled robot, {without:?} alone");
+    assert!(to_stalled < without * 3, "{to_stalled:?} to a stalled robot, {without:?} alone");
 
     // It was stalled indeed: most of its responses were dropped.
     resume(&mut child);
     let received = respond_until(&loaded, 2, || child.hear("received "));
     let received: u64 = received.parse().unwrap();
     println!("the stalled robot received {received} of {RESPONSES}");
-    assert!(
-        received < RESPONSES / 2,
-        "{received} responses reached the stalled robot"
-    );
+    assert!(received < RESPONSES / 2, "{received} responses reached the stalled robot");
 }
 
 /// A box for a healthy and a stalled robot. Small buffers let the stalled one's socket fill soon.
@@ -134,11 +112,7 @@ fn crowded(endpoint: &str) -> Station {
 }
 
 /// Sends responses of `length` bytes to the stalled robot until `heard` returns.
-fn respond_until(
-    station: &Station,
-    length: usize,
-    heard: impl FnOnce() -> String + Send,
-) -> String {
+fn respond_until(station: &Station, length: usize, heard: impl FnOnce() -> String + Send) -> String {
     std::thread::scope(|scope| {
         let hearing = scope.spawn(heard);
         eventually(|| {
@@ -158,10 +132,7 @@ struct Reader {
 
 impl Reader {
     fn new(endpoint: &str) -> Self {
-        Self {
-            session: robot(endpoint),
-            count: Arc::default(),
-        }
+        Self { session: robot(endpoint), count: Arc::default() }
     }
 
     /// Subscribes, and returns when responses arrive.
@@ -178,11 +149,7 @@ impl Reader {
             .background()
             .wait()
             .unwrap();
-        let first = self
-            .session
-            .declare_subscriber("t/healthy/response")
-            .wait()
-            .unwrap();
+        let first = self.session.declare_subscriber("t/healthy/response").wait().unwrap();
         eventually(|| {
             station.link.respond(HEALTHY, &[0; 1]).unwrap();
             first.recv_timeout(Duration::from_millis(50)).unwrap()
@@ -191,14 +158,9 @@ impl Reader {
 
     fn await_count(&self, at_least: u64) {
         let (count, changed) = &*self.count;
-        let (count, _) = changed
-            .wait_timeout_while(count.lock().unwrap(), PATIENCE, |count| *count < at_least)
-            .unwrap();
-        assert!(
-            *count >= at_least,
-            "{} of {at_least} responses arrived",
-            *count
-        );
+        let (count, _) =
+            changed.wait_timeout_while(count.lock().unwrap(), PATIENCE, |count| *count < at_least).unwrap();
+        assert!(*count >= at_least, "{} of {at_least} responses arrived", *count);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use zenoh::qos::CongestionControl;
 use zenoh::{Config, Session, Wait};
-use zenoh_link::{Arrival, Inbox, Link, Mode, PendingQuery, RouteId, RouteKeys, Settings};
+use zenoh_link::{Arrival, Inbox, Link, Mode, RouteId, RouteKeys, Settings};
 
 /// How long an event may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,12 +27,7 @@ pub(crate) fn free_endpoint() -> String {
 }
 
 pub(crate) fn listening(endpoint: &str) -> Settings {
-    Settings {
-        mode: Mode::Peer,
-        listen: vec![endpoint.to_owned()],
-        connect: vec![],
-        one_worker: false,
-    }
+    Settings { mode: Mode::Peer, listen: vec![endpoint.to_owned()], connect: vec![], one_worker: false }
 }
 
 /// The keys of a route below `stem`.
@@ -53,60 +48,21 @@ pub(crate) fn clock() -> u64 {
 
 /// What an [`Arrival`] said, to keep.
 pub(crate) enum Got {
-    Frame {
-        route: RouteId,
-        at_ns: u64,
-        bytes: Vec<u8>,
-    },
-    Oversize {
-        route: RouteId,
-        len: usize,
-    },
-    Shed {
-        route: RouteId,
-        sequence: Option<u64>,
-    },
-    Stray {
-        key: String,
-        bytes: Vec<u8>,
-    },
-    Query(PendingQuery),
+    Frame { route: RouteId, at_ns: u64, bytes: Vec<u8> },
+    Oversize { route: RouteId },
+    Shed { route: RouteId, sequence: Option<u64> },
+    Stray { key: String, bytes: Vec<u8> },
 }
 
 impl From<Arrival<'_>> for Got {
     fn from(arrival: Arrival<'_>) -> Self {
         match arrival {
-            Arrival::Frame {
-                route,
-                at_ns,
-                bytes,
-            } => Self::Frame {
-                route,
-                at_ns,
-                bytes: bytes.to_vec(),
-            },
-            Arrival::Oversize {
-                route,
-                at_ns: _,
-                len,
-            } => Self::Oversize { route, len },
-            Arrival::Shed {
-                route,
-                at_ns: _,
-                header,
-            } => Self::Shed {
-                route,
-                sequence: header.map(|header| header.sequence.value()),
-            },
-            Arrival::Stray {
-                key,
-                at_ns: _,
-                bytes,
-            } => Self::Stray {
-                key: key.to_owned(),
-                bytes: bytes.to_vec(),
-            },
-            Arrival::Query { query } => Self::Query(query),
+            Arrival::Frame { route, at_ns, bytes } => Self::Frame { route, at_ns, bytes: bytes.to_vec() },
+            Arrival::Oversize { route, at_ns: _ } => Self::Oversize { route },
+            Arrival::Shed { route, at_ns: _, header } => {
+                Self::Shed { route, sequence: header.map(|header| header.sequence.value()) }
+            }
+            Arrival::Stray { key, at_ns: _, bytes } => Self::Stray { key: key.to_owned(), bytes: bytes.to_vec() },
         }
     }
 }
@@ -117,10 +73,9 @@ impl std::fmt::Display for Got {
             Self::Frame { route, bytes, .. } => {
                 write!(f, "frame {} {}", route.index(), bytes.escape_ascii())
             }
-            Self::Oversize { route, len } => write!(f, "oversize {} {len}", route.index()),
+            Self::Oversize { route } => write!(f, "oversize {}", route.index()),
             Self::Shed { route, sequence } => write!(f, "shed {} {sequence:?}", route.index()),
             Self::Stray { key, bytes } => write!(f, "stray {key} {}", bytes.escape_ascii()),
-            Self::Query(query) => write!(f, "query {}", query.key()),
         }
     }
 }
@@ -141,17 +96,14 @@ impl Station {
             *waking.0.lock().unwrap() += 1;
             waking.1.notify_all();
         };
-        let (link, inbox) =
-            zenoh_link::open(settings, routes, strays, "test/alive", clock, wake).unwrap();
+        let (link, inbox) = zenoh_link::open(settings, routes, strays, "test/alive", clock, wake).unwrap();
         Self { link, inbox, woken }
     }
 
     /// Waits until so many arrivals were announced since the start.
     pub(crate) fn await_wakes(&self, count: usize) {
         let (woken, changed) = &*self.woken;
-        let (woken, _) = changed
-            .wait_timeout_while(woken.lock().unwrap(), PATIENCE, |woken| *woken < count)
-            .unwrap();
+        let (woken, _) = changed.wait_timeout_while(woken.lock().unwrap(), PATIENCE, |woken| *woken < count).unwrap();
         assert!(*woken >= count, "{} of {count} arrivals", *woken);
     }
 
@@ -177,16 +129,12 @@ impl Station {
 
 /// A robot's session: a client of the box at `endpoint`.
 pub(crate) fn robot(endpoint: &str) -> Session {
-    zenoh::open(robot_config("client", "connect/endpoints", endpoint))
-        .wait()
-        .unwrap()
+    zenoh::open(robot_config("client", "connect/endpoints", endpoint)).wait().unwrap()
 }
 
 /// Another zenoh node that listens on `endpoint`.
 pub(crate) fn bystander(endpoint: &str) -> Session {
-    zenoh::open(robot_config("peer", "listen/endpoints", endpoint))
-        .wait()
-        .unwrap()
+    zenoh::open(robot_config("peer", "listen/endpoints", endpoint)).wait().unwrap()
 }
 
 fn robot_config(mode: &str, endpoints: &str, endpoint: &str) -> Config {
@@ -205,11 +153,7 @@ fn robot_config(mode: &str, endpoints: &str, endpoint: &str) -> Config {
 
 /// Publishes so that the link between robot and box loses nothing.
 pub(crate) fn publish(robot: &Session, key: &str, bytes: &[u8]) {
-    robot
-        .put(key, bytes)
-        .congestion_control(CongestionControl::Block)
-        .wait()
-        .unwrap();
+    robot.put(key, bytes).congestion_control(CongestionControl::Block).wait().unwrap();
 }
 
 /// Does `attempt` until it gives something: for a declaration that another session must learn of.
@@ -219,9 +163,6 @@ pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
         if let Some(result) = attempt() {
             return result;
         }
-        assert!(
-            start.elapsed() < PATIENCE,
-            "it did not happen within {PATIENCE:?}"
-        );
+        assert!(start.elapsed() < PATIENCE, "it did not happen within {PATIENCE:?}");
     }
 }

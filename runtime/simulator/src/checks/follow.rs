@@ -6,7 +6,7 @@ use message::Response;
 use super::{Checks, Excuses, Open, Sending, envelope, in_time, once};
 use crate::{
     input::{Input, Key, Parsed},
-    report::{Check, Finding, Verdict},
+    report::{Check, Disturbance, Finding, Verdict},
 };
 
 impl Checks<'_> {
@@ -26,13 +26,16 @@ impl Checks<'_> {
         let own = arrival + budget;
         Finding::unless(now < own, Check::InTime, || "accepted past its deadline".into())?;
         let superseded = line.waiting.take();
-        if superseded.is_some() {
+        if let Some(old) = superseded {
             line.tally.supersede();
+            Finding::unless(now < old.deadline, Check::InTime, || {
+                format!("{:?} is superseded past its deadline and not told as missed", old.key)
+            })?;
         }
         let deadline = superseded.map_or(own, |old| old.deadline.min(own));
         line.in_time.accept(parsed.key, own);
         let held = self.lines.iter().any(|line| line.holds(slot)) || self.workers.reads(slot);
-        self.lines[*connection].waiting = Some(Open { key: parsed.key, slot, deadline });
+        self.lines[*connection].waiting = Some(Open { key: parsed.key, slot, deadline, held_back: false });
         Finding::unless(!held, Check::Slots, || format!("{slot:?} is stored into while it is in use"))
     }
 
@@ -73,7 +76,7 @@ impl Checks<'_> {
         line.sending = Some(Sending { open, origin: guarded.origin(), orphaned: was_running && !from_result });
         line.envelope.send(now);
         if guarded.origin() == Origin::Fallback(Reason::Late) {
-            self.workers.overran(self.scenario, now, open.key);
+            self.workers.fell_late(self.scenario, now, open.key);
         }
         Ok(())
     }
@@ -94,16 +97,22 @@ impl Checks<'_> {
             return Err(Finding { check: Check::Once, what: "a refusal whose frame is none".into() });
         };
         let connection = match input {
-            Input::Frame { connection, .. } | Input::Oversize { connection } | Input::Shed { connection, .. } => {
+            Input::Frame { connection, .. } | Input::Oversize { connection, .. } | Input::Shed { connection, .. } => {
                 *connection
             }
             Input::Withheld { ticket, .. } => usize::from(ticket.connection().0),
-            Input::Stray { .. } => {
+            Input::Stray { bytes, .. } => {
                 self.strays.refuse(reason, 1);
-                return Ok(());
+                once::names_the_stray(bytes, frame)?;
+                return once::echoes(now, input, frame);
             }
-            Input::Query => return Ok(()),
-            Input::ShedUnseen { .. } | Input::Finished { .. } | Input::Sent { .. } | Input::Timeout | Input::Drain => {
+            Input::Query => return once::echoes(now, input, frame),
+            Input::ShedUnseen { .. }
+            | Input::QueriesUnseen { .. }
+            | Input::Finished { .. }
+            | Input::Sent { .. }
+            | Input::Timeout
+            | Input::Drain => {
                 return Err(Finding { check: Check::Once, what: format!("a refusal out of nothing: {reason}") });
             }
         };
@@ -135,14 +144,26 @@ impl Checks<'_> {
                 })?;
                 line.in_time.miss(now, key, reason, excuses)
             }
+            (Reason::DeadlinePassed, None) => {
+                // Out of a frame: the one that waited can no longer be answered and makes way.
+                let expired = line.waiting.take_if(|open| open.key == key && open.deadline <= now);
+                Finding::unless(expired.is_some(), Check::InTime, || {
+                    format!("{key:?} is told as missed, but does not wait past its deadline")
+                })?;
+                self.seen.note(Disturbance::ReplacedPastItsDeadline);
+                if expired.is_some_and(|open| open.deadline == now) {
+                    self.seen.note(Disturbance::ReplacedAtItsDeadline);
+                }
+                line.in_time.miss(now, key, reason, excuses)
+            }
             (Reason::ExpiredOnArrival, None) => {
                 line.once.accept(key)?;
-                once::echoes(input, key)?;
+                once::echoes(now, input, frame)?;
                 let task = &self.scenario.tasks[self.scenario.connections[connection].task];
                 in_time::expired(now, input, parsed, task, excuses)
             }
             (_, None) => {
-                once::echoes(input, key)?;
+                once::echoes(now, input, frame)?;
                 if reason == Reason::Sequence { line.once.is_old(key) } else { Ok(()) }
             }
         }
@@ -159,13 +180,34 @@ impl Checks<'_> {
         let models = self.scenario.workers[worker].models;
         let others = self.lines.iter().enumerate().filter(|(_, line)| line.is_idle());
         let others = others.filter(|(connection, _)| models.contains(model_of(*connection)));
+        let others = others.filter(|(connection, _)| self.workers.occupied_by(*connection) == 0);
         let earliest = others.filter_map(|(_, line)| line.waiting).map(|other| other.deadline).min();
         let in_order = earliest.is_none_or(|earliest| open.deadline <= earliest);
         Finding::unless(in_order, Check::Workers, || format!("{open:?} is started before deadline {earliest:?}"))?;
         let one_open = self.lines[place].is_idle();
         Finding::unless(one_open, Check::Once, || format!("{open:?} is started before the one before is answered"))?;
         self.lines[place].running = Some(open);
-        self.workers.start(self.scenario, now, (worker, model), open.key, slot)
+        self.workers.start(self.scenario, now, (worker, model), open.key, slot)?;
+        self.workers.one_worker_each(place)
+    }
+
+    /// No worker is idle that an observation waits for, but where its connection occupies another.
+    pub(super) fn nothing_waits_in_vain(&mut self) -> Verdict {
+        for (connection, line) in self.lines.iter_mut().enumerate() {
+            let idle = line.is_idle();
+            let Some(open) = line.waiting.as_mut().filter(|_| idle) else { continue };
+            let model = self.scenario.tasks[self.scenario.connections[connection].task].model;
+            if !self.workers.has_a_free_one(self.scenario, model) {
+                continue;
+            }
+            Finding::unless(self.workers.occupied_by(connection) > 0, Check::Workers, || {
+                format!("{open:?} waits although a worker is free")
+            })?;
+            if !std::mem::replace(&mut open.held_back, true) {
+                self.seen.note(Disturbance::HeldToOneWorker);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -15,7 +15,14 @@ use crate::{
 /// When the engine's thread or the link was held up longer than the margin allows for.
 pub(crate) struct Excuses {
     margin: u64,
-    held_up: VecDeque<(u64, u64)>,
+    held_up: VecDeque<HeldUp>,
+}
+
+struct HeldUp {
+    from: u64,
+    until: u64,
+    /// Whose put it was; `None`: the engine's thread, which holds up everybody.
+    connection: Option<usize>,
 }
 
 impl Excuses {
@@ -28,17 +35,27 @@ impl Excuses {
         self.margin / 8
     }
 
-    pub(crate) fn hold_up(&mut self, from: u64, until: u64) {
-        while self.held_up.front().is_some_and(|(_, end)| end + REMEMBERED < from) {
-            self.held_up.pop_front();
-        }
-        self.held_up.push_back((from, until));
+    pub(crate) fn hold_up_engine(&mut self, from: u64, until: u64) {
+        self.hold_up(HeldUp { from, until, connection: None });
     }
 
-    /// Whether something was held up when a response to this deadline had to leave.
-    fn cover(&self, deadline: u64, now: u64) -> bool {
+    pub(crate) fn hold_up_put(&mut self, connection: usize, from: u64, until: u64) {
+        self.hold_up(HeldUp { from, until, connection: Some(connection) });
+    }
+
+    fn hold_up(&mut self, held_up: HeldUp) {
+        while self.held_up.front().is_some_and(|first| first.until + REMEMBERED < held_up.from) {
+            self.held_up.pop_front();
+        }
+        self.held_up.push_back(held_up);
+    }
+
+    /// Whether something was held up when a response of this connection to this deadline had to leave.
+    fn cover(&self, connection: usize, deadline: u64, now: u64) -> bool {
         let from = deadline.saturating_sub(self.margin + SLACK);
-        self.held_up.iter().any(|(start, end)| *start <= now && *end >= from)
+        self.held_up.iter().any(|held_up| {
+            held_up.from <= now && held_up.until >= from && held_up.connection.is_none_or(|only| only == connection)
+        })
     }
 }
 
@@ -69,7 +86,8 @@ impl InTime {
 
     pub(super) fn miss(&mut self, now: u64, key: Key, reason: Reason, excuses: &Excuses) -> Verdict {
         let earliest = self.discharge(key).into_iter().map(|(_, deadline)| deadline).min();
-        let explained = reason == Reason::LinkFailed || earliest.is_none_or(|deadline| excuses.cover(deadline, now));
+        let explained = reason == Reason::LinkFailed
+            || earliest.is_none_or(|deadline| excuses.cover(key.connection, deadline, now));
         Finding::unless(explained, Check::InTime, || {
             format!("{key:?} was missed ({reason}) although nothing was held up")
         })
@@ -80,7 +98,9 @@ impl InTime {
     }
 
     pub(super) fn nothing_forgotten(&self, now: u64, excuses: &Excuses) -> Verdict {
-        let forgotten = self.open.iter().find(|(_, deadline)| *deadline < now && !excuses.cover(*deadline, now));
+        let is_forgotten =
+            |(key, deadline): &&(Key, u64)| *deadline < now && !excuses.cover(key.connection, *deadline, now);
+        let forgotten = self.open.iter().find(is_forgotten);
         Finding::unless(forgotten.is_none(), Check::InTime, || {
             format!("{forgotten:?} has no answer at {now}, although nothing was held up")
         })
@@ -100,7 +120,8 @@ pub(super) fn expired(now: u64, input: &Input, parsed: Option<&Parsed>, task: &T
         return Err(Finding { check: Check::InTime, what: "expired, but is no frame".into() });
     };
     let deadline = arrival + if parsed.budget == 0 { task.deadline } else { parsed.budget };
-    Finding::unless(now >= deadline && excuses.cover(deadline, now), Check::InTime, || {
+    let covered = excuses.cover(parsed.key.connection, deadline, now);
+    Finding::unless(now >= deadline && covered, Check::InTime, || {
         format!("{:?} with deadline {deadline} is told to have expired although nothing was held up", parsed.key)
     })
 }

@@ -1,6 +1,9 @@
 //! P2: nothing is answered twice, sequences grow, one open inference a connection, one farewell.
 
+use message::{Address, ContractDigest, Observation, Response};
+
 use crate::{
+    clock::MICRO,
     input::{Input, Key},
     report::{Check, Finding, Verdict},
 };
@@ -39,23 +42,50 @@ impl Once {
     }
 }
 
-/// A refusal echoes the frame that it refuses, or nothing.
-pub(super) fn echoes(input: &Input, key: Key) -> Verdict {
+/// A refusal echoes the frame that it refuses, or nothing, and says how old it is.
+pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
     let header = match input {
-        Input::Frame { bytes, .. } => message::peek(bytes),
-        Input::Shed { header, .. } | Input::Stray { header } => *header,
+        Input::Frame { bytes, .. } | Input::Stray { bytes, .. } => message::peek(bytes),
+        Input::Shed { header, .. } => *header,
         Input::Oversize { .. }
         | Input::ShedUnseen { .. }
         | Input::Query
+        | Input::QueriesUnseen { .. }
         | Input::Finished { .. }
         | Input::Sent { .. }
         | Input::Withheld { .. }
         | Input::Timeout
         | Input::Drain => None,
     };
-    let echo = header.map_or((0, 0), |header| (header.epoch.value(), header.sequence.value()));
-    Finding::unless(echo == (key.epoch, key.sequence), Check::Once, || {
-        format!("a refusal of {echo:?} echoes {:?}", (key.epoch, key.sequence))
+    let arrival = match input {
+        Input::Frame { arrival, .. }
+        | Input::Oversize { arrival, .. }
+        | Input::Shed { arrival, .. }
+        | Input::Stray { arrival, .. } => *arrival,
+        Input::ShedUnseen { .. }
+        | Input::Query
+        | Input::QueriesUnseen { .. }
+        | Input::Finished { .. }
+        | Input::Sent { .. }
+        | Input::Withheld { .. }
+        | Input::Timeout
+        | Input::Drain => now,
+    };
+    let echo = header
+        .map_or((0, None, 0), |header| (header.epoch.value(), Some(header.sequence.value()), header.stamp.value()));
+    let echoed = (frame.epoch.value(), frame.sequence.map(message::Sequence::value), frame.stamp.value());
+    let age = u32::try_from((now - arrival) / MICRO).unwrap_or(u32::MAX);
+    Finding::unless(echo == echoed && frame.age_us == age, Check::Once, || {
+        format!("a refusal of {echo:?}, {age} µs old, echoes {echoed:?}, {} µs old", frame.age_us)
+    })
+}
+
+/// A stray is told by its own address and contract, so that its sender knows itself.
+pub(super) fn names_the_stray(bytes: &[u8], frame: &Response<'_>) -> Verdict {
+    let none = (Address::new(0), ContractDigest::new([0; 16]));
+    let its_own = Observation::decode(bytes).map_or(none, |stray| (stray.address, stray.contract));
+    Finding::unless(its_own == (frame.address, frame.contract), Check::Once, || {
+        format!("a stray of {its_own:?} is refused as {:?}", (frame.address, frame.contract))
     })
 }
 

@@ -1,24 +1,26 @@
 //! Workers run one inference at a time, in service only, with a session for its model; nobody else has its slot.
+//! One connection occupies one worker in service at most, and a worker is blamed for its own time only.
 
 use engine::{ModelId, Reason, SlotId};
 
 use crate::{
     input::Key,
-    report::{Check, Finding, Verdict},
+    report::{Check, Disturbance, Disturbances, Finding, Verdict},
     scenario::Scenario,
 };
 
 pub(super) struct Workers {
-    workers: Vec<Worker>,
+    table: Vec<Worker>,
     exited: bool,
+    seen: Disturbances,
 }
 
 struct Worker {
     service: Service,
     running: Option<Running>,
-    /// What it ran last: its result may come after its fallback fell due.
-    last: Option<Running>,
-    /// When its inferences overran, within the window.
+    /// What it ran last, and until when: its result may come after its fallback fell due.
+    last: Option<(Running, u64)>,
+    /// When late inferences returned that took longer than a deadline leaves, within the window.
     overruns: Vec<u64>,
 }
 
@@ -27,6 +29,8 @@ struct Running {
     key: Key,
     slot: SlotId,
     since: u64,
+    /// Its observation's fallback fell due while it ran.
+    late: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +43,13 @@ enum Service {
 impl Workers {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let service = |spare| if spare { Service::Spare } else { Service::In };
-        let workers = scenario.workers.iter().map(|spec| Worker {
+        let table = scenario.workers.iter().map(|spec| Worker {
             service: service(spec.spare),
             running: None,
             last: None,
             overruns: Vec::new(),
         });
-        Self { workers: workers.collect(), exited: false }
+        Self { table: table.collect(), exited: false, seen: Disturbances::default() }
     }
 
     pub(super) fn start(
@@ -58,39 +62,83 @@ impl Workers {
     ) -> Verdict {
         let task = &scenario.tasks[scenario.connections[key.connection].task];
         let has_session = model == task.model && scenario.workers[worker].models.contains(model);
-        let one = &mut self.workers[worker];
+        let one = &mut self.table[worker];
         let holds = has_session && one.service == Service::In && one.running.is_none();
         Finding::unless(holds, Check::Workers, || {
             format!("worker {worker} ({:?}, running {:?}) is to run {model:?} for {key:?}", one.service, one.running)
         })?;
-        one.running = Some(Running { key, slot, since: now });
+        one.running = Some(Running { key, slot, since: now, late: false });
         Ok(())
     }
 
     /// Whose inference ended.
-    pub(super) fn finish(&mut self, worker: usize) -> Key {
-        let one = &mut self.workers[worker];
-        one.last = one.running.take();
-        one.last.expect("the simulator reports only inferences that were started").key
+    pub(super) fn finish(&mut self, scenario: &Scenario, now: u64, worker: usize) -> Key {
+        let one = &mut self.table[worker];
+        let ended = one.running.take().expect("the simulator reports only inferences that were started");
+        one.last = Some((ended, now));
+        if ended.late {
+            self.judge(scenario, now, worker, ended);
+        }
+        ended.key
+    }
+
+    /// A late inference returned: its worker's fault, if it took longer than its task's deadline leaves.
+    fn judge(&mut self, scenario: &Scenario, now: u64, worker: usize, ended: Running) {
+        let task = &scenario.tasks[scenario.connections[ended.key.connection].task];
+        if now - ended.since < task.deadline - scenario.box_plan.margin {
+            return self.seen.note(Disturbance::LateButNotOverrun);
+        }
+        self.seen.note(Disturbance::OverrunCounted);
+        let overruns = &mut self.table[worker].overruns;
+        overruns.push(now);
+        overruns.retain(|at| now - at <= scenario.box_plan.overrun_window);
     }
 
     pub(super) fn running(&self, worker: usize) -> Option<Key> {
-        self.workers[worker].running.map(|running| running.key)
+        self.table[worker].running.map(|running| running.key)
     }
 
     pub(super) fn reads(&self, slot: SlotId) -> bool {
-        self.workers.iter().filter_map(|worker| worker.running).any(|running| running.slot == slot)
+        self.table.iter().filter_map(|worker| worker.running).any(|running| running.slot == slot)
     }
 
-    /// This observation's fallback went out while its inference still ran.
-    pub(super) fn overran(&mut self, scenario: &Scenario, now: u64, key: Key) {
-        let window = scenario.box_plan.overrun_window;
-        let runs_it = |worker: &&mut Worker| worker.running.or(worker.last).is_some_and(|running| running.key == key);
-        let whose = self.workers.iter_mut().find(runs_it);
-        if let Some(worker) = whose {
-            worker.overruns.push(now);
-            worker.overruns.retain(|at| now - at <= window);
+    /// This observation's fallback fell due while its inference still ran, or as it returned.
+    pub(super) fn fell_late(&mut self, scenario: &Scenario, now: u64, key: Key) {
+        let mut running = self.table.iter_mut().filter_map(|worker| worker.running.as_mut());
+        if let Some(running) = running.find(|running| running.key == key) {
+            running.late = true;
+            return;
         }
+        let returned = |worker: &Worker| worker.last.filter(|(last, until)| last.key == key && *until == now);
+        let whose = self.table.iter().enumerate().find_map(|(place, worker)| Some((place, returned(worker)?.0)));
+        if let Some((worker, ended)) = whose {
+            self.judge(scenario, now, worker, ended);
+        }
+    }
+
+    /// How many workers in service run inferences of this connection.
+    pub(super) fn occupied_by(&self, connection: usize) -> usize {
+        let in_service = self.table.iter().filter(|worker| worker.service == Service::In);
+        in_service.filter_map(|worker| worker.running).filter(|running| running.key.connection == connection).count()
+    }
+
+    pub(super) fn one_worker_each(&self, connection: usize) -> Verdict {
+        let occupied = self.occupied_by(connection);
+        Finding::unless(occupied <= 1, Check::OneWorker, || {
+            format!("connection {connection} occupies {occupied} workers in service")
+        })
+    }
+
+    /// Whether a worker in service has a session for this model and nothing to run.
+    pub(super) fn has_a_free_one(&self, scenario: &Scenario, model: ModelId) -> bool {
+        let mut pairs = self.table.iter().zip(&scenario.workers);
+        pairs.any(|(worker, spec)| {
+            worker.service == Service::In && worker.running.is_none() && spec.models.contains(model)
+        })
+    }
+
+    pub(super) fn seen(&self) -> Disturbances {
+        self.seen
     }
 
     pub(super) fn quarantine(
@@ -101,12 +149,12 @@ impl Workers {
         reason: Reason,
         spare: Option<usize>,
     ) -> Verdict {
-        let one = &mut self.workers[worker];
+        let one = &mut self.table[worker];
         let explained = reason == Reason::WorkerOverruns && one.overruns_too_often(scenario)
             || reason == Reason::WorkerHang && one.hangs(scenario, now);
         let was_in = std::mem::replace(&mut one.service, Service::Quarantined) == Service::In;
-        let spare_was_spare = spare
-            .is_none_or(|spare| std::mem::replace(&mut self.workers[spare].service, Service::In) == Service::Spare);
+        let spare_was_spare =
+            spare.is_none_or(|spare| std::mem::replace(&mut self.table[spare].service, Service::In) == Service::Spare);
         Finding::unless(explained && was_in && spare_was_spare, Check::Workers, || {
             format!("worker {worker} is quarantined ({reason}) for {spare:?}, which cannot be")
         })
@@ -114,14 +162,14 @@ impl Workers {
 
     /// Nobody is in service who should have been quarantined.
     pub(super) fn all_fit_are_in_service(&self, scenario: &Scenario, now: u64) -> Verdict {
-        let mut in_service = self.workers.iter().filter(|worker| worker.service == Service::In);
+        let mut in_service = self.table.iter().filter(|worker| worker.service == Service::In);
         let unfit = in_service.any(|worker| worker.overruns_too_often(scenario) || worker.hangs(scenario, now));
         Finding::unless(!unfit, Check::Workers, || "a worker that hangs or overruns too often stays in service".into())
     }
 
     pub(super) fn exit(&mut self, scenario: &Scenario) -> Verdict {
         let served = |model: ModelId| {
-            let mut pairs = self.workers.iter().zip(&scenario.workers);
+            let mut pairs = self.table.iter().zip(&scenario.workers);
             pairs.any(|(worker, spec)| worker.service == Service::In && spec.models.contains(model))
         };
         let all_served = scenario.tasks.iter().all(|task| served(task.model));

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use engine::Reason;
 use message::{Malformed, Observation};
 
-use super::{Job, Phase, Rate, Reference, To};
+use super::{Answer, Job, Phase, Rate, Reference, To};
 use crate::{
     clock::{MICRO, SECOND},
     input::Parsed,
@@ -88,7 +88,7 @@ impl Reference<'_> {
     pub(super) fn frame(&mut self, now: u64, connection: usize, arrival: u64, bytes: &[u8], parsed: Option<&Parsed>) {
         let to = To::Connection(connection);
         let echo = message::peek(bytes);
-        let refuse = |model: &mut Self, reason: Reason| model.refuse_unread(to, reason, echo);
+        let refuse = |model: &mut Self, reason: Reason| model.refuse_unread(to, reason, echo, arrival);
         let frame = match Observation::decode(bytes) {
             Ok(frame) => frame,
             Err(malformed) => return refuse(self, reason_of(malformed)),
@@ -130,7 +130,7 @@ impl Reference<'_> {
         if now >= deadline {
             return refuse(self, Reason::ExpiredOnArrival);
         }
-        self.admit(connection, &Job { key: parsed.key, stamp: parsed.stamp, arrival, deadline }, &parsed.values);
+        self.admit(now, connection, &Job { key: parsed.key, stamp: parsed.stamp, arrival, deadline }, &parsed.values);
     }
 
     /// The old epoch's observations end, and what belonged to it begins anew.
@@ -141,7 +141,7 @@ impl Reference<'_> {
         let running = match std::mem::replace(&mut line.phase, Phase::Idle) {
             Phase::Idle => None,
             Phase::Running { job, worker } => {
-                self.orphan(worker);
+                self.orphan(worker, Answer::Closed);
                 Some(job)
             }
             sending @ Phase::Sending { .. } => {
@@ -154,13 +154,20 @@ impl Reference<'_> {
         }
     }
 
-    fn admit(&mut self, connection: usize, job: &Job, values: &[f32]) {
+    fn admit(&mut self, now: u64, connection: usize, job: &Job, values: &[f32]) {
         let task = &self.scenario.tasks[self.scenario.connections[connection].task];
         let line = &mut self.lines[connection];
         line.rate.observe(task, values);
-        let superseded = line.waiting.take();
-        let deadline = superseded.map_or(job.deadline, |old| old.deadline.min(job.deadline));
-        line.waiting = Some(Job { deadline, ..job.clone() });
+        let deadline = match line.waiting.take() {
+            None => job.deadline,
+            // A breach of its own, which the newer one does not inherit.
+            Some(old) if old.deadline <= now => {
+                self.refuse_job(&old, Reason::DeadlinePassed);
+                job.deadline
+            }
+            Some(superseded) => superseded.deadline.min(job.deadline),
+        };
+        self.lines[connection].waiting = Some(Job { deadline, ..job.clone() });
         self.expected.push(Expected::Store { job: job.key });
     }
 }

@@ -1,7 +1,7 @@
 //! What the reference model expects beside what the engine did.
 
 use engine::{Action, Answer, ConnectionId, ModelId, Origin, Reason, Send, SlotId, Target, WorkerId};
-use message::{Body, Place, ReasonNumber, Response, Status};
+use message::{Address, Body, ContractDigest, ModelDigest, Place, ReasonNumber, Response, Status};
 
 use crate::{
     clock::MICRO,
@@ -31,15 +31,20 @@ pub(crate) struct ExpectedAnswer {
     pub(crate) epoch: u64,
     pub(crate) sequence: Option<u64>,
     pub(crate) stamp: u64,
+    /// From which its age counts, if it answers a frame.
     pub(crate) arrival: Option<u64>,
     pub(crate) says: Says,
     pub(crate) status: Status,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum To {
     Connection(usize),
-    Stray,
+    /// By the stray frame's own address and contract.
+    Stray {
+        address: Address,
+        contract: ContractDigest,
+    },
     Query,
 }
 
@@ -111,23 +116,28 @@ pub(crate) fn frame(
     at: u64,
     scenario: &Scenario,
 ) -> Verdict {
-    let age = expected.arrival.map(|arrival| u32::try_from((at - arrival) / MICRO).unwrap_or(u32::MAX));
+    let age = expected.arrival.map_or(0, |arrival| u32::try_from((at - arrival) / MICRO).unwrap_or(u32::MAX));
     let mut right = response.boot.value() == boot
         && response.epoch.value() == expected.epoch
         && response.sequence.map(message::Sequence::value) == expected.sequence
         && response.stamp.value() == expected.stamp
         && response.status == expected.status
         && (response.plan, response.plan_step) == (0, 0)
-        && age.is_none_or(|age| response.age_us == age && response.input_age_us == age);
-    if let To::Connection(connection) = expected.to {
-        let plan = &scenario.connections[connection];
-        let task = &scenario.tasks[plan.task];
-        let model = match expected.says {
-            Says::Model { .. } => task.model_digest,
-            Says::Fallback { .. } | Says::Refusal { .. } => message::ModelDigest::NONE,
-        };
-        right &= response.address == plan.address && response.contract == task.contract && response.model == model;
-    }
+        && (response.age_us, response.input_age_us) == (age, age);
+    let (address, contract, model) = match expected.to {
+        To::Connection(connection) => {
+            let plan = &scenario.connections[connection];
+            let task = &scenario.tasks[plan.task];
+            (plan.address, task.contract, task.model_digest)
+        }
+        To::Stray { address, contract } => (address, contract, ModelDigest::NONE),
+        To::Query => (Address::new(0), ContractDigest::new([0; 16]), ModelDigest::NONE),
+    };
+    let model = match expected.says {
+        Says::Model { .. } => model,
+        Says::Fallback { .. } | Says::Refusal { .. } => ModelDigest::NONE,
+    };
+    right &= (response.address, response.contract, response.model) == (address, contract, model);
     right &= match (&expected.says, response.body) {
         (Says::Model { values, .. }, Body::Action { place: Place::Box, values: bytes }) => {
             same(values, message::floats(bytes))
@@ -179,13 +189,12 @@ fn is_the_answer(expected: &ExpectedAnswer, send: &Send) -> bool {
         (Says::Model { .. } | Says::Fallback { .. }, Answer::Refusal(_))
         | (Says::Refusal { .. }, Answer::Guarded(_)) => false,
     };
-    let to = match send.target() {
-        Target::Connection(connection) => To::Connection(usize::from(connection.0)),
-        Target::Stray => To::Stray,
-        Target::Query => To::Query,
+    let to = match (expected.to, send.target()) {
+        (To::Connection(expected), Target::Connection(actual)) => expected == usize::from(actual.0),
+        (To::Stray { .. }, Target::Stray) | (To::Query, Target::Query) => true,
+        (To::Connection(_) | To::Stray { .. } | To::Query, _) => false,
     };
-    to == expected.to
-        && says
+    to && says
         && send.deadline().map(engine::Instant::nanos) == expected.deadline
         && send.ticket().is_some() == expected.deadline.is_some()
         && send.sequence().map(message::Sequence::value) == expected.sequence
@@ -216,7 +225,7 @@ fn order_of_expected(expected: &Expected) -> Order {
         Expected::Answer(answer) => match answer.to {
             To::Connection(connection) if answer.deadline.is_some() => Order::Connection(connection),
             To::Connection(connection) => Order::Refusals(connection),
-            To::Stray | To::Query => Order::Elsewhere,
+            To::Stray { .. } | To::Query => Order::Elsewhere,
         },
         Expected::Notify { .. } | Expected::Drained => Order::End,
         Expected::Start { .. } => Order::Starts,

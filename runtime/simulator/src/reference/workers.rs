@@ -11,9 +11,27 @@ pub(super) struct Worker {
     pub(super) in_service: bool,
     spare: bool,
     quarantined: bool,
-    /// When its inference began, and whose it is as long as the answer is open.
-    pub(super) running: Option<(u64, Option<Key>)>,
+    pub(super) running: Option<Inference>,
     overruns: VecDeque<u64>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Inference {
+    /// The connection it was started for.
+    connection: usize,
+    pub(super) since: u64,
+    pub(super) answer: Answer,
+}
+
+/// What became of an inference's answer.
+#[derive(Clone, Copy)]
+pub(super) enum Answer {
+    /// It is open: the result belongs to this observation.
+    Open(Key),
+    /// It was closed before it fell due: a newer one fell due first, or the epoch ended.
+    Closed,
+    /// Its fallback fell due while the inference ran.
+    FellLate,
 }
 
 impl Worker {
@@ -24,14 +42,20 @@ impl Worker {
 
 impl Reference<'_> {
     /// Its result will be discarded.
-    pub(super) fn orphan(&mut self, worker: usize) {
-        if let Some((_, whose)) = &mut self.workers[worker].running {
-            *whose = None;
+    pub(super) fn orphan(&mut self, worker: usize, answer: Answer) {
+        if let Some(inference) = &mut self.workers[worker].running {
+            inference.answer = answer;
         }
     }
 
-    pub(super) fn overrun(&mut self, now: u64, worker: usize) {
+    /// A late inference that returns is its worker's fault if it took a whole deadline less the margin by itself.
+    pub(super) fn count_overrun(&mut self, now: u64, worker: usize, inference: &Inference) {
         let plan = self.scenario.box_plan;
+        let task = &self.scenario.tasks[self.scenario.connections[inference.connection].task];
+        let fell_late = matches!(inference.answer, Answer::FellLate);
+        if !fell_late || now < inference.since + task.deadline - plan.margin {
+            return;
+        }
         let one = &mut self.workers[worker];
         one.overruns.push_back(now);
         one.overruns.retain(|at| now - at <= plan.overrun_window);
@@ -42,8 +66,7 @@ impl Reference<'_> {
 
     pub(super) fn quarantine_what_hangs(&mut self, now: u64) {
         for worker in 0..self.workers.len() {
-            let hangs =
-                self.workers[worker].running.is_some_and(|(since, _)| since + self.scenario.box_plan.hang <= now);
+            let hangs = self.workers[worker].running.is_some_and(|one| one.since + self.scenario.box_plan.hang <= now);
             if self.workers[worker].in_service && hangs {
                 self.quarantine(worker, Reason::WorkerHang);
             }
@@ -79,15 +102,21 @@ impl Reference<'_> {
             let model = |connection: usize| self.scenario.tasks[self.scenario.connections[connection].task].model;
             let startable = (0..self.lines.len()).filter(|connection| {
                 matches!(self.lines[*connection].phase, Phase::Idle)
+                    && !self.occupies_a_worker(*connection)
                     && self.scenario.workers[worker].models.contains(model(*connection))
             });
             let jobs = startable
                 .filter_map(|connection| Some((self.lines[connection].waiting.as_ref()?.deadline, connection)));
             let Some((_, connection)) = jobs.min() else { continue };
             let job = self.lines[connection].waiting.take().expect("it was just found waiting");
-            self.workers[worker].running = Some((now, Some(job.key)));
+            self.workers[worker].running = Some(Inference { connection, since: now, answer: Answer::Open(job.key) });
             self.expected.push(Expected::Start { worker, model: model(connection), job: job.key });
             self.lines[connection].phase = Phase::Running { job, worker };
         }
+    }
+    /// Whether a worker in service still runs what was started for this connection.
+    fn occupies_a_worker(&self, connection: usize) -> bool {
+        let in_service = self.workers.iter().filter(|worker| worker.in_service);
+        in_service.filter_map(|worker| worker.running).any(|inference| inference.connection == connection)
     }
 }
