@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cargo_metadata::{DependencyKind, Metadata, Package, camino::Utf8Path};
+use cargo_metadata::{DependencyKind, Metadata, Package};
 
-/// Each crate's normal dependencies, by name; a workspace crate goes by its folder's name.
+/// Each workspace crate's normal dependencies, by package name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table(BTreeMap<String, BTreeSet<String>>);
 
@@ -12,7 +12,7 @@ const HEADER: [&str; 2] = ["crate", "may use"];
 
 impl Table {
     /// The table with the header `| crate | may use |` in a Markdown text. Names stand in backticks; what stands
-    /// outside them is for the reader. Of a path, the last part counts.
+    /// outside them is for the reader.
     ///
     /// # Panics
     /// If there is no such table, or a crate stands in it twice.
@@ -35,7 +35,7 @@ impl Table {
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
         let crates = metadata.workspace_packages().into_iter();
-        Self(crates.map(|package| (folder(&package.manifest_path), dependencies(package))).collect())
+        Self(crates.map(|package| (package.name.to_string(), dependencies(package))).collect())
     }
 }
 
@@ -59,17 +59,7 @@ pub fn differences(declared: &Table, found: &Table) -> Vec<String> {
 
 fn dependencies(package: &Package) -> BTreeSet<String> {
     let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
-    normal
-        .map(|dependency| match &dependency.path {
-            Some(path) => folder(&path.join("Cargo.toml")),
-            None => dependency.name.clone(),
-        })
-        .collect()
-}
-
-fn folder(manifest: &Utf8Path) -> String {
-    let folder = manifest.parent().and_then(Utf8Path::file_name);
-    folder.expect("a workspace crate lies in a folder").to_owned()
+    normal.map(|dependency| dependency.name.clone()).collect()
 }
 
 fn cells(line: &str) -> Vec<String> {
@@ -78,8 +68,7 @@ fn cells(line: &str) -> Vec<String> {
 }
 
 fn names(cell: &str) -> BTreeSet<String> {
-    let quoted = cell.split('`').skip(1).step_by(2);
-    quoted.map(|name| name.rsplit('/').next().unwrap_or(name).to_owned()).collect()
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -91,13 +80,13 @@ A page.
 
 | crate | may use |
 |---|---|
-| `runtime/engine` | `message`, `heapless` |
-| `adapters/message` | `crc`: a table, no code |
-| `models/manifest` | – |
+| `engine` | `message`, `heapless` |
+| `message` | `crc`: a table, no code |
+| `manifest` | – |
 
 | crate | what |
 |---|---|
-| `other` | `x` |
+| `more` | `x` |
 ";
 
     #[test]
@@ -113,7 +102,7 @@ A page.
     #[test]
     fn every_difference_is_named() {
         let declared = Table::read(TEXT);
-        let other = TEXT.replace("`heapless`", "`std`").replace("models/manifest", "models/other");
+        let other = TEXT.replace("`heapless`", "`std`").replace("`manifest`", "`other`");
         assert_eq!(
             differences(&declared, &Table::read(&other)),
             [

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::{config::BoxConfig, scheduling, status::Status};
 
 /// How long what must happen may take before a test fails. A box that starts measures its margin for two seconds.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running box.
 pub struct Genba {
@@ -66,6 +66,12 @@ impl Genba {
     #[must_use]
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("box.toml")
+    }
+
+    /// Its own folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// One of its robots' places.

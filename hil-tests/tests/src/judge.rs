@@ -103,9 +103,7 @@ mod tests {
 
     /// An observation each 10 ms; which are missed.
     fn windows(missed: &[u64]) -> Vec<Window> {
-        (0..100)
-            .map(|n| Window { from: at(n * 10), until: at(n * 10 + 8), missed: missed.contains(&n) })
-            .collect()
+        (0..100).map(|n| Window { from: at(n * 10), until: at(n * 10 + 8), missed: missed.contains(&n) }).collect()
     }
 
     fn canary(late: &[(u64, u64)]) -> Lateness {

@@ -4,13 +4,13 @@
 //! A test starts the real binary with a config of its own and talks to it over real sockets. Nothing here
 //! reaches into the box: what it did is read from its responses and from `genba status`.
 
-mod genba;
 mod config;
+mod genba;
 mod status;
 
 mod controller;
-mod stranger;
 mod frame;
+mod stranger;
 
 mod canary;
 mod judge;

@@ -102,11 +102,19 @@ impl Stranger {
         Notice::decode(&frame).expect("it is a notice")
     }
 
-    /// Asks on a key as one asks a service; the reply, or the error in it.
+    /// Whether a notice has come.
+    #[must_use]
+    pub fn has_notice(&self) -> bool {
+        self.notices.try_recv().is_ok()
+    }
+
+    /// Asks on a key as one asks a service.
+    ///
+    /// # Errors
+    /// What the box says where it replies with an error.
     ///
     /// # Panics
-    /// If none comes.
-    #[must_use]
+    /// If no reply comes.
     pub fn query(&self, key: &str) -> Result<(), Heard> {
         let replies = self.session.get(key).wait().expect("a query is sent");
         let reply = replies.recv_timeout(PATIENCE).expect("the session is open").expect("the box replies");

@@ -7,7 +7,8 @@ use std::{
 };
 
 use engine::Reason;
-use rig::What;
+use message::Sequence;
+use rig::{Answer, What};
 use tests::{
     Account, Beside, BoxConfig, Canary, Controller, Frame, Genba, Said, Stall, Stranger, Tally, end_with_parent,
     eventually, judge, real_time_rights, signal, skip,
@@ -25,8 +26,7 @@ fn a_thousand_overruns_are_answered_by_fallbacks_in_time() {
     let hang = controller.calibrate().iterations(OVERRUN);
     let before = genba.settled();
     let canary = Canary::start();
-    let (account, _controller) =
-        controller.run(|account| (account.fallbacks(Reason::Late) < OVERRUNS).then_some(hang));
+    let (account, _controller) = controller.run(|account| (account.fallbacks(Reason::Late) < OVERRUNS).then_some(hang));
     let canary = canary.stop();
     let status = genba.settled();
     let counts = status.of("steady") - &before.of("steady");
@@ -62,11 +62,16 @@ fn a_hang_of_ten_seconds_is_bridged_by_fallbacks_in_time() {
     let totals = account.ledger().totals();
     println!("{} observations, hung for {:?}: {totals:?}", account.sent(), hung_for(&account));
     assert!(hung_for(&account) >= HANG, "the hang was over after {:?}", hung_for(&account));
-    // From the hang on until the model is back, nothing is from the model: `hang_once` ends there.
-    assert_eq!((totals.model, counts.model), (1, 1), "the model answered only after the hang");
+    let to_the_hung: Vec<_> = account.answers().iter().filter(|answer| answer.sequence == Sequence::new(1)).collect();
+    assert!(
+        matches!(to_the_hung[..], [Answer { what: What::Fallback(..), .. }]),
+        "its result was sent: {to_the_hung:?}"
+    );
     assert_eq!(totals.refusals(), 0);
-    assert_eq!(counts.reasons[&Reason::Late.row().number], 1);
-    assert_eq!(counts.discarded_late_results, 1, "the hung result is discarded and counted");
+    // The hung one is late; so may be the first after it, which inherits what is left of an older one's time.
+    let late = counts.reasons[&Reason::Late.row().number];
+    assert!(late >= 1);
+    assert_eq!(counts.discarded_late_results, late, "each late result is discarded and counted");
     let lost = account.lost(&counts);
     judge(&account.windows(), lost, &canary, margin(&status)).settle("a hang of ten seconds");
 }
@@ -95,7 +100,9 @@ fn a_stall_of_the_engine_is_no_excuse() {
     println!("{verdict:?}");
     match verdict {
         tests::Verdict::Failed(_) => {}
-        tests::Verdict::Inconclusive(figures) => skip(&format!("SKIPPED-INCONCLUSIVE: a stall of the engine: {figures}")),
+        tests::Verdict::Inconclusive(figures) => {
+            skip(&format!("SKIPPED-INCONCLUSIVE: a stall of the engine: {figures}"));
+        }
         tests::Verdict::Held(_) | tests::Verdict::NoRealTime => panic!("the judge excused a stalled engine"),
     }
 }
@@ -157,7 +164,7 @@ fn a_restarted_controller_is_answered_at_once() {
 /// Invariant 6: a robot that stops reading costs no other robot a response.
 #[test]
 fn a_robot_that_stops_reading_costs_another_nothing() {
-    let beside = Beside::with(BoxConfig { endpoint_options: "#so_sndbuf=8192", ..BoxConfig::default() });
+    let beside = Beside::with(&BoxConfig { endpoint_options: "#so_sndbuf=8192", ..BoxConfig::default() });
     let (site, stranger) = (beside.site(), beside.stranger());
     let mut command = Command::new(env!("CARGO_BIN_EXE_stopped-robot"));
     command.args([beside.genba.endpoint(), &site.response_key]).stdout(Stdio::piped());
@@ -182,8 +189,7 @@ fn a_robot_that_stops_reading_costs_another_nothing() {
     send(10_000);
     child.kill().expect("the robot can be ended");
     child.wait().expect("the robot ends");
-    let rough = beside.finish("a robot that stops reading", &tally);
-    println!("{} responses while a robot did not read: {rough:?}", rough.model + rough.fallback);
+    beside.finish("a robot that stops reading", &tally);
 }
 
 fn ready() -> (Genba, Controller) {

@@ -11,7 +11,8 @@ fn the_quoted_controller_is_the_tested_one() {
 #[test]
 fn the_quoted_config_is_one_that_check_would_read() {
     let readme = read("README.md");
-    let quoted = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a config is quoted");
+    let quoted =
+        readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a config is quoted");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let models = folder.path().join("models");
     std::os::unix::fs::symlink(repository().join("models"), models).expect("a link");
