@@ -96,7 +96,8 @@ def main(requirements):
         return finish(tally)
     step(tally, "formatting", ["cargo", "fmt", "--all", "--check"])
     step(tally, "lints", ["cargo", "clippy", *CARGO, "--workspace", "--all-targets", "--", "--deny", "warnings"])
-    if not step(tally, "build", ["cargo", "build", *CARGO, "--workspace", "--bins"]):
+    # All targets at once: binaries alone would compile zenoh with other features than the tests do.
+    if not step(tally, "build", ["cargo", "build", *CARGO, "--workspace", "--all-targets"]):
         return finish(tally)
     nextest = subprocess.run(["cargo", "nextest", "--version"], capture_output=True).returncode == 0
     rust = r"test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed"
