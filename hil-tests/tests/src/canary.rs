@@ -14,7 +14,8 @@ use rig::Moment;
 
 use crate::scheduling;
 
-const PERIOD: Duration = Duration::from_millis(1);
+/// How long it sleeps.
+pub(crate) const PERIOD: Duration = Duration::from_millis(1);
 /// Room for a minute on each core is made before the run.
 const WAKES: usize = 60_000;
 
