@@ -1,7 +1,7 @@
 //! Judges time on a noisy machine.
 //!
 //! A window runs from an observation's sending to its deadline. Where the canary woke later than the margin
-//! inside it, a miss is the platform's. Where more than 2 % of all windows hold such a wake-up, the result is
+//! less its own period inside it, a miss is the platform's: it may have slept through the first of the stall. Where more than 2 % of all windows hold such a wake-up, the result is
 //! inconclusive. Every other miss fails.
 
 use std::{io::Write, time::Duration};
