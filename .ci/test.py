@@ -16,6 +16,7 @@ import tempfile
 import time
 
 INCONCLUSIVE = 3  # the exit code of a demo or benchmark that the machine did not let judge
+LAST_WORDS = 40  # of a step that failed, repeated at the end: the rest of a long log is seldom read
 CARGO = ["--release", "--locked"]
 BARE_METAL = "thumbv7em-none-eabihf"
 
@@ -24,6 +25,7 @@ class Tally:
     def __init__(self):
         self.passed, self.failed, self.skipped = 0, 0, []
         self.rows = []
+        self.last_words = []
 
     def add(self, name, seconds, passed=0, failed=0, skipped=()):
         self.passed += passed
@@ -56,6 +58,8 @@ def step(tally, name, command, **environment):
         tally.add(name, seconds, skipped=[f"inconclusive: {last[0]}"])
     else:
         tally.add(name, seconds, passed=code == 0, failed=code != 0)
+    if code not in (0, INCONCLUSIVE):
+        tally.last_words.append((name, output.splitlines()[-LAST_WORDS:]))
     return code == 0
 
 
@@ -69,6 +73,7 @@ def counted(tally, name, command, pattern, skips=None):
     reasons = read_lines(skips) if skips else []
     if code != 0 or passed == 0:
         failed = max(failed, 1)  # it did not build, or ran nothing: that is no pass
+        tally.last_words.append((name, output.splitlines()[-LAST_WORDS:]))
     tally.add(name, time.monotonic() - begun, max(passed - len(reasons), 0), failed, reasons)
 
 
@@ -120,6 +125,10 @@ def main(requirements):
 
 
 def finish(tally):
+    for name, lines in tally.last_words:
+        print(f"\n{name} failed; it ended with")
+        for line in lines:
+            print(f"  {line}")
     print(f"\n{'where the time went':34}{'s':>8}{'passed':>9}{'failed':>9}{'skipped':>9}")
     for name, seconds, passed, failed, skipped in tally.rows:
         print(f"{name:34}{seconds:8.1f}{passed:9}{failed:9}{skipped:9}")

@@ -9,6 +9,7 @@ use plants::OBSERVATION_ELEMENTS;
 use thiserror::Error;
 
 use crate::answer::{Answer, What};
+use crate::clock::Moment;
 use crate::link::{Inbox, LinkError, Outbox};
 
 /// The hang's measure.
@@ -89,6 +90,30 @@ pub fn calibrate(
     }
 }
 
+/// Measures once more over whole hangs of this length: a machine is slower or faster in the long run than over two
+/// milliseconds.
+///
+/// # Errors
+/// As [`calibrate`].
+pub fn calibrate_for(
+    hang: Duration,
+    outbox: &mut Outbox,
+    inbox: &mut Inbox,
+    epoch: Epoch,
+    elements: &[f32; OBSERVATION_ELEMENTS],
+    short: Calibration,
+) -> Result<Calibration, CalibrationError> {
+    let iterations = short.iterations(hang);
+    let mut asking = Asking { outbox, inbox, epoch, elements, sequence: 0, newest: None };
+    let mut took = Vec::new();
+    for _ in 0..HANGS {
+        took.push(asking.hang(iterations)?);
+    }
+    took.sort_unstable();
+    let iteration = took[HANGS / 2].div_f32(iterations);
+    Ok(Calibration { iteration, observations: short.observations + asking.sequence })
+}
+
 /// An answer that takes this long more is long enough to be measured, and far from the deadline.
 const ENOUGH: Duration = Duration::from_millis(2);
 
@@ -97,6 +122,11 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 const WARM_UP: u32 = 100;
 const SAMPLES: u32 = 9;
+
+const HANGS: usize = 3;
+
+/// A model that is not back after this long is not coming back.
+const BACK: Duration = Duration::from_secs(60);
 
 /// Between two observations.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -125,6 +155,23 @@ impl Asking<'_> {
         Ok(ages.get(ages.len() / 2).copied())
     }
 
+    /// How long the model was away.
+    fn hang(&mut self, iterations: f32) -> Result<Duration, CalibrationError> {
+        let began = Moment::now();
+        let mut answer = self.ask(iterations)?;
+        loop {
+            match answer.what {
+                What::Model(_) => return Ok(answer.at.since(began)),
+                What::Fallback(..) | What::Refusal(_) => {}
+            }
+            if Moment::now().since(began) > BACK {
+                let what = format!("the model is not back after {} s", BACK.as_secs());
+                return Err(CalibrationError::Unsteady { what });
+            }
+            answer = self.ask(0.0)?;
+        }
+    }
+
     fn ask(&mut self, iterations: f32) -> Result<Answer, CalibrationError> {
         std::thread::sleep(PAUSE);
         self.sequence += 1;
@@ -135,7 +182,9 @@ impl Asking<'_> {
             if (answer.epoch, answer.sequence) != (self.epoch, Some(sequence)) {
                 continue;
             }
-            if let What::Refusal(reason) = answer.what {
+            if let What::Refusal(reason) = answer.what
+                && !reason.is_miss()
+            {
                 return Err(CalibrationError::Refused { reason: format!("{reason}: {}", reason.what()) });
             }
             self.newest = Some(sequence);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::canary::{CanaryLog, Wake};
+use crate::canary::{CanaryLog, Standstill, Wake};
 use crate::clock::Moment;
 use crate::ledger::Window;
 
@@ -14,7 +14,7 @@ pub(crate) const SPOILT_PERMILLE: u64 = 20;
 
 /// The lateness of the robot's loop and of the canaries.
 pub struct Pacing {
-    /// A wake-up later than this spoils the windows that it lies in.
+    /// A standstill longer than this spoils the windows that it lies in.
     tolerance: Duration,
     robot: CanaryLog,
     canaries: Vec<CanaryLog>,
@@ -34,28 +34,30 @@ pub struct Canary {
     /// The canaries of all cores.
     pub p99_us: u64,
     pub max_us: u64,
-    /// A wake-up later than this is late: the box's own margin.
+    /// A standstill longer than this spoils a window: the box's own margin.
     pub tolerance_us: u64,
     /// Windows from an observation to its deadline.
     pub windows: u64,
-    /// Those that hold a late wake-up.
+    /// Those in which the machine may have stood still for longer.
     pub spoilt: u64,
     pub skipped: u64,
 }
 
 impl Pacing {
-    /// No wake-up yet; one that is later than `tolerance` is late.
+    /// No wake-up yet; the machine may stand still for as long as `tolerance`.
     ///
     /// The box keeps its margin free for its own wake-up and send. Where a canary, which runs before it,
     /// needs longer, the box cannot keep its promise either.
     #[must_use]
     pub fn new(tolerance: Duration) -> Self {
-        Self { tolerance, robot: CanaryLog::new(), canaries: Vec::new(), skipped: 0, unsent: 0 }
+        // The robot's loop is judged by how late it was, not by what it cannot see in its sleep.
+        let robot = CanaryLog::new(tolerance, Duration::ZERO, true);
+        Self { tolerance, robot, canaries: Vec::new(), skipped: 0, unsent: 0 }
     }
 
     /// Notes a wake-up of the robot's loop; they come in order.
     pub fn woke(&mut self, wake: Wake) {
-        self.robot.note(wake, self.tolerance);
+        self.robot.note(wake);
     }
 
     /// Adds what the canaries saw.
@@ -69,17 +71,14 @@ impl Pacing {
         self.logs().any(|log| log.is_spoilt(from, to))
     }
 
-    /// When the robot or a core was held up.
-    pub fn standstills(&self) -> impl Iterator<Item = Wake> + '_ {
-        self.logs().flat_map(|log| log.late.iter().copied())
+    /// When the robot or a core was held up for long.
+    pub fn standstills(&self) -> impl Iterator<Item = Standstill> + '_ {
+        self.logs().flat_map(CanaryLog::long)
     }
 
     /// The figures, for these windows.
     pub fn canary(&self, windows: impl Iterator<Item = Window>, deadline: Duration) -> Canary {
-        let mut wakes = CanaryLog::new().wakes;
-        for log in &self.canaries {
-            wakes.add(&log.wakes).expect("all have the same bounds");
-        }
+        let wakes = CanaryLog::all_wakes(&self.canaries);
         let p99_us = |wakes: &Histogram<u64>| wakes.value_at_quantile(0.99) / 1000;
         let (mut count, mut spoilt) = (0, 0);
         for window in windows {
@@ -129,9 +128,10 @@ pub(crate) mod tests {
         let tolerance = Duration::from_millis(1);
         let mut pacing = Pacing::new(tolerance);
         pacing.woke(late(10));
-        let mut core = CanaryLog::new();
-        core.note(late(100), tolerance);
-        pacing.canaries(vec![CanaryLog::new(), core]);
+        let idle = CanaryLog::new(tolerance, Duration::ZERO, true);
+        let mut core = idle.clone();
+        core.note(late(100));
+        pacing.canaries(vec![idle, core]);
         let window = |ms| Window { sent_at: at(ms), covered_at: None, missed: false };
         let canary = pacing.canary([0, 4, 95, 200].map(window).into_iter(), Duration::from_millis(8));
         assert_eq!((canary.windows, canary.spoilt), (4, 2));

@@ -5,17 +5,27 @@ use std::fs;
 use std::io;
 
 /// The canaries: nothing runs before them.
-pub(crate) const CANARY: Priority = Priority(90);
+pub(crate) const CANARY: Priority = Priority::new(90);
 
 /// The robot's loop. In truth it is another machine: nothing of the box may run before it.
-pub(crate) const ROBOT: Priority = Priority(85);
+pub(crate) const ROBOT: Priority = Priority::new(85);
 
 /// The robot's link, right below its loop.
-pub(crate) const LINK: Priority = Priority(84);
+pub(crate) const LINK: Priority = Priority::new(84);
 
 /// A priority of `SCHED_FIFO`, 1 to 99.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Priority(i32);
+
+impl Priority {
+    /// # Panics
+    /// If the system has no such priority.
+    #[must_use]
+    pub const fn new(priority: i32) -> Self {
+        assert!(priority >= 1 && priority <= 99, "a priority of SCHED_FIFO is 1 to 99");
+        Self(priority)
+    }
+}
 
 /// How a thread is scheduled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +60,22 @@ impl fmt::Display for Class {
 #[must_use]
 pub(crate) fn take(priority: Priority) -> Class {
     // to the system, 0 is the calling thread
-    match set(0, priority) {
+    match raise(0, priority) {
         Ok(()) => Class::Fifo(priority),
         Err(_) => Class::Default,
     }
+}
+
+/// Gives a thread (0: the caller) this priority.
+///
+/// # Errors
+/// What the system said.
+pub fn raise(thread: libc::pid_t, Priority(priority): Priority) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority };
+    #[allow(unsafe_code, reason = "std has no scheduling classes")]
+    // SAFETY: `parameters` lives through the call.
+    let result = unsafe { libc::sched_setscheduler(thread, libc::SCHED_FIFO, &raw const parameters) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Gives zenoh's threads of this process this priority, if the system permits; how many there are that took it.
@@ -66,7 +88,7 @@ pub fn raise_link(priority: Priority) -> usize {
             is_zenoh(name.trim_end())
         })
         .filter_map(|thread| thread.file_name().to_str()?.parse().ok())
-        .filter(|id| set(*id, priority).is_ok())
+        .filter(|id| raise(*id, priority).is_ok())
         .count()
 }
 
@@ -74,7 +96,7 @@ pub fn raise_link(priority: Priority) -> usize {
 ///
 /// # Errors
 /// What the system said.
-pub(crate) fn cores() -> io::Result<Vec<usize>> {
+pub fn cores() -> io::Result<Vec<usize>> {
     #[allow(unsafe_code, reason = "a set of cores is a C structure")]
     // SAFETY: cpu_set_t is a plain bit set, for which all zeros is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
@@ -91,22 +113,24 @@ pub(crate) fn cores() -> io::Result<Vec<usize>> {
     Ok(all.filter(is_ours).collect())
 }
 
-/// Binds the calling thread to one core.
+/// Binds a thread (0: the caller) to these cores.
 ///
 /// # Errors
 /// What the system said.
-pub(crate) fn bind(core: usize) -> io::Result<()> {
+pub fn bind(thread: libc::pid_t, cores: &[usize]) -> io::Result<()> {
     #[allow(unsafe_code, reason = "a set of cores is a C structure")]
     // SAFETY: cpu_set_t is a plain bit set, for which all zeros is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    #[allow(unsafe_code, reason = "a set of cores is a C structure")]
-    // SAFETY: CPU_SET ignores numbers outside the set.
-    unsafe {
-        libc::CPU_SET(core, &mut set);
+    for core in cores {
+        #[allow(unsafe_code, reason = "a set of cores is a C structure")]
+        // SAFETY: CPU_SET ignores numbers outside the set.
+        unsafe {
+            libc::CPU_SET(*core, &mut set);
+        }
     }
     #[allow(unsafe_code, reason = "std has no affinity")]
-    // SAFETY: `set` has the stated size and lives through the call; 0 is the calling thread.
-    let result = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+    // SAFETY: `set` has the stated size and lives through the call.
+    let result = unsafe { libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &raw const set) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -118,14 +142,6 @@ pub fn lock_memory() -> io::Result<()> {
     #[allow(unsafe_code, reason = "std has no mlockall")]
     // SAFETY: the call takes no memory of ours.
     let result = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-fn set(thread: libc::pid_t, Priority(priority): Priority) -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: priority };
-    #[allow(unsafe_code, reason = "std has no scheduling classes")]
-    // SAFETY: `parameters` lives through the call.
-    let result = unsafe { libc::sched_setscheduler(thread, libc::SCHED_FIFO, &raw const parameters) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -124,7 +124,7 @@ impl Recording {
     pub fn standstills_s(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         let began = self.began.unwrap_or(Moment::from_nanos(0));
         let seconds = move |at: Moment| at.since(began).as_secs_f64();
-        self.pacing.standstills().map(move |wake| (seconds(wake.due), seconds(wake.due + wake.late)))
+        self.pacing.standstills().map(move |standstill| (seconds(standstill.from), seconds(standstill.to)))
     }
 
     fn answered(&mut self, answer: &Answer, now_ms: u32) {

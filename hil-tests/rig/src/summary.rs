@@ -136,7 +136,7 @@ impl Summary {
             "windows spoilt by this machine",
             canary.spoilt.to_string(),
             format!(
-                "of {}: a wake-up over {} late; {} observations skipped",
+                "of {}: standstills of over {}; {} observations skipped",
                 canary.windows,
                 ms(canary.tolerance_us),
                 canary.skipped

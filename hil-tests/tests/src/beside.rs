@@ -1,25 +1,24 @@
 //! Something goes wrong for one robot while another one, on a connection of its own, must notice nothing.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use engine::{Reason, ReasonKind};
 
 use crate::{
-    canary::Canary,
     config::BoxConfig,
     controller::{Controller, Working},
     genba::Genba,
-    judge::judge,
+    judge::{Watched, judge},
     status::Counts,
     stranger::{Heard, Said, Stranger},
 };
 
-/// A box with a steady controller at 500 Hz, a canary, and a second robot for a stranger.
+/// A box with a steady controller at 500 Hz, a watched machine, and a second robot for a stranger.
 pub struct Beside {
     /// The box.
     pub genba: Genba,
     steady: Working,
-    canary: Canary,
+    watched: Watched,
 }
 
 /// The robot that must notice nothing.
@@ -42,10 +41,10 @@ impl Beside {
     pub fn with(config: &BoxConfig) -> Self {
         let genba = Genba::start(&BoxConfig { robots: vec![STEADY, ROUGH], ..config.clone() });
         let steady = Controller::connect(&genba, STEADY);
-        let canary = Canary::start();
+        let watched = Watched::beside(&genba.status());
         let steady = steady.start();
         steady.await_more(AROUND);
-        Self { genba, steady, canary }
+        Self { genba, steady, watched }
     }
 
     /// The stranger's robot.
@@ -68,7 +67,7 @@ impl Beside {
     pub fn finish(self, test: &str, tally: &Tally) {
         self.steady.await_more(AROUND);
         let (account, _controller) = self.steady.stop();
-        let canary = self.canary.stop();
+        let machine = self.watched.stop();
         let status = self.genba.settled();
         let rough = status.of(ROUGH);
         assert_eq!(tally.refused, refusals(&rough), "refusals by reason: heard, and counted by the box");
@@ -76,7 +75,7 @@ impl Beside {
         assert_eq!(tally.answered, rough.model + rough.fallback, "{rough:?}");
         let windows = account.windows();
         let lost = account.lost(&status.of(STEADY));
-        judge(&windows, lost, &canary, Duration::from_micros(status.margin_us())).settle(test);
+        judge(&windows, lost, &machine).settle(test);
         println!("{test}: the other robot: {rough:?}");
     }
 }

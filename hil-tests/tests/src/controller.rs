@@ -133,8 +133,8 @@ impl Controller {
 
     fn work(&mut self, next: &mut impl FnMut(&Account) -> Option<f32>) -> Account {
         // Without real-time rights the judge says nothing about time anyway.
-        scheduling::fifo(0, scheduling::CONTROLLER);
-        scheduling::raise_links();
+        let _ = rig::raise(0, scheduling::CONTROLLER);
+        let _ = rig::raise_link(scheduling::CONTROLLER_LINK);
         let mut account = Account::new(self.site.deadline, self.epoch);
         let start = Moment::now() + PERIOD;
         let mut newest = None;

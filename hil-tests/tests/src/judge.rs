@@ -1,14 +1,57 @@
 //! Judges time on a noisy machine.
 //!
-//! A window runs from an observation's sending to its deadline. Where the canary woke later than the margin
-//! less its own period inside it, a miss is the platform's: it may have slept through the first of the stall. Where more than 2 % of all windows hold such a wake-up, the result is
-//! inconclusive. Every other miss fails.
+//! A window runs from an observation's sending to its deadline. Where the machine may have stood still for longer
+//! than the margin inside it, a miss is the platform's. Where more than 2 % of all windows hold such a standstill, the
+//! result is inconclusive. Every other miss fails.
 
 use std::{io::Write, time::Duration};
 
-use rig::Moment;
+use rig::{Canaries, CanaryLog, Moment};
 
-use crate::canary::{self, Lateness};
+use crate::status::Status;
+
+/// The machine, watched on each core while a box serves.
+pub struct Watched {
+    canaries: Canaries,
+    margin: Duration,
+}
+
+/// What the canaries saw of the machine.
+pub struct Machine {
+    canaries: Vec<CanaryLog>,
+    margin: Duration,
+}
+
+impl Watched {
+    /// Watches from now on for standstills longer than the margin that the box keeps.
+    ///
+    /// # Panics
+    /// If a thread cannot be started.
+    #[must_use]
+    pub fn beside(status: &Status) -> Self {
+        let margin = status.margin();
+        Self { canaries: Canaries::start(margin).expect("a thread can be started"), margin }
+    }
+
+    /// Ends it; what was seen.
+    #[must_use]
+    pub fn stop(self) -> Machine {
+        Machine { canaries: self.canaries.stop(), margin: self.margin }
+    }
+}
+
+impl Machine {
+    fn is_spoilt(&self, window: &Window) -> bool {
+        self.canaries.iter().any(|canary| canary.is_spoilt(window.from, window.until))
+    }
+
+    fn figures(&self) -> String {
+        let wakes = CanaryLog::all_wakes(&self.canaries);
+        let at = |quantile: f64| wakes.value_at_quantile(quantile) / 1_000;
+        let (count, p50, p99, p999, max) = (wakes.len(), at(0.5), at(0.99), at(0.999), at(1.0));
+        format!("canaries of {count} wake-ups late by p50 {p50}, p99 {p99}, p99.9 {p999}, at most {max} us")
+    }
+}
 
 /// From an observation's sending to its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,21 +82,18 @@ const ONE_IN: usize = 50;
 
 /// Judges the windows of all controllers that should not have been disturbed; `lost` counts what the link lost.
 #[must_use]
-pub fn judge(windows: &[Window], lost: u64, lateness: &Lateness, margin: Duration) -> Verdict {
-    if !lateness.is_real_time() {
+pub fn judge(windows: &[Window], lost: u64, machine: &Machine) -> Verdict {
+    if machine.canaries.iter().any(|canary| !canary.real_time) {
         return Verdict::NoRealTime;
     }
-    // A stall that begins right after a wake-up shows by a period less than it lasted.
-    let late = lateness.later_than(margin.saturating_sub(canary::PERIOD));
-    let is_spoilt = |window: &&Window| late.iter().any(|(due, woke)| *due <= window.until && *woke >= window.from);
-    let spoilt = windows.iter().filter(is_spoilt).count();
+    let spoilt = windows.iter().filter(|window| machine.is_spoilt(window)).count();
     let missed = windows.iter().filter(|window| window.missed).count();
-    let unexcused = windows.iter().filter(|window| window.missed && !is_spoilt(window)).count();
-    let (count, margin) = (windows.len(), margin.as_micros());
+    let unexcused = windows.iter().filter(|window| window.missed && !machine.is_spoilt(window)).count();
+    let (count, margin) = (windows.len(), machine.margin.as_micros());
     let figures = format!(
         "{count} windows, {missed} missed, {unexcused} of them without excuse, {lost} lost on the link, \
-         {spoilt} spoilt by a canary that may have slept through {margin} us; {}",
-        lateness.figures()
+         {spoilt} spoilt by standstills of more than {margin} us; {}",
+        machine.figures()
     );
     if spoilt * ONE_IN > count {
         Verdict::Inconclusive(figures)
@@ -94,6 +134,8 @@ pub fn skip(line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use rig::Wake;
+
     use super::*;
 
     const MARGIN: Duration = Duration::from_millis(2);
@@ -107,10 +149,13 @@ mod tests {
         (0..100).map(|n| Window { from: at(n * 10), until: at(n * 10 + 8), missed: missed.contains(&n) }).collect()
     }
 
-    fn canary(late: &[(u64, u64)]) -> Lateness {
-        let on_time = (0..1_000).map(|ms| (at(ms), Duration::from_micros(50)));
-        let late = late.iter().map(|(due, ms)| (at(*due), Duration::from_millis(*ms)));
-        Lateness::of(on_time.chain(late).collect(), true)
+    fn machine(late: &[(u64, u64)], real_time: bool) -> Machine {
+        let mut canary = CanaryLog::new(MARGIN, Duration::from_millis(1), real_time);
+        let mut wakes: Vec<_> = (0..1_000).map(|ms| (at(ms), Duration::from_micros(50))).collect();
+        wakes.extend(late.iter().map(|(due, ms)| (at(*due), Duration::from_millis(*ms))));
+        wakes.sort_unstable();
+        wakes.into_iter().for_each(|(due, late)| canary.note(Wake { due, late }));
+        Machine { canaries: vec![canary], margin: MARGIN }
     }
 
     fn word(verdict: &Verdict) -> &'static str {
@@ -123,7 +168,7 @@ mod tests {
     }
 
     fn judged(missed: &[u64], lost: u64, late: &[(u64, u64)]) -> &'static str {
-        word(&judge(&windows(missed), lost, &canary(late), MARGIN))
+        word(&judge(&windows(missed), lost, &machine(late, true)))
     }
 
     #[test]
@@ -132,7 +177,7 @@ mod tests {
         assert_eq!(judged(&[7], 0, &[]), "failed");
         assert_eq!(judged(&[7], 0, &[(72, 3)]), "held");
         assert_eq!(judged(&[7], 0, &[(66, 5)]), "held", "it woke inside");
-        assert_eq!(judged(&[7], 0, &[(72, 1)]), "failed", "not later than the margin");
+        assert_eq!(judged(&[7], 0, &[(72, 1)]), "failed", "not longer than the margin");
         assert_eq!(judged(&[7], 0, &[(81, 3)]), "failed", "between two windows");
         assert_eq!(judged(&[7, 8], 0, &[(72, 3)]), "failed", "one excuse is not enough for two");
     }
@@ -152,7 +197,6 @@ mod tests {
 
     #[test]
     fn without_real_time_rights_nothing_is_said() {
-        let slow = Lateness::of(Vec::new(), false);
-        assert_eq!(word(&judge(&windows(&[7]), 0, &slow, MARGIN)), "no real time");
+        assert_eq!(word(&judge(&windows(&[7]), 0, &machine(&[], false))), "no real time");
     }
 }

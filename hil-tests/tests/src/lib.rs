@@ -12,7 +12,6 @@ mod controller;
 mod frame;
 mod stranger;
 
-mod canary;
 mod judge;
 
 mod beside;
@@ -22,12 +21,11 @@ mod scheduling;
 
 pub use architecture::{Table, differences};
 pub use beside::{Beside, Tally};
-pub use canary::{Canary, Lateness};
 pub use config::BoxConfig;
 pub use controller::{Account, Controller, HOME, Working};
 pub use frame::{Frame, resealed};
 pub use genba::{Genba, PATIENCE, command, eventually, repository};
-pub use judge::{Verdict, Window, judge, skip};
+pub use judge::{Verdict, Watched, Window, judge, skip};
 pub use scheduling::{Stall, end_with_parent, real_time_rights, signal, threads};
 pub use status::{Counts, Status};
 pub use stranger::{Heard, Said, Stranger};

@@ -9,61 +9,21 @@ use std::{
     time::Duration,
 };
 
-use rig::Moment;
+use rig::{Moment, Priority, bind, cores, raise};
 
-/// The canary comes before everything that it watches over.
-pub(crate) const CANARY: i32 = 95;
 /// The controllers are other machines: nothing of the box runs before them.
-pub(crate) const CONTROLLER: i32 = 90;
+pub(crate) const CONTROLLER: Priority = Priority::new(88);
 /// The controllers' links, right below.
-pub(crate) const CONTROLLER_LINK: i32 = 89;
+pub(crate) const CONTROLLER_LINK: Priority = Priority::new(87);
 /// Above the box, below the canary: what holds up the engine and is no canary's business.
-const STALL: i32 = 70;
+const STALL: Priority = Priority::new(70);
 /// The box's own, from which its config counts down.
 pub(crate) const ENGINE: i32 = 50;
-
-/// Gives a thread (0: the caller) this priority of `SCHED_FIFO`; whether the system permitted it.
-#[allow(unsafe_code, reason = "libc")]
-pub(crate) fn fifo(thread: i32, priority: i32) -> bool {
-    let parameters = libc::sched_param { sched_priority: priority };
-    // SAFETY: `parameters` lives through the call.
-    unsafe { libc::sched_setscheduler(thread, libc::SCHED_FIFO, &raw const parameters) == 0 }
-}
-
-/// Binds a thread (0: the caller) to these cores.
-///
-/// # Panics
-/// If the system refuses.
-#[allow(unsafe_code, reason = "libc")]
-pub(crate) fn bind(thread: i32, cores: &[usize]) {
-    // SAFETY: cpu_set_t is a plain bit set, for which all zeros is the empty set.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    for core in cores {
-        // SAFETY: CPU_SET ignores numbers outside the set.
-        unsafe { libc::CPU_SET(*core, &mut set) };
-    }
-    // SAFETY: `set` is a valid set of the stated size.
-    let result = unsafe { libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &raw const set) };
-    assert!(result == 0, "cores {cores:?} for thread {thread}: {}", io::Error::last_os_error());
-}
-
-/// The cores that this process may use.
-#[allow(unsafe_code, reason = "libc")]
-pub(crate) fn cores() -> Vec<usize> {
-    // SAFETY: cpu_set_t is a plain bit set, for which all zeros is the empty set.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `set` is a valid set of the stated size.
-    let result = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
-    assert!(result == 0, "a process may read its own affinity");
-    let size = usize::try_from(libc::CPU_SETSIZE).expect("the size of a set is positive");
-    // SAFETY: CPU_ISSET reads within the set's own size.
-    (0..size).filter(|core| unsafe { libc::CPU_ISSET(*core, &set) }).collect()
-}
 
 /// Whether this process may use `SCHED_FIFO`: without it, nothing can be said about time.
 #[must_use]
 pub fn real_time_rights() -> bool {
-    thread::spawn(|| fifo(0, CANARY)).join().is_ok_and(|granted| granted)
+    thread::spawn(|| raise(0, CONTROLLER)).join().is_ok_and(|granted| granted.is_ok())
 }
 
 /// A process's threads by id and name.
@@ -76,16 +36,6 @@ pub fn threads(process: u32) -> Vec<(i32, String)> {
         Some((id, name.trim_end().to_owned()))
     });
     named.collect()
-}
-
-/// Puts zenoh's threads of this process below its controllers and before every box.
-pub(crate) fn raise_links() {
-    let runtimes = ["app-", "acc-", "net-", "rx-", "tx-"];
-    for (thread, name) in threads(std::process::id()) {
-        if runtimes.iter().any(|runtime| name.starts_with(runtime)) {
-            fifo(thread, CONTROLLER_LINK);
-        }
-    }
 }
 
 /// The kernel kills the command when the thread that started it ends, however it ends.
@@ -128,13 +78,13 @@ impl Stall {
     pub fn of(process: u32, name: &str) -> Self {
         let all = threads(process);
         let (thread, _) = all.iter().find(|(_, other)| other == name).expect("the box has a thread of this name");
-        let core = *cores().last().expect("a process has a core");
-        bind(*thread, &[core]);
+        let core = *cores().expect("a process may read its own affinity").last().expect("a process has a core");
+        bind(*thread, &[core]).expect("a thread of ours can be bound");
         let (spans, wanted) = channel::<Duration>();
         let (finished, done) = channel();
         thread::spawn(move || {
-            bind(0, &[core]);
-            assert!(fifo(0, STALL), "a stall needs real-time rights");
+            bind(0, &[core]).expect("a thread of ours can be bound");
+            raise(0, STALL).expect("a stall needs real-time rights");
             for span in wanted {
                 let end = Moment::now() + span;
                 while Moment::now() < end {

@@ -1,6 +1,6 @@
 //! What a box says of itself: `genba status --json`, read as any program would.
 
-use std::{collections::BTreeMap, ops::Sub};
+use std::{collections::BTreeMap, ops::Sub, time::Duration};
 
 use serde_json::Value;
 
@@ -54,8 +54,8 @@ impl Status {
 
     /// How long before its deadline a fallback falls due.
     #[must_use]
-    pub fn margin_us(&self) -> u64 {
-        number(&self.0["margin_us"])
+    pub fn margin(&self) -> Duration {
+        Duration::from_micros(number(&self.0["margin_us"]))
     }
 
     /// One robot's ledger.

@@ -10,7 +10,7 @@ use engine::Reason;
 use message::Sequence;
 use rig::{Answer, What};
 use tests::{
-    Account, Beside, BoxConfig, Canary, Controller, Counts, Frame, Genba, Said, Stall, Stranger, Tally,
+    Account, Beside, BoxConfig, Controller, Counts, Frame, Genba, Said, Stall, Stranger, Tally, Watched,
     end_with_parent, eventually, judge, real_time_rights, signal, skip,
 };
 
@@ -18,6 +18,8 @@ const OVERRUNS: u64 = 1_000;
 /// Three milliseconds after its fallback fell due.
 const OVERRUN: Duration = Duration::from_millis(9);
 const HANG: Duration = Duration::from_secs(10);
+/// A minute at 500 Hz.
+const TOO_LONG: u64 = 30_000;
 
 /// Invariant 4: a hung worker still gets its fallback out on time. Invariant 5: its result is discarded and counted.
 #[test]
@@ -25,9 +27,9 @@ fn a_thousand_overruns_are_answered_by_fallbacks_in_time() {
     let (genba, mut controller) = ready();
     let hang = controller.calibrate().iterations(OVERRUN);
     let before = genba.settled();
-    let canary = Canary::start();
+    let watched = Watched::beside(&before);
     let (account, _controller) = controller.run(|account| (account.fallbacks(Reason::Late) < OVERRUNS).then_some(hang));
-    let canary = canary.stop();
+    let machine = watched.stop();
     let status = genba.settled();
     let counts = status.of("steady") - &before.of("steady");
 
@@ -39,12 +41,13 @@ fn a_thousand_overruns_are_answered_by_fallbacks_in_time() {
     assert!(overruns >= OVERRUNS);
     assert_discarded(&counts);
     let lost = account.lost(&counts);
-    judge(&account.windows(), lost, &canary, margin(&status)).settle("a thousand overruns");
+    judge(&account.windows(), lost, &machine).settle("a thousand overruns");
 }
 
 #[test]
 fn a_hang_of_ten_seconds_is_bridged_by_fallbacks_in_time() {
-    let (genba, mut controller) = ready();
+    // On a machine whose cores share their work with others, ten seconds have become thirty.
+    let (genba, mut controller) = ready_with(&BoxConfig { hang_ms: 120_000, ..BoxConfig::default() });
     let calibration = controller.calibrate();
     // A second first: over a longer time the machine may be slower or faster than over two milliseconds.
     let second = calibration.iterations(Duration::from_secs(1));
@@ -53,9 +56,9 @@ fn a_hang_of_ten_seconds_is_bridged_by_fallbacks_in_time() {
     println!("a hang of a second took {took:.2} s");
     let controller = controller.restarted();
     let before = genba.settled();
-    let canary = Canary::start();
+    let watched = Watched::beside(&before);
     let (account, _controller) = hang_once(controller, second / took * HANG.as_secs_f32() * 1.25);
-    let canary = canary.stop();
+    let machine = watched.stop();
     let status = genba.settled();
     let counts = status.of("steady") - &before.of("steady");
 
@@ -70,7 +73,7 @@ fn a_hang_of_ten_seconds_is_bridged_by_fallbacks_in_time() {
     assert_eq!(totals.refusals(), 0);
     assert_discarded(&counts);
     let lost = account.lost(&counts);
-    judge(&account.windows(), lost, &canary, margin(&status)).settle("a hang of ten seconds");
+    judge(&account.windows(), lost, &machine).settle("a hang of ten seconds");
 }
 
 /// The negative control of the judge: the engine alone is held up, and the canary is not.
@@ -80,7 +83,7 @@ fn a_stall_of_the_engine_is_no_excuse() {
         return skip("SKIPPED: no real-time rights: a stall of the engine needs them");
     }
     let (genba, controller) = ready();
-    let canary = Canary::start();
+    let watched = Watched::beside(&genba.status());
     let controller = controller.start();
     controller.await_more(500);
     let engine = Stall::of(genba.process(), "genba-engine");
@@ -89,11 +92,11 @@ fn a_stall_of_the_engine_is_no_excuse() {
         controller.await_more(100);
     }
     let (account, _controller) = controller.stop();
-    let canary = canary.stop();
+    let machine = watched.stop();
     let status = genba.settled();
     account.assert_exact();
     let lost = account.lost(&status.of("steady"));
-    let verdict = judge(&account.windows(), lost, &canary, margin(&status));
+    let verdict = judge(&account.windows(), lost, &machine);
     println!("{verdict:?}");
     match verdict {
         tests::Verdict::Failed(_) => {}
@@ -190,7 +193,11 @@ fn a_robot_that_stops_reading_costs_another_nothing() {
 }
 
 fn ready() -> (Genba, Controller) {
-    let genba = Genba::start(&BoxConfig::default());
+    ready_with(&BoxConfig::default())
+}
+
+fn ready_with(config: &BoxConfig) -> (Genba, Controller) {
+    let genba = Genba::start(config);
     let controller = Controller::connect(&genba, "steady");
     (genba, controller)
 }
@@ -201,15 +208,12 @@ fn assert_discarded(counts: &Counts) {
     assert!((late..=late + counts.missed).contains(&counts.discarded_late_results), "{counts:?}");
 }
 
-fn margin(status: &tests::Status) -> Duration {
-    Duration::from_micros(status.margin_us())
-}
-
-/// One observation that hangs, then ordinary ones until the model is back.
+/// One observation that hangs, then ordinary ones until the model is back, or for too long.
 fn hang_once(controller: Controller, iterations: f32) -> (Account, Controller) {
     controller.run(|account| match account.sent() {
         0 => Some(iterations),
-        _ => (account.ledger().totals().model == 0).then_some(0.0),
+        1..TOO_LONG => (account.ledger().totals().model == 0).then_some(0.0),
+        _ => None,
     })
 }
 

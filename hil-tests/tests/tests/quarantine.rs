@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use engine::Reason;
 use message::{NoticeKind, ReasonNumber};
-use tests::{Account, BoxConfig, Canary, Controller, Genba, PATIENCE, Stranger, eventually, judge};
+use tests::{Account, BoxConfig, Controller, Genba, PATIENCE, Stranger, Watched, eventually, judge};
 
 /// Long enough to be late by milliseconds, short enough for eight of them.
 const OVERRUN: Duration = Duration::from_millis(12);
@@ -37,9 +37,9 @@ fn a_spare_takes_over_from_a_worker_that_hangs() {
     let (genba, mut controller) = ready(&by_hang(true));
     let hang = controller.calibrate().iterations(Duration::from_secs(8));
     let before = genba.settled();
-    let canary = Canary::start();
+    let watched = Watched::beside(&before);
     let (account, controller) = controller.run(hang_until_back(hang));
-    let canary = canary.stop();
+    let machine = watched.stop();
     // The hung inference still runs: the spare answered.
     let status = genba.status();
     let counts = status.of("steady") - &before.of("steady");
@@ -47,8 +47,7 @@ fn a_spare_takes_over_from_a_worker_that_hangs() {
     assert_eq!(counts.discarded_late_results, 0, "the hung worker is still at it");
     assert!(genba.log().contains("E-502"), "the alarm is in the log");
     let lost = account.lost(&counts);
-    let margin = Duration::from_micros(status.margin_us());
-    judge(&account.windows(), lost, &canary, margin).settle("a quarantine by hang");
+    judge(&account.windows(), lost, &machine).settle("a quarantine by hang");
     answers_again(&genba, controller, "after a quarantine by hang");
 }
 
@@ -82,14 +81,14 @@ fn hang_until_back(hang: f32) -> impl FnMut(&Account) -> Option<f32> + Send {
 
 fn answers_again(genba: &Genba, controller: Controller, when: &str) {
     let before = genba.settled();
-    let canary = Canary::start();
+    let watched = Watched::beside(&before);
     let (account, _controller) = controller.restarted().run(|account| (account.sent() < 1_000).then_some(0.0));
-    let canary = canary.stop();
+    let machine = watched.stop();
     let status = genba.settled();
     let counts = status.of("steady") - &before.of("steady");
     assert!(counts.model > 900, "the spare answers: {counts:?}");
     let lost = account.lost(&counts);
-    judge(&account.windows(), lost, &canary, Duration::from_micros(status.margin_us())).settle(when);
+    judge(&account.windows(), lost, &machine).settle(when);
 }
 
 /// Runs the controller until the box has ended: non-zero, after a farewell to this controller.
