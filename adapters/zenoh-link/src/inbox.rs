@@ -1,4 +1,4 @@
-//! The engine thread's receiving side.
+//! The receiving side of whoever works with the engine.
 
 use message::Header;
 use zenoh::bytes::ZBytes;
@@ -49,7 +49,7 @@ pub enum Arrival<'a> {
     },
 }
 
-/// The engine thread's end of every queue: wait-free, and without an allocation for a frame.
+/// The deciding end of every queue: wait-free, and without an allocation for a frame.
 pub struct Inbox {
     outlets: Outlets,
     /// Where a frame in fragments is put together.
@@ -75,6 +75,12 @@ impl Inbox {
             each(Arrival::Stray { key: key.as_str(), at_ns: *at_ns, bytes });
         });
         left || !outlets.strays.is_empty()
+    }
+
+    /// Of this route at most one frame and four sheds. Returns whether anything of it may be left.
+    pub fn poll_route(&mut self, route: RouteId, mut each: impl FnMut(Arrival<'_>)) -> bool {
+        let Self { outlets, assembly } = self;
+        outlets.routes.get_mut(route.index()).is_some_and(|outlet| poll_route(route, outlet, assembly, &mut each))
     }
 
     /// The oldest query on a topic's key. Whoever takes it must hand it to a thread that may block: see

@@ -70,10 +70,13 @@ pub(crate) struct Outlets {
     pub(crate) overflow: Arc<Overflow>,
 }
 
+/// Told after each arrival: of which route it is, or `None`.
+pub(crate) type Wake = Box<dyn Fn(Option<RouteId>) + Send + Sync>;
+
 /// zenoh's threads' ends of all queues. A lock is shared by zenoh's threads only.
 pub(crate) struct Intake {
     clock: fn() -> u64,
-    wake: Box<dyn Fn() + Send + Sync>,
+    wake: Wake,
     subjects: Subjects,
     by_key: HashMap<String, RouteId>,
     routes: Vec<Mutex<RouteInlet>>,
@@ -94,7 +97,7 @@ impl Intake {
         routes: &[(String, usize)],
         subjects: Subjects,
         clock: fn() -> u64,
-        wake: Box<dyn Fn() + Send + Sync>,
+        wake: Wake,
     ) -> (Self, Outlets) {
         let (inlets, outlets) = routes.iter().map(|&(_, max)| route_queues(max)).unzip();
         let (stray_in, stray_out) = lane::<Stray, STRAY_SLOTS, { 2 * STRAY_SLOTS }>();
@@ -125,11 +128,12 @@ impl Intake {
         if !self.subjects.takes(subject, &key) {
             return;
         }
-        match self.by_key.get(key.as_str()) {
-            Some(&route) => self.frame(route, at_ns, payload),
+        let route = self.by_key.get(key.as_str()).copied();
+        match route {
+            Some(route) => self.frame(route, at_ns, payload),
             None => self.stray(Stray { at_ns, key, payload }),
         }
-        (self.wake)();
+        (self.wake)(route);
     }
 
     /// The callback of the queryable on `key`.
@@ -143,7 +147,7 @@ impl Intake {
         if refused.is_err() {
             self.overflow.add(Overflowed::Queries);
         }
-        (self.wake)();
+        (self.wake)(None);
     }
 
     fn frame(&self, route: RouteId, at_ns: u64, payload: ZBytes) {

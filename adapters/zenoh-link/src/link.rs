@@ -139,7 +139,7 @@ impl Link {
     /// # Errors
     ///
     /// [`LinkError::Close`] if zenoh could not end it in order.
-    pub fn close(self) -> Result<(), LinkError> {
+    pub fn close(&self) -> Result<(), LinkError> {
         self.session.close().wait().map_err(LinkError::Close)
     }
 

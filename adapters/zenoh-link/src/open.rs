@@ -14,7 +14,7 @@ use crate::error::LinkError;
 use crate::inbox::Inbox;
 use crate::intake::Intake;
 use crate::link::{Link, Receiving, RoutePublishers};
-use crate::route::RouteKeys;
+use crate::route::{RouteId, RouteKeys};
 use crate::settings::Settings;
 use crate::subjects::Subjects;
 
@@ -22,7 +22,8 @@ use crate::subjects::Subjects;
 ///
 /// `strays` are key expressions such as `site/cell/*/*/observation`: what matches one and is no
 /// route's key is a stray. `clock` gives the box's monotonic nanoseconds; it and `wake` are called
-/// on zenoh's threads, `wake` after each arrival, so neither may block. The liveliness token on
+/// on zenoh's threads, `wake` after each arrival with the route that it is of (`None`: a stray or a query), so neither
+/// may block. The liveliness token on
 /// `alive_key` is not shown before [`Link::declare_alive`].
 ///
 /// Call it from a plain thread and seldom: the queues stay allocated for the life of the process.
@@ -36,7 +37,7 @@ pub fn open(
     strays: Vec<String>,
     alive_key: &str,
     clock: fn() -> u64,
-    wake: impl Fn() + Send + Sync + 'static,
+    wake: impl Fn(Option<RouteId>) + Send + Sync + 'static,
 ) -> Result<(Link, Inbox), LinkError> {
     settings.check()?;
     let Keys { routes, strays, alive: alive_key } = Keys::new(routes, strays, alive_key)?;

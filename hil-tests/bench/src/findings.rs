@@ -143,7 +143,7 @@ impl Rounds {
         let cold: Vec<f64> = run.iter().zip(&hops).map(|(run, hops)| run - hops).collect();
         [
             ("zenoh, client to server and back (echo)", Spread::of(echo.iter().copied())),
-            ("3 thread hand-overs (echo-hops - echo)", paired_difference(&hops, &echo)),
+            ("a hand-over to a worker (echo-hops - echo)", paired_difference(&hops, &echo)),
             ("codec and run on the worker (hops-run - echo-hops)", ran),
             ("  of it: the run itself (bare)", Spread::of(bare.iter().copied())),
             ("  of it: codec and cold caches (the rest)", paired_difference(&cold, &bare)),

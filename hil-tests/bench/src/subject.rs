@@ -10,7 +10,7 @@ use zenoh_link::RouteKeys;
 pub(crate) enum Subject {
     /// The box's link echoes inside zenoh's callback.
     Echo,
-    /// The same, with as many hand-overs between threads as the box: to an engine, a worker and back.
+    /// The same, with as many hand-overs between threads as the box: one, to a worker.
     EchoHops,
     /// The same, and the worker runs the model.
     HopsRun,
@@ -45,7 +45,7 @@ impl Subject {
     pub(crate) fn what(self) -> &'static str {
         match self {
             Self::Echo => "zenoh echo in its callback, the box's settings",
-            Self::EchoHops => "the same echo over 3 thread hand-overs",
+            Self::EchoHops => "the same echo over a hand-over to a worker",
             Self::HopsRun => "the same, the worker runs the model",
             Self::Bare => "the session's run alone, no link",
             Self::NaiveDefault => "decode, run, put in the callback; zenoh's defaults",

@@ -8,12 +8,16 @@ mod margin;
 mod plan;
 mod realtime;
 
+mod door;
+mod lock;
+mod perform;
+mod turn;
+mod worker;
+
 mod allocation;
 mod reports;
 mod snapshot;
 mod status;
-mod turn;
-mod worker;
 
 mod check;
 mod logging;

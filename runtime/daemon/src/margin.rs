@@ -1,7 +1,8 @@
 //! The margin: how long before its deadline a fallback must fall due.
 //!
-//! The fallbacks of all connections may fall due together. So it covers the p99 of one wake-up and of as many sends as
-//! there are connections, measured in the scheduling class that the engine runs in, to a real subscriber.
+//! The fallbacks of all connections may fall due together, while a worker is at a send of its own. So it covers the p99
+//! of one wake-up and of one send more than there are connections, measured in the scheduling class that the engine's
+//! thread runs in, to a real subscriber.
 
 use std::{
     fmt,
@@ -57,19 +58,24 @@ pub(crate) struct Quantiles {
 impl Measured {
     /// The margin: what was measured, or what the config asks for if that is more.
     pub(crate) fn margin(&self) -> Duration {
-        let connections = u64::try_from(self.connections).unwrap_or(u64::MAX);
-        let sends = self.send.p99.nanos().saturating_mul(connections);
+        let sends = self.send.p99.nanos().saturating_mul(self.sends());
         Duration::from_nanos(self.wake.p99.nanos().saturating_add(sends)).max(self.floor)
+    }
+
+    /// One for each connection, and one that is not finished yet.
+    fn sends(&self) -> u64 {
+        u64::try_from(self.connections).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
 
 impl fmt::Display for Measured {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { class, wake, send, samples, connections, floor } = self;
+        let Self { class, wake, send, samples, connections: _, floor } = self;
         write!(
             formatter,
-            "{class}: wake-up p50 {wake_p50}, p99 {wake_p99}, plus {connections} x send p50 {send_p50}, p99 {send_p99}; \
+            "{class}: wake-up p50 {wake_p50}, p99 {wake_p99}, plus {sends} x send p50 {send_p50}, p99 {send_p99}; \
              {samples} samples; at least {floor}",
+            sends = self.sends(),
             wake_p50 = millis(wake.p50),
             wake_p99 = millis(wake.p99),
             send_p50 = millis(send.p50),
@@ -121,7 +127,7 @@ impl Probe {
         let (near, endpoint) = listen(plan, &keys)?;
         let arrived = Arc::new(AtomicU64::new(0));
         let counting = Arc::clone(&arrived);
-        let count = move || {
+        let count = move |_| {
             counting.fetch_add(1, Relaxed);
         };
         let settings = Settings { connect: vec![endpoint], ..alone(plan) };
@@ -167,7 +173,7 @@ fn listen(plan: &Plan, keys: &RouteKeys) -> Result<(Link, String)> {
         let endpoint = format!("tcp/{}", free.into_diagnostic()?);
         let settings = Settings { listen: vec![endpoint.clone()], ..alone(plan) };
         let routes = vec![keys.clone()];
-        match zenoh_link::open(&settings, routes, Vec::new(), &plan.alive_key(), clock::nanos, || {}) {
+        match zenoh_link::open(&settings, routes, Vec::new(), &plan.alive_key(), clock::nanos, |_| {}) {
             Ok((link, _inbox)) => return Ok((link, endpoint)),
             Err(error @ LinkError::Listen { .. }) => refused = Some(error),
             Err(error) => return Err(error).into_diagnostic(),
@@ -224,7 +230,7 @@ mod tests {
         let (wake, send) = (both(100), both(30));
         let mut measured =
             Measured { class: Class::Default, wake, send, samples: 2_000, connections: 8, floor: Duration::ZERO };
-        assert_eq!(measured.margin(), Duration::from_micros(100 + 8 * 30));
+        assert_eq!(measured.margin(), Duration::from_micros(100 + 9 * 30));
         measured.floor = Duration::from_micros(500);
         assert_eq!(measured.margin(), measured.floor);
     }

@@ -100,6 +100,12 @@ impl Plan {
         self.config.tasks.iter().map(|task| task.deadline).max().unwrap_or(Duration::ZERO)
     }
 
+    /// From an arrival until its fallback falls due, in the most urgent task.
+    pub(crate) fn shortest_wait(&self, margin: Duration) -> Duration {
+        let deadlines = self.config.tasks.iter().map(|task| task.deadline).min();
+        Duration::from_nanos(deadlines.unwrap_or(margin).nanos().saturating_sub(margin.nanos()))
+    }
+
     /// How many slots the engine needs: each connection one that waits and one that runs, each worker one
     /// whose answer is closed.
     pub(crate) fn slots(&self) -> usize {

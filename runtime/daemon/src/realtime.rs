@@ -70,6 +70,15 @@ pub(crate) fn fifo(who: &str, thread: i32, priority: i32) -> Class {
     }
 }
 
+/// Changes the calling thread's priority within the class that it was granted.
+#[allow(unsafe_code, reason = "libc")]
+pub(crate) fn change_fifo(priority: i32) {
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: `parameters` is a valid sched_param that lives through the call.
+    let result = unsafe { libc::sched_setparam(0, &raw const parameters) };
+    debug_assert_eq!(result, 0, "what was granted once is granted again");
+}
+
 /// Binds the calling thread to these cores; none: wherever the system likes.
 #[allow(unsafe_code, reason = "libc")]
 pub(crate) fn bind(who: &str, cores: &[usize]) {

@@ -13,7 +13,10 @@ use std::{
 };
 
 use engine::Reason;
-use heapless::spsc::{Consumer, Queue};
+use heapless::{
+    Deque,
+    spsc::{Consumer, Queue},
+};
 use message::Boot;
 use miette::{IntoDiagnostic, Result, WrapErr};
 use onnx_model::Library;
@@ -26,13 +29,15 @@ use zenoh_link::Link;
 use crate::{
     clock,
     config::Config,
+    door::Door,
     logging::{self, Logs},
     margin,
+    perform::{Performer, REFUSED, Refused, Shared},
     plan::{Plan, millis},
     realtime::{self, LinkThreads},
     reports::{REPORTS, Report, Reporter},
     snapshot, status,
-    turn::{REFUSED, Refused, Shared, Turn, Wake},
+    turn::Turn,
     worker::{self, Slot},
 };
 
@@ -88,8 +93,8 @@ enum Ended {
 }
 
 fn serve(plan: &'static Plan, library: &Library, listener: UnixListener, logs: &Logs) -> Result<Ended> {
-    let wake = Wake::default();
-    let workers = worker::start_all(&plan.config, library, &plan.manifests, &wake)?;
+    let door = Door::default();
+    let workers = worker::start_all(&plan.config, library, &plan.manifests, &door)?;
     let mut link_threads = LinkThreads::default();
     let measured = margin::measure(plan, &mut link_threads)?;
     let margin = measured.margin();
@@ -99,18 +104,18 @@ fn serve(plan: &'static Plan, library: &Library, listener: UnixListener, logs: &
     let shared = Arc::new(Shared::default());
     let (reporting, reports) = Box::leak(Box::new(Queue::<Report, REPORTS>::new())).split();
     let (refusing, refused) = Box::leak(Box::new(Queue::<Refused, REFUSED>::new())).split();
-    let (mut counter, snapshots) = snapshot::exchange(plan, wake.clone());
+    let (mut counter, snapshots) = snapshot::exchange(plan, door.clone());
     // Until here nobody is served, so a signal just ends the process.
     let signals = Signals::new([SIGTERM, SIGINT]).into_diagnostic()?;
 
     // From here on controllers are heard, so nothing slow may follow.
-    let woken = wake.clone();
-    let waker = move || woken.wake();
+    let entrance = door.clone();
     let (routes, strays) = (plan.routes(), plan.strays());
-    let (link, inbox) = zenoh_link::open(&plan.config.link, routes, strays, &plan.alive_key(), clock::nanos, waker)
+    let arrived = move |route| entrance.arrived(route);
+    let (link, inbox) = zenoh_link::open(&plan.config.link, routes, strays, &plan.alive_key(), clock::nanos, arrived)
         .into_diagnostic()?;
     let link = Arc::new(link);
-    let turn = Turn {
+    let performer = Performer {
         engine,
         link: Arc::clone(&link),
         workers,
@@ -118,13 +123,14 @@ fn serve(plan: &'static Plan, library: &Library, listener: UnixListener, logs: &
         shared: Arc::clone(&shared),
         reports: reporting,
         refused: refusing,
-        snapshots,
+        held: Deque::new(),
+        may_put: true,
     };
-    let turning = wake.clone();
+    door.open(Turn::new(inbox, performer, snapshots));
+    let (turning, shown) = (door.clone(), Arc::clone(&shared));
     let engine = thread::Builder::new().name("genba-engine".to_owned()).spawn(move || {
         realtime::prepare_engine(&plan.config.realtime);
-        turning.this_thread();
-        turn.run(inbox);
+        turning.keep_time(&shown, plan.shortest_wait(margin));
     });
     let engine = engine.into_diagnostic()?;
     let scheduling = measured.class.to_string();
@@ -145,14 +151,14 @@ fn serve(plan: &'static Plan, library: &Library, listener: UnixListener, logs: &
     tracing::info!("ready: boot {:016x}, listening on {:?}", boot.value(), plan.config.link.listen);
     let reporter = Reporter::new(plan, logs);
     let watch =
-        Watch { plan, link: &link, shared: &shared, wake, engine: &engine, reporter, reports, refused, link_threads };
+        Watch { plan, link: &link, shared: &shared, door, engine: &engine, reporter, reports, refused, link_threads };
     let ended = watch.run(signals);
-    stop(link, &shared, engine);
+    stop(&link, &shared, engine);
     Ok(ended)
 }
 
 /// Takes the heartbeat back and closes the link, which sends what is still queued: the farewells.
-fn stop(link: Arc<Link>, shared: &Shared, engine: thread::JoinHandle<()>) {
+fn stop(link: &Link, shared: &Shared, engine: thread::JoinHandle<()>) {
     let ended = shared.drained.load(Ordering::Acquire) || engine.is_finished();
     if ended && engine.join().is_err() {
         tracing::error!("the engine's thread panicked: report this as a bug");
@@ -160,7 +166,7 @@ fn stop(link: Arc<Link>, shared: &Shared, engine: thread::JoinHandle<()>) {
     if let Err(error) = link.withdraw_alive() {
         tracing::warn!("heartbeat: {error}");
     }
-    if let Some(Err(error)) = Arc::into_inner(link).map(Link::close) {
+    if let Err(error) = link.close() {
         tracing::warn!("{error}");
     }
     tracing::info!("stopped");
@@ -173,7 +179,7 @@ struct Watch<'w> {
     plan: &'w Plan,
     link: &'w Link,
     shared: &'w Shared,
-    wake: Wake,
+    door: Door,
     engine: &'w thread::JoinHandle<()>,
     reporter: Reporter<'w>,
     reports: Consumer<'static, Report>,
@@ -210,7 +216,7 @@ impl Watch<'_> {
             self.refuse_queries();
             if let Some(since) = draining_since {
                 self.shared.drain.store(true, Ordering::Release);
-                self.wake.wake();
+                self.door.wake();
                 if since.elapsed() > patience && !self.drained() {
                     tracing::error!("{}: ends without farewells", Reason::EngineStalled);
                     return Ended::Failed;
@@ -248,7 +254,7 @@ impl Watch<'_> {
                 self.reporter.take(Report::NotSent);
             }
             // There is room for one that waits in the link.
-            self.wake.wake();
+            self.door.wake();
         }
     }
 }

@@ -4,7 +4,7 @@ use engine::{ConnectionId, Engine, Ledger, Requests, Service, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
 use message::Epoch;
 
-use crate::{plan::Plan, turn::Wake};
+use crate::{door::Door, plan::Plan};
 
 /// What the box has done since its boot.
 #[derive(Debug)]
@@ -35,11 +35,11 @@ pub(crate) struct Counter {
     full: Consumer<'static, Box<Snapshot>>,
     /// `None`: it was lent and did not come back in time.
     kept: Option<Box<Snapshot>>,
-    wake: Wake,
+    door: Door,
 }
 
 /// One snapshot's memory and the two queues that it travels on.
-pub(crate) fn exchange(plan: &Plan, wake: Wake) -> (Counter, Desk) {
+pub(crate) fn exchange(plan: &Plan, door: Door) -> (Counter, Desk) {
     let (to_desk, empty) = Box::leak(Box::new(Queue::<_, 2>::new())).split();
     let (full, from_desk) = Box::leak(Box::new(Queue::<_, 2>::new())).split();
     let snapshot = Box::new(Snapshot {
@@ -48,7 +48,7 @@ pub(crate) fn exchange(plan: &Plan, wake: Wake) -> (Counter, Desk) {
         total: Ledger::default(),
         requests: Requests::default(),
     });
-    (Counter { empty: to_desk, full: from_desk, kept: Some(snapshot), wake }, Desk { empty, full })
+    (Counter { empty: to_desk, full: from_desk, kept: Some(snapshot), door }, Desk { empty, full })
 }
 
 impl Desk {
@@ -75,7 +75,7 @@ impl Counter {
         if let Some(snapshot) = self.kept.take().or_else(|| self.full.dequeue()) {
             assert!(self.empty.enqueue(snapshot).is_ok(), "there is one snapshot");
         }
-        self.wake.wake();
+        self.door.wake();
         // Asking is rare and waits on no lock: it looks again each millisecond.
         for _ in 0..1_000 {
             if let Some(snapshot) = self.full.dequeue() {

@@ -1,14 +1,14 @@
 //! A worker: a named thread that owns a session for each of its models and runs one inference at a time.
 //!
-//! A slot's memory changes hands: the engine's thread gives it to the worker and gets it back with the result.
-//! While an inference hangs, its slot stays with the worker.
+//! A slot's memory changes hands: the worker gets it with its order and gives it back with the result, which it brings
+//! to the engine itself. While an inference hangs, its slot stays with the worker.
 
 use std::{
     thread::{self, Thread},
     time,
 };
 
-use engine::{ModelFailed, ModelId, SlotId};
+use engine::{ModelFailed, ModelId, SlotId, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
 use manifest::Manifest;
 use miette::{IntoDiagnostic, Result, WrapErr};
@@ -17,8 +17,8 @@ use onnx_model::{Library, Model, RunError};
 use crate::{
     allocation,
     config::{Config, Realtime, WorkerConfig},
-    realtime,
-    turn::Wake,
+    door::Door,
+    realtime::{self, Class},
 };
 
 /// One observation's values and the action computed from them.
@@ -67,10 +67,9 @@ pub(crate) struct Done {
     pub(crate) result: Result<(), ModelFailed>,
 }
 
-/// The engine thread's side of a worker.
+/// The engine's side of a worker.
 pub(crate) struct Desk {
     orders: Producer<'static, Order>,
-    done: Consumer<'static, Done>,
     thread: Thread,
 }
 
@@ -80,24 +79,21 @@ impl Desk {
         assert!(self.orders.enqueue(order).is_ok(), "the engine starts one inference at a time on a worker");
         self.thread.unpark();
     }
-
-    /// The inference that the worker has finished, if it has.
-    pub(crate) fn done(&mut self) -> Option<Done> {
-        self.done.dequeue()
-    }
 }
 
 /// Loads the sessions of each worker, warms them up and starts its thread.
-pub(crate) fn start_all(config: &Config, library: &Library, manifests: &[Manifest], wake: &Wake) -> Result<Vec<Desk>> {
-    config.workers.iter().map(|worker| start(worker, config, library, manifests, wake)).collect()
+pub(crate) fn start_all(config: &Config, library: &Library, manifests: &[Manifest], door: &Door) -> Result<Vec<Desk>> {
+    let ids = (0..).map(WorkerId);
+    ids.zip(&config.workers).map(|(id, worker)| start(id, worker, config, library, manifests, door)).collect()
 }
 
 fn start(
+    id: WorkerId,
     worker: &WorkerConfig,
     config: &Config,
     library: &Library,
     manifests: &[Manifest],
-    wake: &Wake,
+    door: &Door,
 ) -> Result<Desk> {
     let mut sessions: Vec<Option<Model>> = manifests.iter().map(|_| None).collect();
     for place in &worker.models {
@@ -115,33 +111,42 @@ fn start(
     }
     // A worker has one order at most; a queue of N holds N - 1.
     let (orders, received) = Box::leak(Box::new(Queue::<Order, 2>::new())).split();
-    let (reports, done) = Box::leak(Box::new(Queue::<Done, 2>::new())).split();
-    let (name, cores, realtime, wake) =
-        (worker.name.clone(), worker.cores.clone(), config.realtime.clone(), wake.clone());
+    let (name, cores, realtime, door) =
+        (worker.name.clone(), worker.cores.clone(), config.realtime.clone(), door.clone());
     let thread = thread::Builder::new()
         .name(format!("genba-{name}").chars().take(15).collect())
         .spawn(move || {
-            prepare(&name, &cores, &realtime);
-            work(&name, sessions, received, reports, &wake);
+            let ranks = prepare(&name, &cores, &realtime);
+            work(id, &name, sessions, received, ranks, &door);
         })
         .into_diagnostic()
         .wrap_err("cannot start a worker's thread")?;
-    Ok(Desk { orders, done, thread: thread.thread().clone() })
+    Ok(Desk { orders, thread: thread.thread().clone() })
 }
 
-fn prepare(name: &str, cores: &[usize], realtime: &Realtime) {
-    realtime::bind(&format!("worker {name}"), cores);
-    if let Some(priority) = realtime.fifo_priority {
-        realtime::fifo(&format!("worker {name}"), 0, priority.worker());
-    }
+/// A worker's two priorities, where it was granted any.
+#[derive(Clone, Copy)]
+struct Ranks {
+    computes: i32,
+    decides: i32,
+}
+
+/// Puts the calling thread into the class of a computing worker.
+fn prepare(name: &str, cores: &[usize], realtime: &Realtime) -> Option<Ranks> {
+    let who = format!("worker {name}");
+    realtime::bind(&who, cores);
+    let priority = realtime.fifo_priority?;
+    let ranks = Ranks { computes: priority.worker(), decides: priority.engine() };
+    (realtime::fifo(&who, 0, ranks.computes) != Class::Default).then_some(ranks)
 }
 
 fn work(
+    id: WorkerId,
     name: &str,
     mut sessions: Vec<Option<Model>>,
     mut orders: Consumer<'static, Order>,
-    mut reports: Producer<'static, Done>,
-    wake: &Wake,
+    ranks: Option<Ranks>,
+    door: &Door,
 ) {
     let mut failing = false;
     loop {
@@ -163,8 +168,15 @@ fn work(
         }
         failing = result.is_err();
         let done = Done { slot, memory, result: result.map_err(|_| ModelFailed) };
-        assert!(reports.enqueue(done).is_ok(), "the engine takes a result before it starts the next inference");
-        wake.wake();
+        // It works with the engine and with the link as the engine's thread does: nobody who waits for either waits for
+        // a thread of lower priority.
+        if let Some(ranks) = ranks {
+            realtime::change_fifo(ranks.decides);
+        }
+        door.finished(id, done);
+        if let Some(ranks) = ranks {
+            realtime::change_fifo(ranks.computes);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::station::{Station, clock, eventually, free_endpoint, listening, publi
 
 fn refused(settings: &Settings, routes: Vec<RouteKeys>, strays: &[&str], alive: &str) -> LinkError {
     let strays = strays.iter().map(ToString::to_string).collect();
-    match zenoh_link::open(settings, routes, strays, alive, clock, || ()) {
+    match zenoh_link::open(settings, routes, strays, alive, clock, |_| ()) {
         Ok(_) => panic!("it was opened"),
         Err(error) => error,
     }

@@ -92,7 +92,7 @@ impl Station {
         let strays = strays.iter().map(ToString::to_string).collect();
         let woken = Arc::new((Mutex::new(0), Condvar::new()));
         let waking = Arc::clone(&woken);
-        let wake = move || {
+        let wake = move |_| {
             *waking.0.lock().unwrap() += 1;
             waking.1.notify_all();
         };

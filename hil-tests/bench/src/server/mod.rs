@@ -70,7 +70,7 @@ impl Server {
         let strays = vec![format!("{prefix}/*/*/observation")];
         // Servers of this process have nothing to do with an arrival's time; reading it costs what it costs the box.
         let clock = || u64::try_from(CLOCK.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        zenoh_link::open(&settings, routes, strays, &format!("{prefix}/@genba/bench/alive"), clock, wake)
+        zenoh_link::open(&settings, routes, strays, &format!("{prefix}/@genba/bench/alive"), clock, move |_| wake())
             .into_diagnostic()
     }
 }
