@@ -1,7 +1,7 @@
 //! admit: decoded observation -> a waiting [`Job`] with its slot and deadline, or a refusal.
 //!
 //! A newer observation replaces one that still waits and inherits the earlier deadline. A refused observation
-//! replaces nothing.
+//! replaces nothing, takes no epoch and moves no bucket.
 
 use message::Header;
 
@@ -45,7 +45,7 @@ impl Engine<'_> {
 
     fn admit(&mut self, id: ConnectionId, arrival: Instant, decoded: &Decoded<'_>) {
         let header = decoded.header();
-        if let Err(reason) = self.enter_epoch(id, header) {
+        if let Err(reason) = self.enter(id, header, arrival) {
             if self.fault.is(Fault::RefusalSupersedes) {
                 self.drop_waiting(id);
             }
@@ -67,19 +67,53 @@ impl Engine<'_> {
         self.push(Pending::Store(slot));
     }
 
-    /// Checks epoch and sequence, and takes a new epoch.
-    fn enter_epoch(&mut self, id: ConnectionId, header: Header) -> Result<(), Reason> {
-        let now = self.now;
-        match self.peek(id).session.standing(header.epoch, now) {
-            Standing::Retired if self.fault.is(Fault::AcceptRetiredEpoch) => self.change_epoch(id, header),
-            Standing::Retired => return Err(Reason::Epoch),
-            Standing::TooOften => return Err(Reason::EpochRate),
-            Standing::First | Standing::New => self.change_epoch(id, header),
-            Standing::Current => {}
+    /// Checks epoch, sequence and period, in this order, and takes a new epoch.
+    ///
+    /// The period comes last of all that is checked for a refusal: whatever else is wrong with a frame is told by its
+    /// own reason. That costs a flood nothing: a refusal echoes a sequence that only the checksum over the whole frame
+    /// vouches for, and beside that all other checks are cheap. It comes before the expiry, because a flood that
+    /// makes itself wait is no breach of the box. A refused frame takes no epoch.
+    fn enter(&mut self, id: ConnectionId, header: Header, arrival: Instant) -> Result<(), Reason> {
+        let begins = self.begins_epoch(id, header)?;
+        let policed = self.police(id, arrival, begins);
+        if begins && (policed.is_ok() || self.fault.is(Fault::TooSoonChangesEpoch)) {
+            self.change_epoch(id, header);
         }
+        policed
+    }
+
+    /// Checks epoch and sequence, and says whether a new epoch begins.
+    fn begins_epoch(&self, id: ConnectionId, header: Header) -> Result<bool, Reason> {
         let session = &self.peek(id).session;
+        let begins = match session.standing(header.epoch, self.now) {
+            Standing::Retired if !self.fault.is(Fault::AcceptRetiredEpoch) => return Err(Reason::Epoch),
+            Standing::TooOften => return Err(Reason::EpochRate),
+            Standing::First | Standing::New | Standing::Retired => true,
+            Standing::Current => false,
+        };
+        let any = begins && !self.fault.is(Fault::EpochKeepsSequence);
         let duplicate = self.fault.is(Fault::AcceptDuplicate) && session.is_last(header.sequence);
-        if session.is_newer(header.sequence) || duplicate { Ok(()) } else { Err(Reason::Sequence) }
+        if any || session.is_newer(header.sequence) || duplicate { Ok(begins) } else { Err(Reason::Sequence) }
+    }
+
+    /// Lets an observation in by its period, or as the first of an epoch that begins afresh.
+    fn police(&mut self, id: ConnectionId, arrival: Instant, begins: bool) -> Result<(), Reason> {
+        let (task, fault) = (self.task(id), self.fault);
+        let bucket = &mut self.connection(id).bucket;
+        let afresh = begins
+            && !fault.is(Fault::NoEpochAfresh)
+            && (bucket.may_begin_afresh(arrival) || fault.is(Fault::EveryEpochAfresh));
+        if bucket.conforms(arrival, task.arrival_jitter()) {
+            bucket.take(arrival, task.min_period());
+        } else if afresh {
+            bucket.begin_afresh(arrival, task.min_period());
+        } else if !fault.is(Fault::AcceptTooSoon) {
+            if fault.is(Fault::TooSoonMovesBucket) {
+                bucket.take(arrival, task.min_period());
+            }
+            return Err(Reason::Period);
+        }
+        Ok(())
     }
 
     /// Resets what belongs to an epoch, and refuses at once what the old one left waiting or running.

@@ -5,6 +5,7 @@ use message::{Epoch, Header, Sequence, Stamp};
 
 use crate::{
     account::Ledger,
+    bucket::Bucket,
     guard::Origin,
     guard::{Guarded, Values},
     reference::Reference,
@@ -23,6 +24,7 @@ const UNSEEN: usize = 32;
 pub struct Connection {
     pub(crate) spec: ConnectionSpec,
     pub(crate) session: Session,
+    pub(crate) bucket: Bucket,
     pub(crate) waiting: Option<Job>,
     pub(crate) stage: Stage,
     pub(crate) reference: Reference,
@@ -37,6 +39,7 @@ impl Connection {
         Self {
             spec,
             session: Session::default(),
+            bucket: Bucket::default(),
             waiting: None,
             stage: Stage::Idle,
             reference: Reference::default(),

@@ -40,6 +40,11 @@ pub enum Fault {
     EchoOtherSequence,
     StoreIntoRunningSlot,
     NoFarewell,
+    AcceptTooSoon,
+    TooSoonMovesBucket,
+    TooSoonChangesEpoch,
+    EveryEpochAfresh,
+    NoEpochAfresh,
 }
 
 #[cfg(feature = "faults")]
@@ -74,6 +79,11 @@ impl Fault {
         Self::EchoOtherSequence,
         Self::StoreIntoRunningSlot,
         Self::NoFarewell,
+        Self::AcceptTooSoon,
+        Self::TooSoonMovesBucket,
+        Self::TooSoonChangesEpoch,
+        Self::EveryEpochAfresh,
+        Self::NoEpochAfresh,
     ];
 }
 

@@ -30,6 +30,7 @@ mod time;
 mod account;
 mod admit;
 mod answer;
+mod bucket;
 mod connection;
 mod decode;
 mod fault;
@@ -51,7 +52,7 @@ pub use reason::{Reason, ReasonKind, Row, TABLE};
 pub use respond::{Answer, Notify, Refusal, Send, Target, Ticket};
 pub use task::{
     ConnectionId, ConnectionSpec, DeclarationError, Element, Envelope, MAX_ACTION, ModelId, ModelSet, Settings, SlotId,
-    Start, Task, TaskId, TooFast, WorkerId, WorkerSpec,
+    Start, Task, TaskId, TaskSpec, TooFast, WorkerId, WorkerSpec,
 };
 pub use time::{Duration, Instant};
 pub use worker::{Service, Worker};

@@ -85,6 +85,8 @@ pub enum Reason {
     QueryOnTopic,
     /// A new epoch of the same controller took over.
     EpochRetired,
+    /// The observation came too soon after the ones before it.
+    Period,
     /// The model did not answer in time.
     Late,
     /// No worker became free in time.
@@ -154,7 +156,7 @@ impl core::fmt::Display for Reason {
 }
 
 /// The table: one row for each reason, in the enum's order.
-pub const TABLE: [Row; 35] = [
+pub const TABLE: [Row; 36] = [
     Row {
         reason: Reason::Truncated,
         number: 101,
@@ -354,6 +356,16 @@ pub const TABLE: [Row; 35] = [
         action: "Nothing, after a restart of the controller.",
         what_ja: "回答の前に同じコントローラの新しいエポックが始まった。",
         action_ja: "コントローラの再起動後なら何もしなくてよい。",
+    },
+    Row {
+        reason: Reason::Period,
+        number: 212,
+        kind: ReasonKind::Refusal,
+        name: "period",
+        what: "The observation came sooner after the ones before it than the task's shortest period allows.",
+        action: "Publish no faster than `min_period_us`; if the rate is right, correct `min_period_us` or `arrival_jitter_us` and run `genba check`.",
+        what_ja: "タスクの最短周期より早く観測が届いた。",
+        action_ja: "`min_period_us` より速く送らない。頻度が正しければ `min_period_us` か `arrival_jitter_us` を直し、`genba check` を実行する。",
     },
     Row {
         reason: Reason::Late,

@@ -120,6 +120,8 @@ pub enum DeclarationError {
     MaxStep,
     /// The observation has no element.
     Inputs,
+    /// `min_period` is zero.
+    MinPeriod,
 }
 
 impl core::fmt::Display for DeclarationError {
@@ -132,6 +134,7 @@ impl core::fmt::Display for DeclarationError {
             Self::StartElement => "start names an element that the observation does not have",
             Self::MaxStep => "max_step_us must be above zero",
             Self::Inputs => "the observation has no element",
+            Self::MinPeriod => "min_period_us must be above zero",
         })
     }
 }
@@ -191,88 +194,108 @@ fn check_element(element: &Element) -> Result<(), DeclarationError> {
     Ok(())
 }
 
+/// What a task is declared with.
+#[derive(Debug, Clone, Copy)]
+pub struct TaskSpec<'t> {
+    /// What the controller must have been built for.
+    pub contract: ContractDigest,
+    /// The model that answers.
+    pub model: ModelId,
+    /// The digest of the model's file, as responses carry it.
+    pub model_digest: ModelDigest,
+    /// How many f32 values an observation has.
+    pub inputs: usize,
+    /// The longest budget, and the one of an observation that names none.
+    pub deadline: Duration,
+    /// The shortest time from one observation to the next, above zero.
+    pub min_period: Duration,
+    /// How much sooner than that an observation may come after one that came late.
+    pub arrival_jitter: Duration,
+    /// How long the last action is repeated before a fallback ramps to rest.
+    pub hold: Duration,
+    /// What no action may leave.
+    pub envelope: Envelope<'t>,
+}
+
 /// A task: the named contract that an observation is answered under.
 #[derive(Debug, Clone, Copy)]
-pub struct Task<'t> {
-    contract: ContractDigest,
-    model: ModelId,
-    model_digest: ModelDigest,
-    inputs: usize,
-    deadline: Duration,
-    hold: Duration,
-    envelope: Envelope<'t>,
-}
+pub struct Task<'t>(TaskSpec<'t>);
 
 impl<'t> Task<'t> {
     /// Checks and builds a task.
     ///
-    /// `inputs` is the observation's number of f32 values; `deadline` the longest budget; `hold` how long the
-    /// last action is repeated before a fallback ramps to rest.
-    ///
     /// # Errors
     /// [`DeclarationError`] if no observation of this task could be answered.
-    pub fn new(
-        contract: ContractDigest,
-        (model, model_digest): (ModelId, ModelDigest),
-        inputs: usize,
-        deadline: Duration,
-        hold: Duration,
-        envelope: Envelope<'t>,
-    ) -> Result<Self, DeclarationError> {
-        if inputs == 0 {
+    pub fn new(spec: TaskSpec<'t>) -> Result<Self, DeclarationError> {
+        if spec.inputs == 0 {
             return Err(DeclarationError::Inputs);
         }
-        for element in envelope.elements() {
+        if spec.min_period == Duration::ZERO {
+            return Err(DeclarationError::MinPeriod);
+        }
+        for element in spec.envelope.elements() {
             match element.start {
-                Start::Observation(index) if usize::try_from(index).is_ok_and(|index| index >= inputs) => {
+                Start::Observation(index) if usize::try_from(index).is_ok_and(|index| index >= spec.inputs) => {
                     return Err(DeclarationError::StartElement);
                 }
                 Start::Observation(_) | Start::Value(_) => {}
             }
         }
-        Ok(Self { contract, model, model_digest, inputs, deadline, hold, envelope })
+        Ok(Self(spec))
     }
 
     /// What the controller must have been built for.
     #[must_use]
     pub const fn contract(&self) -> ContractDigest {
-        self.contract
+        self.0.contract
     }
 
     /// The model that answers.
     #[must_use]
     pub const fn model(&self) -> ModelId {
-        self.model
+        self.0.model
     }
 
     /// The digest of the model's file, as responses carry it.
     #[must_use]
     pub const fn model_digest(&self) -> ModelDigest {
-        self.model_digest
+        self.0.model_digest
     }
 
     /// How many f32 values an observation has.
     #[must_use]
     pub const fn inputs(&self) -> usize {
-        self.inputs
+        self.0.inputs
     }
 
     /// The longest budget, and the one of an observation that names none.
     #[must_use]
     pub const fn deadline(&self) -> Duration {
-        self.deadline
+        self.0.deadline
+    }
+
+    /// The shortest time from one observation to the next.
+    #[must_use]
+    pub const fn min_period(&self) -> Duration {
+        self.0.min_period
+    }
+
+    /// How much sooner than that an observation may come after one that came late.
+    #[must_use]
+    pub const fn arrival_jitter(&self) -> Duration {
+        self.0.arrival_jitter
     }
 
     /// How long the last action is repeated before a fallback ramps to rest.
     #[must_use]
     pub const fn hold(&self) -> Duration {
-        self.hold
+        self.0.hold
     }
 
     /// What no action may leave.
     #[must_use]
     pub const fn envelope(&self) -> Envelope<'t> {
-        self.envelope
+        self.0.envelope
     }
 }
 

@@ -10,6 +10,8 @@ const NANOS_PER_SECOND: f32 = 1e9;
 pub struct Instant(u64);
 
 impl Instant {
+    /// The clock's origin: before anything that happens.
+    pub(crate) const ORIGIN: Self = Self(0);
     /// Later than anything that happens: "no timer".
     pub const NEVER: Self = Self(u64::MAX);
 

@@ -3,8 +3,8 @@
 
 use engine::{
     Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Duration, Element, Engine, Envelope, Event,
-    Instant, ModelId, ModelSet, Origin, Reason, Send, Service, Settings, SlotId, Start, Tables, Task, TaskId, TooFast,
-    Withheld, Worker, WorkerId, WorkerSpec,
+    Instant, ModelId, ModelSet, Origin, Reason, Send, Service, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec,
+    TooFast, Withheld, Worker, WorkerId, WorkerSpec,
 };
 use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Response, Sequence, Stamp, Status};
 
@@ -158,6 +158,36 @@ fn a_breach_is_booked_where_it_happened() {
     assert_eq!(scene.engine.poll_timeout().map(|(at, _)| at), Some(at(9_000 + DUE_US)), "3 has its whole budget");
 }
 
+#[test]
+fn an_observation_that_comes_too_soon_changes_nothing() {
+    let mut scene = Scene::policed(Duration::from_micros(10_000));
+    scene.observe(0, 1); // begins
+    assert_eq!(scene.observe(9_999, 2).last(), Some(&(2, Said::Refusal(Reason::Period))));
+    assert_eq!(scene.observe(10_000, 2), [], "neither its sequence nor the bucket was touched");
+    let ledger = scene.engine.ledger(ONLY);
+    assert_eq!((ledger.refused(), ledger.by_reason(Reason::Period), ledger.in_flight()), (1, 1, 1));
+    let mut wrong = observation(3, 7, 0);
+    wrong[79] ^= 1;
+    assert_eq!(scene.frame(10_001, &wrong), [(0, Said::Refusal(Reason::Checksum))], "another fault has its own reason");
+}
+
+#[test]
+fn a_restart_is_let_in_at_once_and_a_loop_of_restarts_keeps_to_the_period() {
+    let mut scene = Scene::policed(Duration::from_micros(10_000));
+    scene.observe(0, 1);
+    let mut is_let_in = |micros: u64, epoch: u64| {
+        let frame = observation(1, epoch, 0);
+        let said = scene.handle(micros, Event::Frame { connection: ONLY, arrival: at(micros), bytes: &frame });
+        !said.contains(&(1, Said::Refusal(Reason::Period)))
+    };
+    assert!(is_let_in(1_000, 20), "too soon after its former self, with a fresh bucket");
+    assert!(!is_let_in(2_000, 21), "a second fresh bucket within a second");
+    assert!(is_let_in(11_000, 22), "a period later it needs none");
+    assert!(is_let_in(1_000_500, 23), "nor here");
+    assert!(!is_let_in(1_000_999, 24), "not a second since the fresh bucket");
+    assert!(is_let_in(1_001_000, 25), "a second since the fresh bucket");
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
     Action,
@@ -175,16 +205,30 @@ struct Scene {
 }
 
 impl Scene {
+    /// Observations may come as fast as they like.
     fn new() -> Self {
+        Self::policed(Duration::from_nanos(1))
+    }
+
+    fn policed(min_period: Duration) -> Self {
         let element = Element { min: -1.0, max: 1.0, max_change_per_s: 10.0, rest: 0.0, start: Start::Value(0.0) };
         let max_step = Duration::from_micros(10_000);
         let envelope = Envelope::new(vec![element].leak(), TooFast::Clamp, max_step).expect("a good element");
-        let (deadline, hold) = (Duration::from_micros(8_000), Duration::from_micros(50_000));
-        let task = Task::new(CONTRACT, (ModelId(0), ModelDigest::new([9; 32])), 2, deadline, hold, envelope);
+        let task = TaskSpec {
+            contract: CONTRACT,
+            model: ModelId(0),
+            model_digest: ModelDigest::new([9; 32]),
+            inputs: 2,
+            deadline: Duration::from_micros(8_000),
+            min_period,
+            arrival_jitter: Duration::ZERO,
+            hold: Duration::from_micros(50_000),
+            envelope,
+        };
         let spec = ConnectionSpec { task: TaskId(0), address: Address::new(5) };
         let worker = WorkerSpec { models: ModelSet::EMPTY.with(ModelId(0)), spare: false };
         let tables = Tables {
-            tasks: vec![task.expect("a good task")].leak(),
+            tasks: vec![Task::new(task).expect("a good task")].leak(),
             connections: vec![Connection::new(spec)].leak(),
             agenda: vec![Agenda::default()].leak(),
             workers: vec![Worker::new(worker)].leak(),

@@ -7,13 +7,14 @@ mod envelope;
 mod follow;
 mod in_time;
 mod once;
+mod period;
 mod workers;
 
 use engine::{Action, Origin, Reason, SlotId};
 use message::Response;
 
 pub(crate) use self::in_time::Excuses;
-use self::{accounts::Tally, envelope::Envelope, in_time::InTime, once::Once, workers::Workers};
+use self::{accounts::Tally, envelope::Envelope, in_time::InTime, once::Once, period::Period, workers::Workers};
 use crate::{
     input::{Input, Key, Parsed},
     report::{Check, Disturbances, Finding, Verdict},
@@ -31,6 +32,9 @@ pub(crate) struct Checks<'s> {
     finished: Option<Finished>,
     /// The send whose withholding is being handled.
     withheld: Option<Key>,
+    /// An observation whose epoch ended in this event, and whether a newer one was let in.
+    retired: Option<Key>,
+    let_in: bool,
     seen: Disturbances,
 }
 
@@ -42,6 +46,7 @@ struct Line {
     tally: Tally,
     in_time: InTime,
     once: Once,
+    period: Period,
     envelope: Envelope,
 }
 
@@ -89,6 +94,8 @@ impl<'s> Checks<'s> {
             drain: Drain::No,
             finished: None,
             withheld: None,
+            retired: None,
+            let_in: false,
             seen: Disturbances::default(),
         }
     }
@@ -123,12 +130,14 @@ impl<'s> Checks<'s> {
         [line.waiting, line.running].into_iter().flatten().any(|open| open.key.epoch != epoch.value())
     }
 
-    /// When this connection's open observations fall due and expire, from `now` on.
+    /// When this connection's open observations fall due and expire, and its next one is let in, from `now` on.
     pub(crate) fn edges(&self, connection: usize, now: u64) -> Vec<u64> {
         let line = &self.lines[connection];
         let open = [line.waiting, line.running].into_iter().flatten();
         let edges = open.flat_map(|open| [open.deadline - self.scenario.box_plan.margin, open.deadline]);
-        edges.filter(|edge| *edge > now).collect()
+        let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+        let let_in = line.period.earliest(task).into_iter().flat_map(|earliest| [earliest.saturating_sub(1), earliest]);
+        edges.chain(let_in).filter(|edge| *edge > now).collect()
     }
 
     /// The deadline of the send that is on its way.
@@ -151,6 +160,8 @@ impl<'s> Checks<'s> {
     pub(crate) fn event(&mut self, now: u64, input: &Input) {
         self.finished = None;
         self.withheld = None;
+        self.retired = None;
+        self.let_in = false;
         match input {
             Input::Frame { connection, .. } | Input::Oversize { connection, .. } | Input::Shed { connection, .. } => {
                 self.lines[*connection].tally.receive(1);
@@ -232,6 +243,9 @@ impl<'s> Checks<'s> {
         }
         let untold = || format!("{:?} was withheld and its controller not told", self.withheld);
         Finding::unless(self.withheld.is_none(), Check::InTime, untold)?;
+        Finding::unless(self.retired.is_none() || self.let_in, Check::Once, || {
+            format!("{:?} was retired for a frame that was refused", self.retired)
+        })?;
         self.workers.all_fit_are_in_service(self.scenario, now)?;
         self.nothing_waits_in_vain()?;
         if let Some(connection) = touched {
@@ -295,6 +309,7 @@ impl Line {
             tally: Tally::default(),
             in_time: InTime::default(),
             once: Once::default(),
+            period: Period::default(),
             envelope: Envelope::default(),
         }
     }

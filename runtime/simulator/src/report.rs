@@ -63,6 +63,10 @@ pub enum Disturbance {
     HeldToOneWorker,
     OverrunCounted,
     LateButNotOverrun,
+    LetInAtTheEdge,
+    RefusedJustBeforeTheEdge,
+    LetInAnew,
+    RestartTooSoon,
 }
 
 impl Disturbance {
@@ -70,7 +74,7 @@ impl Disturbance {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every disturbance, in order.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 58] = [
         Self::Jitter,
         Self::Burst,
         Self::Flood,
@@ -125,6 +129,10 @@ impl Disturbance {
         Self::HeldToOneWorker,
         Self::OverrunCounted,
         Self::LateButNotOverrun,
+        Self::LetInAtTheEdge,
+        Self::RefusedJustBeforeTheEdge,
+        Self::LetInAnew,
+        Self::RestartTooSoon,
     ];
 }
 
@@ -240,6 +248,8 @@ pub enum Check {
     InTime,
     /// P2: nothing answered twice, sequences grow, one open inference, late results never sent.
     Once,
+    /// No observation is let in sooner than its task's period allows, and none refused for it that came in time.
+    Period,
     /// P4: each action is finite, in range and no faster than allowed.
     Envelope,
     /// P6: the engine's counts agree with what was seen from outside.

@@ -1,8 +1,8 @@
 //! What a seed decides before a run begins: the box's tasks, connections and workers, and the odds of each disturbance.
 
 use engine::{
-    ConnectionSpec, Duration, Element, Envelope, MAX_ACTION, ModelId, ModelSet, Settings, Start, Task, TaskId, TooFast,
-    WorkerSpec,
+    ConnectionSpec, Duration, Element, Envelope, MAX_ACTION, ModelId, ModelSet, Settings, Start, Task, TaskId,
+    TaskSpec, TooFast, WorkerSpec,
 };
 use fastrand::Rng;
 use message::{Address, Boot, ContractDigest, ModelDigest, Status};
@@ -25,6 +25,8 @@ pub(crate) struct TaskPlan {
     pub(crate) model_digest: ModelDigest,
     pub(crate) inputs: usize,
     pub(crate) deadline: u64,
+    pub(crate) min_period: u64,
+    pub(crate) arrival_jitter: u64,
     pub(crate) hold: u64,
     pub(crate) max_step: u64,
     pub(crate) too_fast: TooFast,
@@ -125,11 +127,19 @@ impl TaskPlan {
     /// The task as the engine is told of it.
     pub(crate) fn declare(&self) -> Task<'_> {
         let envelope = Envelope::new(&self.elements, self.too_fast, Duration::from_nanos(self.max_step));
-        let (deadline, hold) = (Duration::from_nanos(self.deadline), Duration::from_nanos(self.hold));
+        let spec = |envelope| TaskSpec {
+            contract: self.contract,
+            model: self.model,
+            model_digest: self.model_digest,
+            inputs: self.inputs,
+            deadline: Duration::from_nanos(self.deadline),
+            min_period: Duration::from_nanos(self.min_period),
+            arrival_jitter: Duration::from_nanos(self.arrival_jitter),
+            hold: Duration::from_nanos(self.hold),
+            envelope,
+        };
         envelope
-            .and_then(|envelope| {
-                Task::new(self.contract, (self.model, self.model_digest), self.inputs, deadline, hold, envelope)
-            })
+            .and_then(|envelope| Task::new(spec(envelope)))
             .expect("a scenario declares only tasks that can be answered")
     }
 
@@ -165,17 +175,30 @@ fn task(rng: &mut Rng, name: u8, models: u8) -> TaskPlan {
     let deadline = *pick(rng, &[4, 8, 10, 20, 33]) * MILLI;
     let long = rng.u8(..12) == 0;
     let elements = if long { MAX_ACTION } else { rng.usize(1..=7) };
+    let (min_period, arrival_jitter) = period(rng, deadline);
     TaskPlan {
         contract: ContractDigest::new([name + 1; 16]),
         model: ModelId(model),
         model_digest: ModelDigest::new([model + 1; 32]),
         inputs,
         deadline,
+        min_period,
+        arrival_jitter,
         hold: *pick(rng, &[0, 5, 50, 200]) * MILLI,
         max_step: *pick(rng, &[2, 10, 40]) * MILLI,
         too_fast: if rng.bool() { TooFast::Clamp } else { TooFast::Fallback },
         elements: (0..elements).map(|_| element(rng, inputs)).collect(),
     }
+}
+
+/// A shortest period that hardly ever binds, or one near the deadline, and its jitter: none, some, or whole bursts.
+fn period(rng: &mut Rng, deadline: u64) -> (u64, u64) {
+    if rng.u8(..3) == 0 {
+        return (1, 0);
+    }
+    let period = (deadline * rng.u64(30..=300) / 100).next_multiple_of(COARSE);
+    let jitter = *pick(rng, &[0, period / 10, period / 2, 2 * period]);
+    (period, jitter.next_multiple_of(COARSE))
 }
 
 fn element(rng: &mut Rng, inputs: usize) -> Element {
@@ -199,6 +222,8 @@ fn connection(rng: &mut Rng, robot: usize, tasks: &[TaskPlan]) -> ConnectionPlan
     let task = if robot < tasks.len() { robot } else { rng.usize(..tasks.len()) };
     // From nearly twice as fast as its deadline, so that observations supersede each other, to four times slower.
     let period = tasks[task].deadline * rng.u64(60..=400) / 100;
+    // Most controllers keep to their task's period, the others are always too fast.
+    let period = if rng.u8(..4) > 0 { period.max(tasks[task].min_period) } else { period };
     ConnectionPlan { task, address: Address::of(&format!("robot-{robot}"), &format!("task-{task}")), period }
 }
 

@@ -15,7 +15,10 @@ impl Checks<'_> {
             return Err(Finding { check: Check::Slots, what: format!("{slot:?} is to store what is no frame") });
         };
         let task = &self.scenario.tasks[self.scenario.connections[*connection].task];
+        self.let_in = true;
         let line = &mut self.lines[*connection];
+        let begins_epoch = line.once.begins_epoch(parsed.key);
+        line.period.let_in(task, (parsed.key, *arrival), begins_epoch, &mut self.seen)?;
         line.once.accept(parsed.key)?;
         envelope::proper_inputs(task, parsed)?;
         line.envelope.observe(task, parsed);
@@ -135,6 +138,7 @@ impl Checks<'_> {
                     .into_iter()
                     .find_map(|open| open.take_if(|open| open.key == key));
                 line.in_time.retire(key);
+                self.retired = Some(key);
                 Finding::unless(closed.is_some(), Check::Once, || format!("{key:?} is retired, but is not open"))
             }
             (_, Some(withheld)) => {
@@ -157,10 +161,19 @@ impl Checks<'_> {
                 line.in_time.miss(now, key, reason, excuses)
             }
             (Reason::ExpiredOnArrival, None) => {
+                self.let_in = true;
+                let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+                let begins_epoch = line.once.begins_epoch(key);
+                line.period.let_in(task, (key, arrival_of(input)), begins_epoch, &mut self.seen)?;
                 line.once.accept(key)?;
                 once::echoes(now, input, frame)?;
-                let task = &self.scenario.tasks[self.scenario.connections[connection].task];
                 in_time::expired(now, input, parsed, task, excuses)
+            }
+            (Reason::Period, None) => {
+                let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+                let begins_epoch = line.once.begins_epoch(key);
+                once::echoes(now, input, frame)?;
+                line.period.refused(task, (key, arrival_of(input)), begins_epoch, &mut self.seen)
             }
             (_, None) => {
                 once::echoes(now, input, frame)?;
@@ -209,6 +222,11 @@ impl Checks<'_> {
         }
         Ok(())
     }
+}
+
+/// When this frame arrived; never, if it is none.
+fn arrival_of(input: &Input) -> u64 {
+    if let Input::Frame { arrival, .. } = input { *arrival } else { u64::MAX }
 }
 
 fn not_open(sequence: message::Sequence) -> Finding {

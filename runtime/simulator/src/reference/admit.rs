@@ -10,6 +10,7 @@ use crate::{
     clock::{MICRO, SECOND},
     input::Parsed,
     reference::compare::Expected,
+    scenario::TaskPlan,
 };
 
 /// What is known of a connection's controller.
@@ -19,6 +20,10 @@ pub(super) struct Session {
     retired: VecDeque<u64>,
     changes: Vec<u64>,
     last_sequence: u64,
+    /// When the next observation is expected by the task's period.
+    expected: Option<u64>,
+    /// When a restart that came too soon was last let in.
+    afresh_at: Option<u64>,
     /// The sequences of the last responses of this epoch that no accepted observation reported as seen.
     responses: VecDeque<u64>,
 }
@@ -51,37 +56,47 @@ impl Session {
         self.responses.retain(|sequence| *sequence > last_response);
     }
 
-    /// Whether a new epoch may begin now; it then has begun.
-    fn change(&mut self, now: u64, epoch: u64) -> Result<Changed, Reason> {
-        let Some(current) = self.epoch else {
-            self.epoch = Some(epoch);
-            return Ok(Changed::No);
-        };
-        if current == epoch {
-            return Ok(Changed::No);
+    /// Whether this epoch is a new one, which may begin now.
+    fn is_new(&mut self, now: u64, epoch: u64) -> Result<bool, Reason> {
+        match self.epoch {
+            None => return Ok(true),
+            Some(current) if current == epoch => return Ok(false),
+            Some(_) => {}
         }
         if self.retired.contains(&epoch) {
             return Err(Reason::Epoch);
         }
         self.changes.retain(|at| now - at < SECOND);
-        if self.changes.len() >= CHANGES_A_SECOND {
-            return Err(Reason::EpochRate);
+        if self.changes.len() >= CHANGES_A_SECOND { Err(Reason::EpochRate) } else { Ok(true) }
+    }
+
+    /// An epoch begins.
+    fn begin(&mut self, now: u64, epoch: u64) {
+        if let Some(old) = self.epoch.replace(epoch) {
+            self.changes.push(now);
+            self.retired.push_back(old);
         }
-        self.changes.push(now);
-        self.retired.push_back(current);
         if self.retired.len() > RETIRED_REMEMBERED {
             self.retired.pop_front();
         }
-        self.epoch = Some(epoch);
         self.last_sequence = 0;
         self.responses.clear();
-        Ok(Changed::Yes)
     }
-}
 
-enum Changed {
-    No,
-    Yes,
+    /// Whether the task's period lets this arrival in; it then counts.
+    fn let_in(&mut self, task: &TaskPlan, arrival: u64, is_new: bool) -> bool {
+        let expected = self.expected.unwrap_or(arrival);
+        if arrival + task.arrival_jitter >= expected {
+            self.expected = Some(u64::max(expected, arrival) + task.min_period);
+            return true;
+        }
+        let restarted = is_new && self.afresh_at.is_none_or(|last| arrival.saturating_sub(last) >= SECOND);
+        if restarted {
+            self.afresh_at = Some(arrival);
+            self.expected = Some(arrival + task.min_period);
+        }
+        restarted
+    }
 }
 
 impl Reference<'_> {
@@ -115,13 +130,20 @@ impl Reference<'_> {
         if budget <= self.scenario.box_plan.margin || budget > task.deadline {
             return refuse(self, Reason::Budget);
         }
-        match self.lines[connection].session.change(now, parsed.key.epoch) {
-            Ok(Changed::No) => {}
-            Ok(Changed::Yes) => self.retire(connection),
+        let session = &mut self.lines[connection].session;
+        let is_new = match session.is_new(now, parsed.key.epoch) {
+            Ok(is_new) => is_new,
             Err(reason) => return refuse(self, reason),
-        }
-        if parsed.key.sequence <= self.lines[connection].session.last_sequence {
+        };
+        if !is_new && parsed.key.sequence <= session.last_sequence {
             return refuse(self, Reason::Sequence);
+        }
+        if !session.let_in(task, arrival, is_new) {
+            return refuse(self, Reason::Period);
+        }
+        if is_new {
+            session.begin(now, parsed.key.epoch);
+            self.retire(connection);
         }
         let session = &mut self.lines[connection].session;
         session.last_sequence = parsed.key.sequence;

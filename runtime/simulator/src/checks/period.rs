@@ -1,0 +1,77 @@
+//! The shortest period, by counting: any two observations that were let in are as far apart as their numbers ask for,
+//! less the jitter. A restart may begin the count anew, once a second.
+
+use crate::{
+    clock::SECOND,
+    input::Key,
+    report::{Check, Disturbance, Disturbances, Finding, Verdict},
+    scenario::TaskPlan,
+};
+
+#[derive(Default)]
+pub(super) struct Period {
+    /// How many were let in since the count began.
+    count: i128,
+    /// Each one's arrival less its number times the period: the largest.
+    latest: Option<i128>,
+    anew_at: Option<u64>,
+}
+
+impl Period {
+    /// The earliest arrival that is let in, if any is too early.
+    pub(super) fn earliest(&self, task: &TaskPlan) -> Option<u64> {
+        let earliest = self.latest? + self.count * i128::from(task.min_period) - i128::from(task.arrival_jitter);
+        u64::try_from(earliest).ok()
+    }
+
+    /// An observation was let in.
+    pub(super) fn let_in(
+        &mut self,
+        task: &TaskPlan,
+        (key, arrival): (Key, u64),
+        begins_epoch: bool,
+        seen: &mut Disturbances,
+    ) -> Verdict {
+        let earliest = self.earliest(task);
+        if earliest.is_some_and(|earliest| arrival < earliest) {
+            Finding::unless(begins_epoch && self.may_begin_anew(arrival), Check::Period, || {
+                format!("{key:?} was let in at {arrival}, before {earliest:?}")
+            })?;
+            seen.note(Disturbance::LetInAnew);
+            *self = Self { anew_at: Some(arrival), ..Self::default() };
+        }
+        if self.count > 0 && earliest == Some(arrival) {
+            seen.note(Disturbance::LetInAtTheEdge);
+        }
+        let place = i128::from(arrival) - self.count * i128::from(task.min_period);
+        self.latest = self.latest.max(Some(place));
+        self.count += 1;
+        Ok(())
+    }
+
+    /// An observation was refused for its period.
+    pub(super) fn refused(
+        &self,
+        task: &TaskPlan,
+        (key, arrival): (Key, u64),
+        begins_epoch: bool,
+        seen: &mut Disturbances,
+    ) -> Verdict {
+        let earliest = self.earliest(task);
+        let too_soon = earliest.is_some_and(|earliest| arrival < earliest);
+        if earliest == Some(arrival + 1) {
+            seen.note(Disturbance::RefusedJustBeforeTheEdge);
+        }
+        if begins_epoch {
+            seen.note(Disturbance::RestartTooSoon);
+        }
+        let may_begin = begins_epoch && self.may_begin_anew(arrival);
+        Finding::unless(too_soon && !may_begin, Check::Period, || {
+            format!("{key:?} was refused for its period at {arrival}, where {earliest:?} is early enough")
+        })
+    }
+
+    fn may_begin_anew(&self, arrival: u64) -> bool {
+        self.anew_at.is_none_or(|last| arrival >= last + SECOND)
+    }
+}
