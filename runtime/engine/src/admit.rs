@@ -17,6 +17,13 @@ use crate::{
     time::Instant,
 };
 
+/// A place to wait.
+struct Place {
+    slot: SlotId,
+    deadline: Instant,
+    rank: Instant,
+}
+
 impl Engine<'_> {
     pub(crate) fn frame(&mut self, id: ConnectionId, arrival: Instant, bytes: &[u8]) {
         if self.peek(id).due() <= self.now {
@@ -59,9 +66,13 @@ impl Engine<'_> {
         }
         let envelope = self.task(id).envelope();
         self.connection(id).reference.offer_start(&envelope, decoded.values());
-        let (slot, deadline) = self.replace_waiting(id, deadline);
+        let by_task = arrival.after(self.task(id).deadline());
+        let rank = if self.fault.is(Fault::BudgetBuysRank) { deadline } else { by_task };
+        let Place { slot, deadline, rank } = self.replace_waiting(id, deadline, rank);
         let due = if self.fault.is(Fault::NoMargin) { deadline } else { deadline.before(self.settings.margin) };
-        let job = Job::new(slot, header, arrival, deadline, due);
+        let Header { epoch, sequence, stamp } = header;
+        let echo = Echo { epoch, sequence: Some(sequence), stamp, arrival: Some(arrival) };
+        let job = Job { slot, echo, sequence, deadline, due, rank };
         let job = if self.fault.is(Fault::EchoOtherSequence) { job.mistaken() } else { job };
         self.connection(id).waiting = Some(job);
         self.push(Pending::Store(slot));
@@ -153,26 +164,27 @@ impl Engine<'_> {
         });
     }
 
-    /// The slot and the deadline of the new waiting observation: the replaced one's, where there is one.
-    fn replace_waiting(&mut self, id: ConnectionId, deadline: Instant) -> (SlotId, Instant) {
+    /// Where the new observation waits and how urgently: as the replaced one did, where there is one.
+    fn replace_waiting(&mut self, id: ConnectionId, deadline: Instant, rank: Instant) -> Place {
         let Some(old) = self.connection(id).waiting.take() else {
             if self.fault.is(Fault::StoreIntoRunningSlot)
                 && let Stage::Running { job, .. } = &self.peek(id).stage
             {
-                return (job.slot, deadline);
+                return Place { slot: job.slot, deadline, rank };
             }
-            return (self.take_slot(), deadline);
+            return Place { slot: self.take_slot(), deadline, rank };
         };
         if old.deadline <= self.now {
             // Nothing can answer it any more: its breach is its own, and the newer one has its whole budget.
             self.miss(id, old.echo, Reason::DeadlinePassed);
-            return (old.slot, deadline);
+            return Place { slot: old.slot, deadline, rank };
         }
         if !self.fault.is(Fault::ForgetSuperseded) {
             self.connection(id).ledger.record(Outcome::Superseded);
         }
         let keeps_own = self.fault.is(Fault::SupersedeKeepsOwnDeadline);
-        (old.slot, if keeps_own { deadline } else { deadline.min(old.deadline) })
+        let deadline = if keeps_own { deadline } else { deadline.min(old.deadline) };
+        Place { slot: old.slot, deadline, rank: rank.min(old.rank) }
     }
 
     fn drop_waiting(&mut self, id: ConnectionId) {

@@ -1,7 +1,7 @@
 //! One connection (a robot and a task): its epoch, the observation that waits, the one whose answer is open.
 
 use heapless::Deque;
-use message::{Epoch, Header, Sequence, Stamp};
+use message::{Epoch, Sequence, Stamp};
 
 use crate::{
     account::Ledger,
@@ -58,10 +58,10 @@ impl Connection {
         }
     }
 
-    /// The deadline of the observation that could start now.
+    /// The rank of the observation that could start now.
     pub(crate) fn startable(&self) -> Instant {
         match (&self.stage, self.waiting) {
-            (Stage::Idle, Some(job)) => job.deadline,
+            (Stage::Idle, Some(job)) => job.rank,
             (Stage::Idle | Stage::Running { .. } | Stage::Sending(_), _) => Instant::NEVER,
         }
     }
@@ -83,6 +83,9 @@ pub(crate) struct Job {
     pub(crate) sequence: Sequence,
     pub(crate) deadline: Instant,
     pub(crate) due: Instant,
+    /// Its deadline, had it the longest budget: what is earliest starts first. A short budget brings the fallback
+    /// forward and buys no worker, or one controller could make the others late.
+    pub(crate) rank: Instant,
 }
 
 /// What happens to the one observation whose answer is open.
@@ -221,12 +224,6 @@ impl Default for Agenda {
 }
 
 impl Job {
-    pub(crate) fn new(slot: SlotId, header: Header, arrival: Instant, deadline: Instant, due: Instant) -> Self {
-        let Header { epoch, sequence, stamp } = header;
-        let echo = Echo { epoch, sequence: Some(sequence), stamp, arrival: Some(arrival) };
-        Self { slot, echo, sequence, deadline, due }
-    }
-
     /// For the fault that echoes another sequence.
     pub(crate) fn mistaken(mut self) -> Self {
         self.echo.sequence = Sequence::new(self.sequence.value().wrapping_add(1));

@@ -45,6 +45,7 @@ pub enum Fault {
     TooSoonChangesEpoch,
     EveryEpochAfresh,
     NoEpochAfresh,
+    BudgetBuysRank,
 }
 
 #[cfg(feature = "faults")]
@@ -84,6 +85,7 @@ impl Fault {
         Self::TooSoonChangesEpoch,
         Self::EveryEpochAfresh,
         Self::NoEpochAfresh,
+        Self::BudgetBuysRank,
     ];
 }
 

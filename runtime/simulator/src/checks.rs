@@ -57,6 +57,8 @@ struct Open {
     slot: SlotId,
     /// Its own deadline or an earlier one that it inherited.
     deadline: u64,
+    /// When it, or the first of those it superseded, would expire with its task's longest budget.
+    rank: u64,
     /// It waited beside a free worker, because its connection occupied another.
     held_back: bool,
 }

@@ -54,6 +54,8 @@ struct Job {
     stamp: u64,
     arrival: u64,
     deadline: u64,
+    /// What its deadline would be with the longest budget, its own or that of one it superseded.
+    rank: u64,
 }
 
 impl<'s> Reference<'s> {

@@ -256,7 +256,7 @@ pub enum Check {
     Accounts,
     /// A slot holds one observation at a time and is not written while a worker reads it.
     Slots,
-    /// Workers: at most one inference each, the earliest deadline first, none idle without need, and none after a
+    /// Workers: at most one inference each, the earliest deadline by longest budget first, none idle without need, and none after a
     /// quarantine.
     Workers,
     /// The inferences of one connection occupy at most one worker in service.

@@ -36,9 +36,10 @@ impl Checks<'_> {
             })?;
         }
         let deadline = superseded.map_or(own, |old| old.deadline.min(own));
+        let rank = superseded.map_or(u64::MAX, |old| old.rank).min(arrival + task.deadline);
         line.in_time.accept(parsed.key, own);
         let held = self.lines.iter().any(|line| line.holds(slot)) || self.workers.reads(slot);
-        self.lines[*connection].waiting = Some(Open { key: parsed.key, slot, deadline, held_back: false });
+        self.lines[*connection].waiting = Some(Open { key: parsed.key, slot, deadline, rank, held_back: false });
         Finding::unless(!held, Check::Slots, || format!("{slot:?} is stored into while it is in use"))
     }
 
@@ -182,7 +183,7 @@ impl Checks<'_> {
         }
     }
 
-    /// The observation that waits in this slot begins: it has the earliest deadline of those that might.
+    /// The observation that waits in this slot begins: it has the earliest rank of those that might.
     pub(super) fn start(&mut self, now: u64, worker: usize, model: ModelId, slot: SlotId) -> Verdict {
         let place = self.lines.iter().position(|line| line.waiting.is_some_and(|open| open.slot == slot));
         let (Some(place), true) = (place, self.scenario.workers.len() > worker) else {
@@ -194,9 +195,9 @@ impl Checks<'_> {
         let others = self.lines.iter().enumerate().filter(|(_, line)| line.is_idle());
         let others = others.filter(|(connection, _)| models.contains(model_of(*connection)));
         let others = others.filter(|(connection, _)| self.workers.occupied_by(*connection) == 0);
-        let earliest = others.filter_map(|(_, line)| line.waiting).map(|other| other.deadline).min();
-        let in_order = earliest.is_none_or(|earliest| open.deadline <= earliest);
-        Finding::unless(in_order, Check::Workers, || format!("{open:?} is started before deadline {earliest:?}"))?;
+        let earliest = others.filter_map(|(_, line)| line.waiting).map(|other| other.rank).min();
+        let in_order = earliest.is_none_or(|earliest| open.rank <= earliest);
+        Finding::unless(in_order, Check::Workers, || format!("{open:?} is started before rank {earliest:?}"))?;
         let one_open = self.lines[place].is_idle();
         Finding::unless(one_open, Check::Once, || format!("{open:?} is started before the one before is answered"))?;
         self.lines[place].running = Some(open);

@@ -152,7 +152,9 @@ impl Reference<'_> {
         if now >= deadline {
             return refuse(self, Reason::ExpiredOnArrival);
         }
-        self.admit(now, connection, &Job { key: parsed.key, stamp: parsed.stamp, arrival, deadline }, &parsed.values);
+        let rank = arrival + task.deadline;
+        let job = Job { key: parsed.key, stamp: parsed.stamp, arrival, deadline, rank };
+        self.admit(now, connection, &job, &parsed.values);
     }
 
     /// The old epoch's observations end, and what belonged to it begins anew.
@@ -180,16 +182,16 @@ impl Reference<'_> {
         let task = &self.scenario.tasks[self.scenario.connections[connection].task];
         let line = &mut self.lines[connection];
         line.rate.observe(task, values);
-        let deadline = match line.waiting.take() {
-            None => job.deadline,
+        let (deadline, rank) = match line.waiting.take() {
+            None => (job.deadline, job.rank),
             // A breach of its own, which the newer one does not inherit.
             Some(old) if old.deadline <= now => {
                 self.refuse_job(&old, Reason::DeadlinePassed);
-                job.deadline
+                (job.deadline, job.rank)
             }
-            Some(superseded) => superseded.deadline.min(job.deadline),
+            Some(superseded) => (superseded.deadline.min(job.deadline), superseded.rank.min(job.rank)),
         };
-        self.lines[connection].waiting = Some(Job { deadline, ..job.clone() });
+        self.lines[connection].waiting = Some(Job { deadline, rank, ..job.clone() });
         self.expected.push(Expected::Store { job: job.key });
     }
 }
