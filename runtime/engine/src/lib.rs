@@ -22,6 +22,8 @@
     )
 )]
 
+pub mod schedulability;
+
 mod engine;
 mod face;
 mod task;

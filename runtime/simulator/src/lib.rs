@@ -29,6 +29,7 @@ mod controller;
 mod input;
 mod link;
 mod mangle;
+pub mod quiet;
 mod reference;
 mod report;
 mod scenario;
