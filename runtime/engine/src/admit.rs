@@ -109,18 +109,18 @@ impl Engine<'_> {
 
     /// Lets an observation in by its period, or as the first of an epoch that begins afresh.
     fn police(&mut self, id: ConnectionId, arrival: Instant, begins: bool) -> Result<(), Reason> {
-        let (task, fault) = (self.task(id), self.fault);
+        let (jitter, period, fault) = (self.task(id).arrival_jitter(), self.period(id), self.fault);
         let bucket = &mut self.connection(id).bucket;
         let afresh = begins
             && !fault.is(Fault::NoEpochAfresh)
             && (bucket.may_begin_afresh(arrival) || fault.is(Fault::EveryEpochAfresh));
-        if bucket.conforms(arrival, task.arrival_jitter()) {
-            bucket.take(arrival, task.min_period());
+        if bucket.conforms(arrival, jitter) {
+            bucket.take(arrival, period);
         } else if afresh {
-            bucket.begin_afresh(arrival, task.min_period());
+            bucket.begin_afresh(arrival, period);
         } else if !fault.is(Fault::AcceptTooSoon) {
             if fault.is(Fault::TooSoonMovesBucket) {
-                bucket.take(arrival, task.min_period());
+                bucket.take(arrival, period);
             }
             return Err(Reason::Period);
         }

@@ -1,7 +1,7 @@
 //! One connection (a robot and a task): its epoch, the observation that waits, the one whose answer is open.
 
 use heapless::Deque;
-use message::{Epoch, Sequence, Stamp};
+use message::{Epoch, Sequence, Stamp, Status};
 
 use crate::{
     account::Ledger,
@@ -108,8 +108,8 @@ pub(crate) struct Sending {
     pub(crate) guarded: Option<Guarded>,
     pub(crate) values: Values,
     pub(crate) origin: Origin,
-    /// It is the first answer of its epoch.
-    pub(crate) first: bool,
+    /// What it is marked with, as things were when it was made.
+    pub(crate) marks: Status,
     /// The slot to free afterwards; `None`: a worker still runs on it.
     pub(crate) slot: Option<SlotId>,
     /// Its epoch was retired meanwhile: it counts, but advances nothing.

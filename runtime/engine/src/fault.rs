@@ -46,6 +46,12 @@ pub enum Fault {
     EveryEpochAfresh,
     NoEpochAfresh,
     BudgetBuysRank,
+    NeverVoid,
+    VoidAtOnce,
+    DegradedUnmarked,
+    UnmeasuredUnmarked,
+    DegradedKeepsRate,
+    RestRuns,
 }
 
 #[cfg(feature = "faults")]
@@ -86,6 +92,12 @@ impl Fault {
         Self::EveryEpochAfresh,
         Self::NoEpochAfresh,
         Self::BudgetBuysRank,
+        Self::NeverVoid,
+        Self::VoidAtOnce,
+        Self::DegradedUnmarked,
+        Self::UnmeasuredUnmarked,
+        Self::DegradedKeepsRate,
+        Self::RestRuns,
     ];
 }
 

@@ -55,6 +55,11 @@ impl ModelSet {
         model.0 < Self::CAPACITY && self.0 & 1u32.wrapping_shl(u32::from(model.0)) != 0
     }
 
+    /// Every model that a box may have.
+    pub(crate) fn all() -> impl Iterator<Item = ModelId> {
+        (0..Self::CAPACITY).map(ModelId)
+    }
+
     /// Whether every model of `other` is in this set.
     #[must_use]
     pub fn covers(self, other: Self) -> bool {
@@ -122,6 +127,8 @@ pub enum DeclarationError {
     Inputs,
     /// `min_period` is zero.
     MinPeriod,
+    /// The factor of a lower rate is below 2.
+    RateFactor,
 }
 
 impl core::fmt::Display for DeclarationError {
@@ -135,6 +142,7 @@ impl core::fmt::Display for DeclarationError {
             Self::MaxStep => "max_step_us must be above zero",
             Self::Inputs => "the observation has no element",
             Self::MinPeriod => "min_period_us must be above zero",
+            Self::RateFactor => "the factor of a lower rate must be at least 2",
         })
     }
 }
@@ -215,6 +223,24 @@ pub struct TaskSpec<'t> {
     pub hold: Duration,
     /// What no action may leave.
     pub envelope: Envelope<'t>,
+    /// What it does when its model's timing record is void.
+    pub degraded: Degraded,
+    /// What each of its responses is marked with, e.g. [`message::Status::UNSCHEDULABLE`].
+    pub status: message::Status,
+}
+
+/// What a task does while a timing record of its model is void. Its responses are marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Degraded {
+    /// The model goes on answering.
+    Keep,
+    /// The model goes on answering, and the shortest period is so many times as long.
+    LowerRate {
+        /// At least 2.
+        factor: u16,
+    },
+    /// Fallbacks answer, at once.
+    Rest,
 }
 
 /// A task: the named contract that an observation is answered under.
@@ -232,6 +258,9 @@ impl<'t> Task<'t> {
         }
         if spec.min_period == Duration::ZERO {
             return Err(DeclarationError::MinPeriod);
+        }
+        if matches!(spec.degraded, Degraded::LowerRate { factor: 0 | 1 }) {
+            return Err(DeclarationError::RateFactor);
         }
         for element in spec.envelope.elements() {
             match element.start {
@@ -297,6 +326,18 @@ impl<'t> Task<'t> {
     pub const fn envelope(&self) -> Envelope<'t> {
         self.0.envelope
     }
+
+    /// What it does when its model's timing record is void.
+    #[must_use]
+    pub const fn degraded(&self) -> Degraded {
+        self.0.degraded
+    }
+
+    /// What each of its responses is marked with.
+    #[must_use]
+    pub const fn status(&self) -> message::Status {
+        self.0.status
+    }
 }
 
 /// One connection that the box serves: a robot and a task.
@@ -330,6 +371,6 @@ pub struct Settings {
     pub overrun_window: Duration,
     /// One inference longer than this quarantines its worker.
     pub hang: Duration,
-    /// What every response is marked with, e.g. [`message::Status::UNMEASURED`].
+    /// What every response is marked with, e.g. [`message::Status::INSECURE`].
     pub status: message::Status,
 }

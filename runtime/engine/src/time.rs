@@ -68,6 +68,12 @@ impl Duration {
         Self(micros.saturating_mul(NANOS_PER_MICRO))
     }
 
+    /// This span so many times over; saturates.
+    #[must_use]
+    pub(crate) const fn times(self, factor: u16) -> Self {
+        Self(self.0.saturating_mul(factor as u64))
+    }
+
     /// Whole nanoseconds.
     #[must_use]
     pub const fn nanos(self) -> u64 {

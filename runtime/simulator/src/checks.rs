@@ -8,16 +8,20 @@ mod follow;
 mod in_time;
 mod once;
 mod period;
+mod records;
 mod workers;
 
 use engine::{Action, Origin, Reason, SlotId};
 use message::Response;
 
 pub(crate) use self::in_time::Excuses;
-use self::{accounts::Tally, envelope::Envelope, in_time::InTime, once::Once, period::Period, workers::Workers};
+use self::{
+    accounts::Tally, envelope::Envelope, in_time::InTime, once::Once, period::Period, records::Records,
+    workers::Workers,
+};
 use crate::{
     input::{Input, Key, Parsed},
-    report::{Check, Disturbances, Finding, Verdict},
+    report::{Check, Disturbance, Disturbances, Finding, Verdict},
     scenario::Scenario,
 };
 
@@ -25,6 +29,7 @@ pub(crate) struct Checks<'s> {
     scenario: &'s Scenario,
     lines: Vec<Line>,
     workers: Workers,
+    records: Records,
     strays: Tally,
     queries: u64,
     drain: Drain,
@@ -91,6 +96,7 @@ impl<'s> Checks<'s> {
             scenario,
             lines: scenario.connections.iter().map(|_| Line::new()).collect(),
             workers: Workers::new(scenario),
+            records: Records::new(scenario),
             strays: Tally::default(),
             queries: 0,
             drain: Drain::No,
@@ -176,10 +182,16 @@ impl<'s> Checks<'s> {
             Input::Stray { .. } => self.strays.receive(1),
             Input::Query => self.queries += 1,
             Input::QueriesUnseen { count } => self.queries += count,
-            Input::Finished { worker, .. } => {
+            Input::Finished { worker, output, execution } => {
+                let in_service = self.workers.is_in_service(*worker);
                 let key = self.workers.finish(self.scenario, now, *worker);
+                if output.is_ok() && in_service {
+                    let model = self.scenario.tasks[self.scenario.connections[key.connection].task].model;
+                    self.records.count(self.scenario, (*worker, model), *execution, &mut self.seen);
+                }
                 self.finished = Some(Finished { key, answered: false });
             }
+            Input::RecordVoid { worker, cause } => self.records.void(self.scenario, *worker, *cause),
             Input::Sent { ticket, .. } => {
                 let line = &mut self.lines[usize::from(ticket.connection().0)];
                 let Sending { origin, .. } =
@@ -204,6 +216,9 @@ impl<'s> Checks<'s> {
         refusal: Option<&Response<'_>>,
         excuses: &Excuses,
     ) -> Verdict {
+        if let Action::Send(send) = action {
+            self.marked(send)?;
+        }
         match action {
             Action::Store { slot } => self.store(now, input, parsed, *slot),
             Action::StartInference { worker, model, slot } => self.start(now, usize::from(worker.0), *model, *slot),
@@ -218,7 +233,19 @@ impl<'s> Checks<'s> {
             }
             Action::Quarantine { worker, reason, spare } => {
                 let spare = spare.map(|spare| usize::from(spare.0));
-                self.workers.quarantine(self.scenario, now, usize::from(worker.0), *reason, spare)
+                let void = |checks: &Self| {
+                    let models = checks.scenario.tasks.iter().map(|task| task.model);
+                    models.filter(|model| checks.records.are_void_for(checks.scenario, &checks.workers, *model)).count()
+                };
+                let before = void(self);
+                self.workers.quarantine(self.scenario, now, usize::from(worker.0), *reason, spare)?;
+                if void(self) < before {
+                    self.seen.note(Disturbance::Recovered);
+                }
+                Ok(())
+            }
+            Action::RecordVoid { worker, model, reason } => {
+                self.records.told(self.scenario, (usize::from(worker.0), *model), *reason)
             }
             Action::Exit { .. } => self.workers.exit(self.scenario),
             Action::Drained => {
@@ -249,6 +276,7 @@ impl<'s> Checks<'s> {
             format!("{:?} was retired for a frame that was refused", self.retired)
         })?;
         self.workers.all_fit_are_in_service(self.scenario, now)?;
+        self.records.all_told()?;
         self.nothing_waits_in_vain()?;
         if let Some(connection) = touched {
             let line = &self.lines[connection];

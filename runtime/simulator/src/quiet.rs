@@ -1,14 +1,14 @@
 //! A box where nothing goes wrong but its load: the real engine, exact arrivals, executions as told.
 //!
-//! Schedulability is judged here. There is no noise between an arrival and a decision, so that to the nanosecond a set
+//! Schedulability and timing records are judged here. There is no noise between an arrival and a decision, so that to the nanosecond a set
 //! holds or does not.
 
-use std::collections::VecDeque;
+use std::iter::Peekable;
 
 use engine::{
-    Action, Agenda, Connection, ConnectionId, ConnectionSpec, Duration, Element, Engine, Envelope, Event, Instant,
-    Ledger, ModelId, ModelSet, Reason, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker,
-    WorkerId, WorkerSpec, schedulability::Demand,
+    Action, Agenda, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope, Event,
+    Instant, Ledger, ModelId, ModelSet, Reason, Record, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec,
+    TooFast, Worker, WorkerId, WorkerSpec, schedulability::Demand,
 };
 use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Sequence, Stamp, Status};
 
@@ -26,6 +26,15 @@ pub struct Release {
 const MARGIN: u64 = 1_000_000;
 const CONTRACT: ContractDigest = ContractDigest::new([1; 16]);
 
+/// What came of a run.
+#[derive(Debug)]
+pub struct Served {
+    /// The box's ledger at the end.
+    pub ledger: Ledger,
+    /// The first record that was told to be void: after how many inferences, and why.
+    pub void: Option<(u64, Reason)>,
+}
+
 /// Lets these observations come to one box and returns its ledger at the end.
 ///
 /// The set shares so many workers; connection `i` uses model `i` modulo the number of models. What is released at one
@@ -34,10 +43,22 @@ const CONTRACT: ContractDigest = ContractDigest::new([1; 16]);
 #[must_use]
 pub fn serve(
     set: &[Demand],
-    (workers, models): (u16, u8),
+    shape: (u16, u8),
     releases: impl IntoIterator<Item = Release>,
     execution: impl FnMut(usize) -> u64,
 ) -> Ledger {
+    serve_watched(set, shape, Vec::new(), releases, execution).ledger
+}
+
+/// The same with timing records.
+#[must_use]
+pub fn serve_watched(
+    set: &[Demand],
+    (workers, models): (u16, u8),
+    mut records: Vec<Record>,
+    releases: impl IntoIterator<Item = Release>,
+    execution: impl FnMut(usize) -> u64,
+) -> Served {
     let elements = [Element { min: 0.0, max: 1.0, max_change_per_s: 1.0, rest: 0.0, start: Start::Value(0.0) }];
     let tasks: Vec<Task<'_>> =
         set.iter().zip((0..models).cycle()).map(|(one, model)| task(*one, model, &elements)).collect();
@@ -60,6 +81,7 @@ pub fn serve(
         connections: &mut connections,
         agenda: &mut agenda,
         workers: &mut table,
+        records: &mut records,
         free_slots: &mut free_slots,
     };
     let engine = Engine::new(settings, tables).expect("a set that can be declared");
@@ -69,9 +91,11 @@ pub fn serve(
         owners: vec![0; 2 * set.len() + usize::from(workers)],
         execution,
         arriving: 0,
+        inferences: 0,
+        void: None,
     };
-    quiet.run(set.len(), releases.into_iter().collect());
-    quiet.engine.total()
+    quiet.run(set.len(), releases.into_iter().peekable());
+    Served { ledger: quiet.engine.total(), void: quiet.void }
 }
 
 /// Answers that were not the model's although it was asked.
@@ -82,33 +106,37 @@ pub fn late(ledger: &Ledger) -> u64 {
 
 struct Quiet<'t, F> {
     engine: Engine<'t>,
-    /// Until when each worker runs.
-    running: Vec<Option<u64>>,
+    /// Until when each worker runs, and for how long.
+    running: Vec<Option<(u64, u64)>>,
     /// Whose observation each slot holds.
     owners: Vec<usize>,
     execution: F,
     arriving: usize,
+    inferences: u64,
+    void: Option<(u64, Reason)>,
 }
 
 impl<F: FnMut(usize) -> u64> Quiet<'_, F> {
-    fn run(&mut self, connections: usize, mut releases: VecDeque<Release>) {
+    fn run(&mut self, connections: usize, mut releases: Peekable<impl Iterator<Item = Release>>) {
         let mut sequences = vec![0; connections];
         loop {
-            let ends = self.running.iter().enumerate().filter_map(|(worker, end)| Some((((*end)?), worker)));
+            let ends = self.running.iter().enumerate().filter_map(|(worker, run)| run.map(|(end, _)| (end, worker)));
             let end = ends.min();
             let timeout = self.engine.poll_timeout().map(|(at, _)| at.nanos());
-            let release = releases.front().copied();
+            let release = releases.peek().copied();
             let Some(now) = [end.map(|(at, _)| at), timeout, release.map(|one| one.at)].into_iter().flatten().min()
             else {
                 return;
             };
             match (end, release) {
                 (Some((at, worker)), _) if at == now => {
-                    self.running[worker] = None;
-                    self.handle(now, Event::Finished { worker: WorkerId(id(worker)), output: Ok(&[0.0]) });
+                    let (_, length) = self.running[worker].take().expect("it just ended");
+                    self.inferences += 1;
+                    let (worker, execution) = (WorkerId(id(worker)), Duration::from_nanos(length));
+                    self.handle(now, Event::Finished { worker, output: Ok(&[0.0]), execution });
                 }
                 (_, Some(Release { at, connection })) if at == now => {
-                    releases.pop_front();
+                    releases.next();
                     sequences[connection] += 1;
                     self.arriving = connection;
                     let frame = frame(sequences[connection]);
@@ -128,7 +156,7 @@ impl<F: FnMut(usize) -> u64> Quiet<'_, F> {
                 Action::Store { slot } => self.owners[usize::from(slot.0)] = self.arriving,
                 Action::StartInference { worker, slot, .. } => {
                     let length = (self.execution)(self.owners[usize::from(slot.0)]);
-                    self.running[usize::from(worker.0)] = Some(now + length);
+                    self.running[usize::from(worker.0)] = Some((now + length, length));
                 }
                 // Reported before the next action is taken, as the daemon does.
                 Action::Send(send) => {
@@ -136,6 +164,7 @@ impl<F: FnMut(usize) -> u64> Quiet<'_, F> {
                         self.engine.handle(at, Event::Sent { ticket, at });
                     }
                 }
+                Action::RecordVoid { reason, .. } => self.void = self.void.or(Some((self.inferences, reason))),
                 Action::Notify(_) | Action::Quarantine { .. } | Action::Exit { .. } | Action::Drained => {
                     unreachable!("nothing is drained and no worker hangs")
                 }
@@ -156,6 +185,8 @@ fn task(demand: Demand, model: u8, elements: &[Element]) -> Task<'_> {
         arrival_jitter: demand.arrival_jitter,
         hold: Duration::ZERO,
         envelope: Envelope::new(elements, TooFast::Clamp, max_step).expect("one good element"),
+        degraded: Degraded::Keep,
+        status: Status::NONE,
     };
     Task::new(spec).expect("a set that can be declared")
 }

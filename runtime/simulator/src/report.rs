@@ -67,6 +67,9 @@ pub enum Disturbance {
     RefusedJustBeforeTheEdge,
     LetInAnew,
     RestartTooSoon,
+    ExecutionAbove,
+    WindowEnded,
+    Recovered,
 }
 
 impl Disturbance {
@@ -74,7 +77,7 @@ impl Disturbance {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every disturbance, in order.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 61] = [
         Self::Jitter,
         Self::Burst,
         Self::Flood,
@@ -133,6 +136,9 @@ impl Disturbance {
         Self::RefusedJustBeforeTheEdge,
         Self::LetInAnew,
         Self::RestartTooSoon,
+        Self::ExecutionAbove,
+        Self::WindowEnded,
+        Self::Recovered,
     ];
 }
 
@@ -259,6 +265,9 @@ pub enum Check {
     /// Workers: at most one inference each, the earliest deadline by longest budget first, none idle without need, and none after a
     /// quarantine.
     Workers,
+    /// A timing record is void when too many inferences exceed it, its tasks do as they declare, and each response
+    /// says so.
+    Records,
     /// The inferences of one connection occupy at most one worker in service.
     OneWorker,
     /// An event causes only so many actions, and a drain ends.

@@ -1,7 +1,7 @@
 //! Follows an observation from its slot to its answer or refusal.
 
 use engine::{Answer, ModelId, Origin, Reason, ReasonKind, Send, SlotId};
-use message::Response;
+use message::{Response, Status};
 
 use super::{Checks, Excuses, Open, Sending, envelope, in_time, once};
 use crate::{
@@ -18,7 +18,8 @@ impl Checks<'_> {
         self.let_in = true;
         let line = &mut self.lines[*connection];
         let begins_epoch = line.once.begins_epoch(parsed.key);
-        line.period.let_in(task, (parsed.key, *arrival), begins_epoch, &mut self.seen)?;
+        let period = self.records.period(self.scenario, &self.workers, task);
+        line.period.let_in((task, period), (parsed.key, *arrival), begins_epoch, &mut self.seen)?;
         line.once.accept(parsed.key)?;
         envelope::proper_inputs(task, parsed)?;
         line.envelope.observe(task, parsed);
@@ -82,7 +83,23 @@ impl Checks<'_> {
         if guarded.origin() == Origin::Fallback(Reason::Late) {
             self.workers.fell_late(self.scenario, now, open.key);
         }
-        Ok(())
+        let task = &self.scenario.tasks[self.scenario.connections[open.key.connection].task];
+        let rests = self.records.rests(self.scenario, &self.workers, task);
+        let says_so = guarded.origin() == Origin::Fallback(Reason::Resting);
+        Finding::unless(says_so == (rests && !was_running), Check::Records, || {
+            format!("{:?} is answered by {:?}, resting: {rests}", open.key, guarded.origin())
+        })
+    }
+
+    /// A response carries the marks of its task's timing.
+    pub(super) fn marked(&self, send: &Send) -> Verdict {
+        let Some(connection) = send.connection() else { return Ok(()) };
+        let task = &self.scenario.tasks[self.scenario.connections[usize::from(connection.0)].task];
+        let expected = self.records.marks(self.scenario, &self.workers, task);
+        let own = send.status().bits() & !Status::STATE_RESET.bits();
+        Finding::unless(own == expected.bits(), Check::Records, || {
+            format!("a response of {connection:?} is marked {:?}, expected is {expected:?}", send.status())
+        })
     }
 
     pub(super) fn refusal(
@@ -114,6 +131,7 @@ impl Checks<'_> {
             Input::ShedUnseen { .. }
             | Input::QueriesUnseen { .. }
             | Input::Finished { .. }
+            | Input::RecordVoid { .. }
             | Input::Sent { .. }
             | Input::Timeout
             | Input::Drain => {
@@ -165,7 +183,8 @@ impl Checks<'_> {
                 self.let_in = true;
                 let task = &self.scenario.tasks[self.scenario.connections[connection].task];
                 let begins_epoch = line.once.begins_epoch(key);
-                line.period.let_in(task, (key, arrival_of(input)), begins_epoch, &mut self.seen)?;
+                let period = self.records.period(self.scenario, &self.workers, task);
+                line.period.let_in((task, period), (key, arrival_of(input)), begins_epoch, &mut self.seen)?;
                 line.once.accept(key)?;
                 once::echoes(now, input, frame)?;
                 in_time::expired(now, input, parsed, task, excuses)
@@ -200,6 +219,9 @@ impl Checks<'_> {
         Finding::unless(in_order, Check::Workers, || format!("{open:?} is started before rank {earliest:?}"))?;
         let one_open = self.lines[place].is_idle();
         Finding::unless(one_open, Check::Once, || format!("{open:?} is started before the one before is answered"))?;
+        let task = &self.scenario.tasks[self.scenario.connections[place].task];
+        let rests = self.records.rests(self.scenario, &self.workers, task);
+        Finding::unless(!rests, Check::Records, || format!("{open:?} is started, but its task rests"))?;
         self.lines[place].running = Some(open);
         self.workers.start(self.scenario, now, (worker, model), open.key, slot)?;
         self.workers.one_worker_each(place)
@@ -210,7 +232,9 @@ impl Checks<'_> {
         for (connection, line) in self.lines.iter_mut().enumerate() {
             let idle = line.is_idle();
             let Some(open) = line.waiting.as_mut().filter(|_| idle) else { continue };
-            let model = self.scenario.tasks[self.scenario.connections[connection].task].model;
+            let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+            let (model, rests) = (task.model, self.records.rests(self.scenario, &self.workers, task));
+            Finding::unless(!rests, Check::Records, || format!("{open:?} waits, but its task rests"))?;
             if !self.workers.has_a_free_one(self.scenario, model) {
                 continue;
             }

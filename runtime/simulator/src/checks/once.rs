@@ -57,6 +57,7 @@ pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
         | Input::Query
         | Input::QueriesUnseen { .. }
         | Input::Finished { .. }
+        | Input::RecordVoid { .. }
         | Input::Sent { .. }
         | Input::Withheld { .. }
         | Input::Timeout
@@ -71,6 +72,7 @@ pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
         | Input::Query
         | Input::QueriesUnseen { .. }
         | Input::Finished { .. }
+        | Input::RecordVoid { .. }
         | Input::Sent { .. }
         | Input::Withheld { .. }
         | Input::Timeout

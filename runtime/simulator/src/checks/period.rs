@@ -1,5 +1,5 @@
-//! The shortest period, by counting: any two observations that were let in are as far apart as their numbers ask for,
-//! less the jitter. A restart may begin the count anew, once a second.
+//! The shortest period, by summing: any two observations that were let in are as far apart as the periods between
+//! them, less the jitter. A restart may begin the sum anew, once a second.
 
 use crate::{
     clock::SECOND,
@@ -10,9 +10,9 @@ use crate::{
 
 #[derive(Default)]
 pub(super) struct Period {
-    /// How many were let in since the count began.
-    count: i128,
-    /// Each one's arrival less its number times the period: the largest.
+    /// The periods of all that were let in since the sum began.
+    periods: i128,
+    /// Each one's arrival less the periods of those before it: the largest.
     latest: Option<i128>,
     anew_at: Option<u64>,
 }
@@ -20,14 +20,14 @@ pub(super) struct Period {
 impl Period {
     /// The earliest arrival that is let in, if any is too early.
     pub(super) fn earliest(&self, task: &TaskPlan) -> Option<u64> {
-        let earliest = self.latest? + self.count * i128::from(task.min_period) - i128::from(task.arrival_jitter);
+        let earliest = self.latest? + self.periods - i128::from(task.arrival_jitter);
         u64::try_from(earliest).ok()
     }
 
     /// An observation was let in.
     pub(super) fn let_in(
         &mut self,
-        task: &TaskPlan,
+        (task, period): (&TaskPlan, u64),
         (key, arrival): (Key, u64),
         begins_epoch: bool,
         seen: &mut Disturbances,
@@ -40,12 +40,11 @@ impl Period {
             seen.note(Disturbance::LetInAnew);
             *self = Self { anew_at: Some(arrival), ..Self::default() };
         }
-        if self.count > 0 && earliest == Some(arrival) {
+        if earliest == Some(arrival) {
             seen.note(Disturbance::LetInAtTheEdge);
         }
-        let place = i128::from(arrival) - self.count * i128::from(task.min_period);
-        self.latest = self.latest.max(Some(place));
-        self.count += 1;
+        self.latest = self.latest.max(Some(i128::from(arrival) - self.periods));
+        self.periods += i128::from(period);
         Ok(())
     }
 

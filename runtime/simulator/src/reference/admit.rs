@@ -10,7 +10,6 @@ use crate::{
     clock::{MICRO, SECOND},
     input::Parsed,
     reference::compare::Expected,
-    scenario::TaskPlan,
 };
 
 /// What is known of a connection's controller.
@@ -83,17 +82,17 @@ impl Session {
         self.responses.clear();
     }
 
-    /// Whether the task's period lets this arrival in; it then counts.
-    fn let_in(&mut self, task: &TaskPlan, arrival: u64, is_new: bool) -> bool {
+    /// Whether a period lets this arrival in; it then counts.
+    fn let_in(&mut self, jitter: u64, period: u64, arrival: u64, is_new: bool) -> bool {
         let expected = self.expected.unwrap_or(arrival);
-        if arrival + task.arrival_jitter >= expected {
-            self.expected = Some(u64::max(expected, arrival) + task.min_period);
+        if arrival + jitter >= expected {
+            self.expected = Some(u64::max(expected, arrival) + period);
             return true;
         }
         let restarted = is_new && self.afresh_at.is_none_or(|last| arrival.saturating_sub(last) >= SECOND);
         if restarted {
             self.afresh_at = Some(arrival);
-            self.expected = Some(arrival + task.min_period);
+            self.expected = Some(arrival + period);
         }
         restarted
     }
@@ -130,6 +129,7 @@ impl Reference<'_> {
         if budget <= self.scenario.box_plan.margin || budget > task.deadline {
             return refuse(self, Reason::Budget);
         }
+        let period = self.period(connection);
         let session = &mut self.lines[connection].session;
         let is_new = match session.is_new(now, parsed.key.epoch) {
             Ok(is_new) => is_new,
@@ -138,7 +138,7 @@ impl Reference<'_> {
         if !is_new && parsed.key.sequence <= session.last_sequence {
             return refuse(self, Reason::Sequence);
         }
-        if !session.let_in(task, arrival, is_new) {
+        if !session.let_in(task.arrival_jitter, period, arrival, is_new) {
             return refuse(self, Reason::Period);
         }
         if is_new {

@@ -18,7 +18,7 @@ pub(super) struct Worker {
 #[derive(Clone, Copy)]
 pub(super) struct Inference {
     /// The connection it was started for.
-    connection: usize,
+    pub(super) connection: usize,
     pub(super) since: u64,
     pub(super) answer: Answer,
 }
