@@ -10,6 +10,8 @@
 
 mod binomial;
 
+use message::Status;
+
 use crate::{
     engine::{Engine, Tables},
     face::VoidCause,
@@ -119,6 +121,10 @@ impl Record {
         self.void
     }
 
+    pub(crate) fn is_of(&self, worker: WorkerId, model: ModelId) -> bool {
+        self.spec.worker == worker && self.spec.model == model
+    }
+
     /// Counts an execution, and says whether it voids the record.
     fn count(&mut self, execution: Duration, most: u32) -> bool {
         let above = execution > self.spec.execution;
@@ -164,12 +170,6 @@ impl Standing {
     }
 }
 
-impl Record {
-    pub(crate) fn is_of(&self, worker: WorkerId, model: ModelId) -> bool {
-        self.spec.worker == worker && self.spec.model == model
-    }
-}
-
 impl Engine<'_> {
     /// An inference ended well: its execution is held against its record. A worker out of service is not watched.
     pub(crate) fn watch(&mut self, worker: WorkerId, model: ModelId, execution: Duration) {
@@ -211,8 +211,7 @@ impl Engine<'_> {
     }
 
     /// The marks of this task's responses that come from its model's timing.
-    pub(crate) fn timing_marks(&self, task: &Task<'_>) -> message::Status {
-        use message::Status;
+    pub(crate) fn timing_marks(&self, task: &Task<'_>) -> Status {
         if self.standing.degraded.contains(task.model()) && !self.fault.is(Fault::DegradedUnmarked) {
             Status::UNMEASURED.with(Status::DEGRADED)
         } else if self.standing.unmeasured.contains(task.model()) && !self.fault.is(Fault::UnmeasuredUnmarked) {

@@ -17,7 +17,8 @@
 //!   It may make its own answer late; the promise is for observations that use their whole budget.
 //!
 //! For one worker the test is therefore sufficient for any deadlines. It is necessary where each deadline is at most
-//! T − J, so that nothing is superseded: then the arrivals that a [`Violation`] describes do make its connection late.
+//! T − J, so that nothing is superseded: then the arrivals that a [`Violation`] describes do make its connection late,
+//! or one whose deadline is the same.
 //!
 //! It does not account for controllers that restart: an epoch that ends leaves an inference running for nobody, and
 //! one that begins afresh adds at most 1 + J / T observations a second. Nor for inferences longer than declared,
