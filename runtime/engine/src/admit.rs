@@ -1,7 +1,7 @@
 //! admit: decoded observation -> a waiting [`Job`] with its slot and deadline, or a refusal.
 //!
 //! A newer observation replaces one that still waits and inherits the earlier deadline. A refused observation
-//! replaces nothing.
+//! replaces nothing, takes no epoch and moves no bucket.
 
 use message::Header;
 
@@ -16,6 +16,13 @@ use crate::{
     task::{ConnectionId, SlotId},
     time::Instant,
 };
+
+/// A place to wait.
+struct Place {
+    slot: SlotId,
+    deadline: Instant,
+    rank: Instant,
+}
 
 impl Engine<'_> {
     pub(crate) fn frame(&mut self, id: ConnectionId, arrival: Instant, bytes: &[u8]) {
@@ -45,7 +52,7 @@ impl Engine<'_> {
 
     fn admit(&mut self, id: ConnectionId, arrival: Instant, decoded: &Decoded<'_>) {
         let header = decoded.header();
-        if let Err(reason) = self.enter_epoch(id, header) {
+        if let Err(reason) = self.enter(id, header, arrival) {
             if self.fault.is(Fault::RefusalSupersedes) {
                 self.drop_waiting(id);
             }
@@ -59,27 +66,65 @@ impl Engine<'_> {
         }
         let envelope = self.task(id).envelope();
         self.connection(id).reference.offer_start(&envelope, decoded.values());
-        let (slot, deadline) = self.replace_waiting(id, deadline);
+        let by_task = arrival.after(self.task(id).deadline());
+        let rank = if self.fault.is(Fault::BudgetBuysRank) { deadline } else { by_task };
+        let Place { slot, deadline, rank } = self.replace_waiting(id, deadline, rank);
         let due = if self.fault.is(Fault::NoMargin) { deadline } else { deadline.before(self.settings.margin) };
-        let job = Job::new(slot, header, arrival, deadline, due);
+        let Header { epoch, sequence, stamp } = header;
+        let echo = Echo { epoch, sequence: Some(sequence), stamp, arrival: Some(arrival) };
+        let job = Job { slot, echo, sequence, deadline, due, rank };
         let job = if self.fault.is(Fault::EchoOtherSequence) { job.mistaken() } else { job };
         self.connection(id).waiting = Some(job);
         self.push(Pending::Store(slot));
     }
 
-    /// Checks epoch and sequence, and takes a new epoch.
-    fn enter_epoch(&mut self, id: ConnectionId, header: Header) -> Result<(), Reason> {
-        let now = self.now;
-        match self.peek(id).session.standing(header.epoch, now) {
-            Standing::Retired if self.fault.is(Fault::AcceptRetiredEpoch) => self.change_epoch(id, header),
-            Standing::Retired => return Err(Reason::Epoch),
-            Standing::TooOften => return Err(Reason::EpochRate),
-            Standing::First | Standing::New => self.change_epoch(id, header),
-            Standing::Current => {}
+    /// Checks epoch, sequence and period, in this order, and takes a new epoch.
+    ///
+    /// The period comes last of all that is checked for a refusal: whatever else is wrong with a frame is told by its
+    /// own reason. That costs a flood nothing: a refusal echoes a sequence that only the checksum over the whole frame
+    /// vouches for, and beside that all other checks are cheap. It comes before the expiry, because a flood that
+    /// makes itself wait is no breach of the box. A refused frame takes no epoch.
+    fn enter(&mut self, id: ConnectionId, header: Header, arrival: Instant) -> Result<(), Reason> {
+        let begins = self.begins_epoch(id, header)?;
+        let policed = self.police(id, arrival, begins);
+        if begins && (policed.is_ok() || self.fault.is(Fault::TooSoonChangesEpoch)) {
+            self.change_epoch(id, header);
         }
+        policed
+    }
+
+    /// Checks epoch and sequence, and says whether a new epoch begins.
+    fn begins_epoch(&self, id: ConnectionId, header: Header) -> Result<bool, Reason> {
         let session = &self.peek(id).session;
+        let begins = match session.standing(header.epoch, self.now) {
+            Standing::Retired if !self.fault.is(Fault::AcceptRetiredEpoch) => return Err(Reason::Epoch),
+            Standing::TooOften => return Err(Reason::EpochRate),
+            Standing::First | Standing::New | Standing::Retired => true,
+            Standing::Current => false,
+        };
+        let any = begins && !self.fault.is(Fault::EpochKeepsSequence);
         let duplicate = self.fault.is(Fault::AcceptDuplicate) && session.is_last(header.sequence);
-        if session.is_newer(header.sequence) || duplicate { Ok(()) } else { Err(Reason::Sequence) }
+        if any || session.is_newer(header.sequence) || duplicate { Ok(begins) } else { Err(Reason::Sequence) }
+    }
+
+    /// Lets an observation in by its period, or as the first of an epoch that begins afresh.
+    fn police(&mut self, id: ConnectionId, arrival: Instant, begins: bool) -> Result<(), Reason> {
+        let (jitter, period, fault) = (self.task(id).arrival_jitter(), self.period(id), self.fault);
+        let bucket = &mut self.connection(id).bucket;
+        let afresh = begins
+            && !fault.is(Fault::NoEpochAfresh)
+            && (bucket.may_begin_afresh(arrival) || fault.is(Fault::EveryEpochAfresh));
+        if bucket.conforms(arrival, jitter) {
+            bucket.take(arrival, period);
+        } else if afresh {
+            bucket.begin_afresh(arrival, period);
+        } else if !fault.is(Fault::AcceptTooSoon) {
+            if fault.is(Fault::TooSoonMovesBucket) {
+                bucket.take(arrival, period);
+            }
+            return Err(Reason::Period);
+        }
+        Ok(())
     }
 
     /// Resets what belongs to an epoch, and refuses at once what the old one left waiting or running.
@@ -119,26 +164,27 @@ impl Engine<'_> {
         });
     }
 
-    /// The slot and the deadline of the new waiting observation: the replaced one's, where there is one.
-    fn replace_waiting(&mut self, id: ConnectionId, deadline: Instant) -> (SlotId, Instant) {
+    /// Where the new observation waits and how urgently: as the replaced one did, where there is one.
+    fn replace_waiting(&mut self, id: ConnectionId, deadline: Instant, rank: Instant) -> Place {
         let Some(old) = self.connection(id).waiting.take() else {
             if self.fault.is(Fault::StoreIntoRunningSlot)
                 && let Stage::Running { job, .. } = &self.peek(id).stage
             {
-                return (job.slot, deadline);
+                return Place { slot: job.slot, deadline, rank };
             }
-            return (self.take_slot(), deadline);
+            return Place { slot: self.take_slot(), deadline, rank };
         };
         if old.deadline <= self.now {
             // Nothing can answer it any more: its breach is its own, and the newer one has its whole budget.
             self.miss(id, old.echo, Reason::DeadlinePassed);
-            return (old.slot, deadline);
+            return Place { slot: old.slot, deadline, rank };
         }
         if !self.fault.is(Fault::ForgetSuperseded) {
             self.connection(id).ledger.record(Outcome::Superseded);
         }
         let keeps_own = self.fault.is(Fault::SupersedeKeepsOwnDeadline);
-        (old.slot, if keeps_own { deadline } else { deadline.min(old.deadline) })
+        let deadline = if keeps_own { deadline } else { deadline.min(old.deadline) };
+        Place { slot: old.slot, deadline, rank: rank.min(old.rank) }
     }
 
     fn drop_waiting(&mut self, id: ConnectionId) {

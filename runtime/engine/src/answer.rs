@@ -2,6 +2,8 @@
 //!
 //! Outcome, last action and counts change only when the caller reports what happened to the send.
 
+use message::Status;
+
 use crate::{
     account::Outcome,
     connection::{Connection, Job, Sending, Stage},
@@ -46,7 +48,10 @@ impl Engine<'_> {
     }
 
     /// A worker is free again: its result goes to the guard, or is discarded.
-    pub(crate) fn finished(&mut self, worker: WorkerId, output: Result<&[f32], ModelFailed>) {
+    pub(crate) fn finished(&mut self, worker: WorkerId, output: Result<&[f32], ModelFailed>, execution: Duration) {
+        if let (Some(running), Ok(_)) = (self.worker(worker).running, output) {
+            self.watch(worker, running.model, execution);
+        }
         let owner = self.worker(worker).running.and_then(|running| running.owner);
         if let Some(id) = owner
             && self.peek(id).due() <= self.now
@@ -79,9 +84,7 @@ impl Engine<'_> {
         let Stage::Sending(sending) = &mut connection.stage else {
             unreachable!("an answer is announced when the connection begins to send")
         };
-        if sending.first {
-            identity.status = identity.status.with(message::Status::STATE_RESET);
-        }
+        identity.status = sending.marks;
         let mut guarded = sending.guarded.take().expect("each answer is announced once");
         if unmarked {
             guarded = guarded.unmarked();
@@ -125,7 +128,8 @@ impl Engine<'_> {
 
     fn fall_back_waiting(&mut self, id: ConnectionId) {
         let Some(job) = self.connection(id).waiting.take() else { return };
-        let stand_in = self.stand_in(id, Reason::Unstarted);
+        let reason = if self.rests(id) { Reason::Resting } else { Reason::Unstarted };
+        let stand_in = self.stand_in(id, reason);
         self.hand_out(id, job, stand_in, Some(job.slot));
     }
 
@@ -185,7 +189,9 @@ impl Engine<'_> {
     }
 
     fn hand_out(&mut self, id: ConnectionId, job: Job, guarded: Guarded, slot: Option<SlotId>) {
+        let marks = self.marks(id);
         let connection = self.connection(id);
+        let reset = if connection.reference.is_fresh() { Status::STATE_RESET } else { Status::NONE };
         connection.serial = connection.serial.saturating_add(1);
         connection.stage = Stage::Sending(Sending {
             job,
@@ -193,7 +199,7 @@ impl Engine<'_> {
             values: guarded.held(),
             origin: guarded.origin(),
             guarded: Some(guarded),
-            first: connection.reference.is_fresh(),
+            marks: marks.with(reset),
             slot,
             retired: false,
         });

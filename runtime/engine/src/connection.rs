@@ -1,10 +1,11 @@
 //! One connection (a robot and a task): its epoch, the observation that waits, the one whose answer is open.
 
 use heapless::Deque;
-use message::{Epoch, Header, Sequence, Stamp};
+use message::{Epoch, Sequence, Stamp, Status};
 
 use crate::{
     account::Ledger,
+    bucket::Bucket,
     guard::Origin,
     guard::{Guarded, Values},
     reference::Reference,
@@ -23,6 +24,7 @@ const UNSEEN: usize = 32;
 pub struct Connection {
     pub(crate) spec: ConnectionSpec,
     pub(crate) session: Session,
+    pub(crate) bucket: Bucket,
     pub(crate) waiting: Option<Job>,
     pub(crate) stage: Stage,
     pub(crate) reference: Reference,
@@ -37,6 +39,7 @@ impl Connection {
         Self {
             spec,
             session: Session::default(),
+            bucket: Bucket::default(),
             waiting: None,
             stage: Stage::Idle,
             reference: Reference::default(),
@@ -55,10 +58,10 @@ impl Connection {
         }
     }
 
-    /// The deadline of the observation that could start now.
+    /// The rank of the observation that could start now.
     pub(crate) fn startable(&self) -> Instant {
         match (&self.stage, self.waiting) {
-            (Stage::Idle, Some(job)) => job.deadline,
+            (Stage::Idle, Some(job)) => job.rank,
             (Stage::Idle | Stage::Running { .. } | Stage::Sending(_), _) => Instant::NEVER,
         }
     }
@@ -80,6 +83,9 @@ pub(crate) struct Job {
     pub(crate) sequence: Sequence,
     pub(crate) deadline: Instant,
     pub(crate) due: Instant,
+    /// Its deadline, had it the longest budget: what is earliest starts first. A short budget brings the fallback
+    /// forward and buys no worker, or one controller could make the others late.
+    pub(crate) rank: Instant,
 }
 
 /// What happens to the one observation whose answer is open.
@@ -102,8 +108,8 @@ pub(crate) struct Sending {
     pub(crate) guarded: Option<Guarded>,
     pub(crate) values: Values,
     pub(crate) origin: Origin,
-    /// It is the first answer of its epoch.
-    pub(crate) first: bool,
+    /// What it is marked with, as things were when it was made.
+    pub(crate) marks: Status,
     /// The slot to free afterwards; `None`: a worker still runs on it.
     pub(crate) slot: Option<SlotId>,
     /// Its epoch was retired meanwhile: it counts, but advances nothing.
@@ -218,12 +224,6 @@ impl Default for Agenda {
 }
 
 impl Job {
-    pub(crate) fn new(slot: SlotId, header: Header, arrival: Instant, deadline: Instant, due: Instant) -> Self {
-        let Header { epoch, sequence, stamp } = header;
-        let echo = Echo { epoch, sequence: Some(sequence), stamp, arrival: Some(arrival) };
-        Self { slot, echo, sequence, deadline, due }
-    }
-
     /// For the fault that echoes another sequence.
     pub(crate) fn mistaken(mut self) -> Self {
         self.echo.sequence = Sequence::new(self.sequence.value().wrapping_add(1));

@@ -4,7 +4,7 @@
 //! work; `poll_action` hands out what follows from it, one action at a time, until there is none.
 
 use heapless::Deque;
-use message::{Address, ContractDigest, Epoch, ModelDigest, Observation};
+use message::{Address, ContractDigest, Epoch, ModelDigest, Observation, Status};
 
 use crate::{
     account::{Ledger, Outcome, Requests},
@@ -12,6 +12,7 @@ use crate::{
     face::{Action, Event, Timeout, Timer, Withheld},
     fault::Injected,
     reason::Reason,
+    record::{Record, RecordSpec, Standing},
     respond::{Answer, Echo, Identity, Notify, Refusal, Send, Target, Ticket},
     schedule,
     task::{ConnectionId, ModelId, Settings, SlotId, Task, WorkerId},
@@ -33,6 +34,8 @@ pub struct Tables<'t> {
     pub agenda: &'t mut [Agenda],
     /// One entry for each worker thread.
     pub workers: &'t mut [Worker],
+    /// The timing records, one at most for each model of a worker. What has none is marked as unmeasured.
+    pub records: &'t mut [Record],
     /// Each slot's id once: at least two for each connection and one for each worker.
     pub free_slots: &'t mut [SlotId],
 }
@@ -52,6 +55,8 @@ pub enum LimitError {
     TooFewSlots,
     /// `max_overruns` is not between 1 and 16.
     MaxOverruns,
+    /// A timing record names a worker that does not serve this model, or is the second one.
+    Record(ModelId),
 }
 
 impl core::fmt::Display for LimitError {
@@ -65,6 +70,9 @@ impl core::fmt::Display for LimitError {
             Self::NoWorker(ModelId(id)) => write!(formatter, "no worker in service has a session for model {id}"),
             Self::TooFewSlots => {
                 formatter.write_str("two slots are needed for each connection and one for each worker")
+            }
+            Self::Record(ModelId(id)) => {
+                write!(formatter, "a timing record of model {id} is of a worker without it, or there are two")
             }
             Self::MaxOverruns => write!(formatter, "max_overruns must be between 1 and {MAX_OVERRUNS}"),
         }
@@ -84,6 +92,7 @@ pub struct Engine<'t> {
     pub(crate) fault: Injected,
     strays: Ledger,
     requests: Requests,
+    pub(crate) standing: Standing,
     pub(crate) draining: Draining,
     exiting: bool,
 }
@@ -125,6 +134,10 @@ pub(crate) enum Pending {
         reason: Reason,
         spare: Option<WorkerId>,
     },
+    RecordVoid {
+        of: RecordSpec,
+        reason: Reason,
+    },
     Exit,
     Drained,
 }
@@ -141,6 +154,7 @@ impl<'t> Engine<'t> {
             let task = tables.tasks.get(usize::from(connection.spec.task.0)).expect("just checked");
             *entry = Agenda { model: task.model(), ..Agenda::default() };
         }
+        let standing = Standing::of(&tables);
         Ok(Self {
             settings,
             tables,
@@ -150,6 +164,7 @@ impl<'t> Engine<'t> {
             fault: Injected::default(),
             strays: Ledger::default(),
             requests: Requests::default(),
+            standing,
             draining: Draining::No,
             exiting: false,
         })
@@ -185,7 +200,8 @@ impl<'t> Engine<'t> {
                 self.push(Pending::Refuse { target, echo, reason, of: None });
             }
             Event::QueriesUnseen { count } => self.requests.refuse(count),
-            Event::Finished { worker, output } => self.finished(worker, output),
+            Event::Finished { worker, output, execution } => self.finished(worker, output, execution),
+            Event::RecordVoid { worker, cause } => self.void_records(worker, cause),
             Event::Sent { ticket, at } => self.sent(ticket, at),
             Event::Withheld { ticket, why } => self.withheld(ticket, why),
             Event::Timeout => {}
@@ -249,6 +265,12 @@ impl<'t> Engine<'t> {
         self.peek(connection).session.epoch()
     }
 
+    /// The timing records and what was counted against them.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        self.tables.records
+    }
+
     /// Whether this worker gets work.
     #[must_use]
     pub fn service(&self, worker: WorkerId) -> Service {
@@ -272,6 +294,10 @@ impl<'t> Engine<'t> {
             self.quarantine(worker, Reason::WorkerHang);
             return true;
         }
+        if let Some((of, reason)) = self.next_void() {
+            self.push(Pending::RecordVoid { of, reason });
+            return true;
+        }
         if let Some((worker, connection)) = schedule::next(self.tables.agenda, self.tables.workers, self.fault) {
             self.start(worker, connection);
             return true;
@@ -290,6 +316,9 @@ impl<'t> Engine<'t> {
                 Action::Notify(Notify::farewell(connection, address, self.settings.boot, epoch))
             }
             Pending::Quarantine { worker, reason, spare } => Action::Quarantine { worker, reason, spare },
+            Pending::RecordVoid { of: RecordSpec { worker, model, .. }, reason } => {
+                Action::RecordVoid { worker, model, reason }
+            }
             Pending::Exit => Action::Exit { reason: Reason::NoWorkerLeft },
             Pending::Drained => Action::Drained,
         }
@@ -336,6 +365,7 @@ impl<'t> Engine<'t> {
         if let Some(running) = running {
             self.refresh(running.started_for);
         }
+        self.judge_records();
         self.push(Pending::Quarantine { worker, reason, spare });
         if !self.exiting && self.unserved().is_some() {
             self.exiting = true;
@@ -350,8 +380,14 @@ impl<'t> Engine<'t> {
     fn start(&mut self, worker: WorkerId, connection: ConnectionId) {
         let since = self.now;
         let (model, slot) = self.begin(connection, worker);
-        self.worker(worker).running =
-            Some(crate::worker::Running { slot, since, owner: Some(connection), started_for: connection, late: false });
+        self.worker(worker).running = Some(crate::worker::Running {
+            model,
+            slot,
+            since,
+            owner: Some(connection),
+            started_for: connection,
+            late: false,
+        });
         self.push(Pending::Start { worker, model, slot });
     }
 
@@ -412,16 +448,23 @@ impl<'t> Engine<'t> {
             contract: task.contract(),
             boot: self.settings.boot,
             model: task.model_digest(),
-            status: self.settings.status,
+            status: self.marks(id),
         }
+    }
+
+    /// What each response of this connection is marked with now.
+    pub(crate) fn marks(&self, id: ConnectionId) -> Status {
+        let task = self.task(id);
+        self.settings.status.with(task.status()).with(self.timing_marks(&task))
     }
 
     /// Brings the agenda's entry up to date; called after each change of a connection.
     pub(crate) fn refresh(&mut self, id: ConnectionId) {
-        let (due, startable) = {
-            let connection = self.peek(id);
-            let startable = if self.occupies_a_worker(id) { Instant::NEVER } else { connection.startable() };
-            (connection.due(), startable)
+        let (due, startable) = match self.peek(id) {
+            // A task that rests waits for nothing.
+            connection if self.rests(id) && connection.startable() != Instant::NEVER => (self.now, Instant::NEVER),
+            connection if self.occupies_a_worker(id) => (connection.due(), Instant::NEVER),
+            connection => (connection.due(), connection.startable()),
         };
         let entry = self.tables.agenda.get_mut(usize::from(id.0)).expect("as many entries as connections");
         entry.due = due;
@@ -464,7 +507,7 @@ impl Withheld {
 }
 
 fn check(settings: &Settings, tables: &Tables<'_>) -> Result<(), LimitError> {
-    let Tables { tasks, connections, agenda, workers, free_slots } = tables;
+    let Tables { tasks, connections, agenda, workers, records, free_slots } = tables;
     let sizes = [tasks.len(), connections.len(), workers.len(), free_slots.len()];
     if sizes.iter().any(|size| *size == 0 || *size > usize::from(u16::MAX)) || agenda.len() != connections.len() {
         return Err(LimitError::TableSize);
@@ -475,6 +518,13 @@ fn check(settings: &Settings, tables: &Tables<'_>) -> Result<(), LimitError> {
     }
     if !(1..=MAX_OVERRUNS).contains(&usize::from(settings.max_overruns)) {
         return Err(LimitError::MaxOverruns);
+    }
+    for (place, spec) in records.iter().map(Record::spec).enumerate() {
+        let serves = workers.get(usize::from(spec.worker.0)).is_some_and(|worker| worker.models.contains(spec.model));
+        let again = records.iter().take(place).any(|other| other.is_of(spec.worker, spec.model));
+        if !serves || again {
+            return Err(LimitError::Record(spec.model));
+        }
     }
     for (id, connection) in (0u16..).zip(connections.iter()) {
         let task = tasks.get(usize::from(connection.spec.task.0)).ok_or(LimitError::UnknownTask(ConnectionId(id)))?;

@@ -6,7 +6,7 @@ use crate::{
     reason::Reason,
     respond::{Notify, Send, Ticket},
     task::{ConnectionId, ModelId, SlotId, WorkerId},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Something happened.
@@ -64,6 +64,15 @@ pub enum Event<'e> {
         worker: WorkerId,
         /// The model's action, lent for this call, or that it failed.
         output: Result<&'e [f32], ModelFailed>,
+        /// How long the model ran, measured by the worker itself.
+        execution: Duration,
+    },
+    /// A worker's timing records no longer hold, for a cause outside its inferences.
+    RecordVoid {
+        /// Whose.
+        worker: WorkerId,
+        /// Why.
+        cause: VoidCause,
     },
     /// A send was handed to the link, at this time.
     Sent {
@@ -88,6 +97,15 @@ pub enum Event<'e> {
 /// The model could not be run; the worker's log says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelFailed;
+
+/// What voids a worker's timing records beside its inferences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VoidCause {
+    /// The device lowered its clock.
+    Throttled,
+    /// A setting is another than the record was taken with.
+    SettingChanged,
+}
 
 /// Why a send did not leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +145,15 @@ pub enum Action {
         reason: Reason,
         /// Which spare took over, if one did.
         spare: Option<WorkerId>,
+    },
+    /// A model's timing record on a worker no longer holds: its tasks go on as they declare. Said once for each record.
+    RecordVoid {
+        /// On which worker.
+        worker: WorkerId,
+        /// Which model's.
+        model: ModelId,
+        /// Why.
+        reason: Reason,
     },
     /// No worker is left for a model: end the process non-zero.
     Exit {

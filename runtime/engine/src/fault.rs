@@ -40,6 +40,18 @@ pub enum Fault {
     EchoOtherSequence,
     StoreIntoRunningSlot,
     NoFarewell,
+    AcceptTooSoon,
+    TooSoonMovesBucket,
+    TooSoonChangesEpoch,
+    EveryEpochAfresh,
+    NoEpochAfresh,
+    BudgetBuysRank,
+    NeverVoid,
+    VoidAtOnce,
+    DegradedUnmarked,
+    UnmeasuredUnmarked,
+    DegradedKeepsRate,
+    RestRuns,
 }
 
 #[cfg(feature = "faults")]
@@ -74,6 +86,18 @@ impl Fault {
         Self::EchoOtherSequence,
         Self::StoreIntoRunningSlot,
         Self::NoFarewell,
+        Self::AcceptTooSoon,
+        Self::TooSoonMovesBucket,
+        Self::TooSoonChangesEpoch,
+        Self::EveryEpochAfresh,
+        Self::NoEpochAfresh,
+        Self::BudgetBuysRank,
+        Self::NeverVoid,
+        Self::VoidAtOnce,
+        Self::DegradedUnmarked,
+        Self::UnmeasuredUnmarked,
+        Self::DegradedKeepsRate,
+        Self::RestRuns,
     ];
 }
 

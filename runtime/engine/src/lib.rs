@@ -22,6 +22,8 @@
     )
 )]
 
+pub mod schedulability;
+
 mod engine;
 mod face;
 mod task;
@@ -30,11 +32,13 @@ mod time;
 mod account;
 mod admit;
 mod answer;
+mod bucket;
 mod connection;
 mod decode;
 mod fault;
 mod guard;
 mod reason;
+mod record;
 mod reference;
 mod respond;
 mod schedule;
@@ -43,15 +47,16 @@ mod worker;
 pub use account::{Ledger, Outcome, Requests};
 pub use connection::{Agenda, Connection};
 pub use engine::{Engine, LimitError, Tables};
-pub use face::{Action, Event, ModelFailed, Timeout, Timer, Withheld};
+pub use face::{Action, Event, ModelFailed, Timeout, Timer, VoidCause, Withheld};
 #[cfg(feature = "faults")]
 pub use fault::Fault;
 pub use guard::{Guarded, Origin};
 pub use reason::{Reason, ReasonKind, Row, TABLE};
+pub use record::{Record, RecordSpec, Share, WindowError};
 pub use respond::{Answer, Notify, Refusal, Send, Target, Ticket};
 pub use task::{
-    ConnectionId, ConnectionSpec, DeclarationError, Element, Envelope, MAX_ACTION, ModelId, ModelSet, Settings, SlotId,
-    Start, Task, TaskId, TooFast, WorkerId, WorkerSpec,
+    ConnectionId, ConnectionSpec, DeclarationError, Degraded, Element, Envelope, MAX_ACTION, ModelId, ModelSet,
+    Settings, SlotId, Start, Task, TaskId, TaskSpec, TooFast, WorkerId, WorkerSpec,
 };
 pub use time::{Duration, Instant};
 pub use worker::{Service, Worker};

@@ -85,6 +85,8 @@ pub enum Reason {
     QueryOnTopic,
     /// A new epoch of the same controller took over.
     EpochRetired,
+    /// The observation came too soon after the ones before it.
+    Period,
     /// The model did not answer in time.
     Late,
     /// No worker became free in time.
@@ -99,6 +101,8 @@ pub enum Reason {
     TooFast,
     /// The model failed to run.
     ModelFailed,
+    /// The model's timing record is void, and the task rests.
+    Resting,
     /// The deadline passed before a response could be handed over.
     DeadlinePassed,
     /// The deadline passed before the frame could be admitted.
@@ -113,6 +117,12 @@ pub enum Reason {
     NoWorkerLeft,
     /// The engine's thread makes no progress.
     EngineStalled,
+    /// A model's inferences take longer than its timing record says.
+    RecordExceeded,
+    /// A device lowered its clock.
+    Throttled,
+    /// A setting is another than a timing record was taken with.
+    SettingChanged,
     /// The box shuts down.
     Farewell,
 }
@@ -154,7 +164,7 @@ impl core::fmt::Display for Reason {
 }
 
 /// The table: one row for each reason, in the enum's order.
-pub const TABLE: [Row; 35] = [
+pub const TABLE: [Row; 40] = [
     Row {
         reason: Reason::Truncated,
         number: 101,
@@ -356,6 +366,16 @@ pub const TABLE: [Row; 35] = [
         action_ja: "コントローラの再起動後なら何もしなくてよい。",
     },
     Row {
+        reason: Reason::Period,
+        number: 212,
+        kind: ReasonKind::Refusal,
+        name: "period",
+        what: "The observation came sooner after the ones before it than the task's shortest period allows.",
+        action: "Publish no faster than `min_period_us`; if the rate is right, correct `min_period_us` or `arrival_jitter_us` and run `genba check`.",
+        what_ja: "タスクの最短周期より早く観測が届いた。",
+        action_ja: "`min_period_us` より速く送らない。頻度が正しければ `min_period_us` か `arrival_jitter_us` を直し、`genba check` を実行する。",
+    },
+    Row {
         reason: Reason::Late,
         number: 301,
         kind: ReasonKind::Fallback,
@@ -426,6 +446,16 @@ pub const TABLE: [Row; 35] = [
         action_ja: "ログのワーカーのエラーを読む。",
     },
     Row {
+        reason: Reason::Resting,
+        number: 308,
+        kind: ReasonKind::Fallback,
+        name: "resting",
+        what: "The model's timing record is void, and the task rests as it declares.",
+        action: "Find what voided the record (E-505 to E-507), measure again with `genba measure` and restart the box.",
+        what_ja: "モデルの計測記録が無効となり、タスクは宣言どおり休止している。",
+        action_ja: "記録が無効になった原因（E-505～E-507）を調べ、`genba measure` で測り直して再起動する。",
+    },
+    Row {
         reason: Reason::DeadlinePassed,
         number: 401,
         kind: ReasonKind::Miss,
@@ -494,6 +524,36 @@ pub const TABLE: [Row; 35] = [
         action: "Look for a process of higher priority, or a stopped machine.",
         what_ja: "エンジンが進んでいない。ハートビートを止めた。",
         action_ja: "優先度の高いプロセスや停止した計算機を調べる。",
+    },
+    Row {
+        reason: Reason::RecordExceeded,
+        number: 505,
+        kind: ReasonKind::Alarm,
+        name: "record-exceeded",
+        what: "More inferences of a model took longer than its timing record allows; the record is void.",
+        action: "Look at what shares the device and at its temperature; measure again with `genba measure`.",
+        what_ja: "計測記録の許す数を超えて推論が長くかかった。記録は無効である。",
+        action_ja: "装置を共有するものと温度を調べ、`genba measure` で測り直す。",
+    },
+    Row {
+        reason: Reason::Throttled,
+        number: 506,
+        kind: ReasonKind::Alarm,
+        name: "throttled",
+        what: "A device lowered its clock; the timing records of its worker are void.",
+        action: "Look at the device's cooling and power supply, then restart the box.",
+        what_ja: "装置がクロックを下げた。そのワーカーの計測記録は無効である。",
+        action_ja: "装置の冷却と電源を調べ、再起動する。",
+    },
+    Row {
+        reason: Reason::SettingChanged,
+        number: 507,
+        kind: ReasonKind::Alarm,
+        name: "setting-changed",
+        what: "A setting of a device is another than its timing records were taken with; they are void.",
+        action: "Restore the setting and restart the box, or measure again with `genba measure`.",
+        what_ja: "装置の設定が計測時と異なる。計測記録は無効である。",
+        action_ja: "設定を戻して再起動するか、`genba measure` で測り直す。",
     },
     Row {
         reason: Reason::Farewell,

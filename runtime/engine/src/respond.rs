@@ -136,6 +136,12 @@ impl Send {
         self.deadline
     }
 
+    /// What it is marked with, beside that the rate limit changed it.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        self.identity.status
+    }
+
     /// What it says.
     #[must_use]
     pub const fn answer(&self) -> &Answer {

@@ -1,4 +1,5 @@
-//! schedule: which observation a free worker starts next: the one with the earliest deadline.
+//! schedule: which observation a free worker starts next: the one with the earliest deadline, by its task's longest
+//! budget.
 
 use crate::{
     connection::Agenda,

@@ -55,6 +55,11 @@ impl ModelSet {
         model.0 < Self::CAPACITY && self.0 & 1u32.wrapping_shl(u32::from(model.0)) != 0
     }
 
+    /// Every model that a box may have.
+    pub(crate) fn all() -> impl Iterator<Item = ModelId> {
+        (0..Self::CAPACITY).map(ModelId)
+    }
+
     /// Whether every model of `other` is in this set.
     #[must_use]
     pub fn covers(self, other: Self) -> bool {
@@ -120,6 +125,10 @@ pub enum DeclarationError {
     MaxStep,
     /// The observation has no element.
     Inputs,
+    /// `min_period` is zero.
+    MinPeriod,
+    /// The factor of a lower rate is below 2.
+    RateFactor,
 }
 
 impl core::fmt::Display for DeclarationError {
@@ -132,6 +141,8 @@ impl core::fmt::Display for DeclarationError {
             Self::StartElement => "start names an element that the observation does not have",
             Self::MaxStep => "max_step_us must be above zero",
             Self::Inputs => "the observation has no element",
+            Self::MinPeriod => "min_period_us must be above zero",
+            Self::RateFactor => "the factor of a lower rate must be at least 2",
         })
     }
 }
@@ -191,88 +202,141 @@ fn check_element(element: &Element) -> Result<(), DeclarationError> {
     Ok(())
 }
 
+/// What a task is declared with.
+#[derive(Debug, Clone, Copy)]
+pub struct TaskSpec<'t> {
+    /// What the controller must have been built for.
+    pub contract: ContractDigest,
+    /// The model that answers.
+    pub model: ModelId,
+    /// The digest of the model's file, as responses carry it.
+    pub model_digest: ModelDigest,
+    /// How many f32 values an observation has.
+    pub inputs: usize,
+    /// The longest budget, and the one of an observation that names none.
+    pub deadline: Duration,
+    /// The shortest time from one observation to the next, above zero.
+    pub min_period: Duration,
+    /// How much sooner than that an observation may come after one that came late.
+    pub arrival_jitter: Duration,
+    /// How long the last action is repeated before a fallback ramps to rest.
+    pub hold: Duration,
+    /// What no action may leave.
+    pub envelope: Envelope<'t>,
+    /// What it does when its model's timing record is void.
+    pub degraded: Degraded,
+    /// What each of its responses is marked with, e.g. [`message::Status::UNSCHEDULABLE`].
+    pub status: message::Status,
+}
+
+/// What a task does while a timing record of its model is void. Its responses are marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Degraded {
+    /// The model goes on answering.
+    Keep,
+    /// The model goes on answering, and the shortest period is so many times as long.
+    LowerRate {
+        /// At least 2.
+        factor: u16,
+    },
+    /// Fallbacks answer, at once.
+    Rest,
+}
+
 /// A task: the named contract that an observation is answered under.
 #[derive(Debug, Clone, Copy)]
-pub struct Task<'t> {
-    contract: ContractDigest,
-    model: ModelId,
-    model_digest: ModelDigest,
-    inputs: usize,
-    deadline: Duration,
-    hold: Duration,
-    envelope: Envelope<'t>,
-}
+pub struct Task<'t>(TaskSpec<'t>);
 
 impl<'t> Task<'t> {
     /// Checks and builds a task.
     ///
-    /// `inputs` is the observation's number of f32 values; `deadline` the longest budget; `hold` how long the
-    /// last action is repeated before a fallback ramps to rest.
-    ///
     /// # Errors
     /// [`DeclarationError`] if no observation of this task could be answered.
-    pub fn new(
-        contract: ContractDigest,
-        (model, model_digest): (ModelId, ModelDigest),
-        inputs: usize,
-        deadline: Duration,
-        hold: Duration,
-        envelope: Envelope<'t>,
-    ) -> Result<Self, DeclarationError> {
-        if inputs == 0 {
+    pub fn new(spec: TaskSpec<'t>) -> Result<Self, DeclarationError> {
+        if spec.inputs == 0 {
             return Err(DeclarationError::Inputs);
         }
-        for element in envelope.elements() {
+        if spec.min_period == Duration::ZERO {
+            return Err(DeclarationError::MinPeriod);
+        }
+        if matches!(spec.degraded, Degraded::LowerRate { factor: 0 | 1 }) {
+            return Err(DeclarationError::RateFactor);
+        }
+        for element in spec.envelope.elements() {
             match element.start {
-                Start::Observation(index) if usize::try_from(index).is_ok_and(|index| index >= inputs) => {
+                Start::Observation(index) if usize::try_from(index).is_ok_and(|index| index >= spec.inputs) => {
                     return Err(DeclarationError::StartElement);
                 }
                 Start::Observation(_) | Start::Value(_) => {}
             }
         }
-        Ok(Self { contract, model, model_digest, inputs, deadline, hold, envelope })
+        Ok(Self(spec))
     }
 
     /// What the controller must have been built for.
     #[must_use]
     pub const fn contract(&self) -> ContractDigest {
-        self.contract
+        self.0.contract
     }
 
     /// The model that answers.
     #[must_use]
     pub const fn model(&self) -> ModelId {
-        self.model
+        self.0.model
     }
 
     /// The digest of the model's file, as responses carry it.
     #[must_use]
     pub const fn model_digest(&self) -> ModelDigest {
-        self.model_digest
+        self.0.model_digest
     }
 
     /// How many f32 values an observation has.
     #[must_use]
     pub const fn inputs(&self) -> usize {
-        self.inputs
+        self.0.inputs
     }
 
     /// The longest budget, and the one of an observation that names none.
     #[must_use]
     pub const fn deadline(&self) -> Duration {
-        self.deadline
+        self.0.deadline
+    }
+
+    /// The shortest time from one observation to the next.
+    #[must_use]
+    pub const fn min_period(&self) -> Duration {
+        self.0.min_period
+    }
+
+    /// How much sooner than that an observation may come after one that came late.
+    #[must_use]
+    pub const fn arrival_jitter(&self) -> Duration {
+        self.0.arrival_jitter
     }
 
     /// How long the last action is repeated before a fallback ramps to rest.
     #[must_use]
     pub const fn hold(&self) -> Duration {
-        self.hold
+        self.0.hold
     }
 
     /// What no action may leave.
     #[must_use]
     pub const fn envelope(&self) -> Envelope<'t> {
-        self.envelope
+        self.0.envelope
+    }
+
+    /// What it does when its model's timing record is void.
+    #[must_use]
+    pub const fn degraded(&self) -> Degraded {
+        self.0.degraded
+    }
+
+    /// What each of its responses is marked with.
+    #[must_use]
+    pub const fn status(&self) -> message::Status {
+        self.0.status
     }
 }
 
@@ -307,6 +371,6 @@ pub struct Settings {
     pub overrun_window: Duration,
     /// One inference longer than this quarantines its worker.
     pub hang: Duration,
-    /// What every response is marked with, e.g. [`message::Status::UNMEASURED`].
+    /// What every response is marked with, e.g. [`message::Status::INSECURE`].
     pub status: message::Status,
 }

@@ -10,6 +10,8 @@ const NANOS_PER_SECOND: f32 = 1e9;
 pub struct Instant(u64);
 
 impl Instant {
+    /// The clock's origin: before anything that happens.
+    pub(crate) const ORIGIN: Self = Self(0);
     /// Later than anything that happens: "no timer".
     pub const NEVER: Self = Self(u64::MAX);
 
@@ -64,6 +66,12 @@ impl Duration {
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros.saturating_mul(NANOS_PER_MICRO))
+    }
+
+    /// This span so many times over; saturates.
+    #[must_use]
+    pub(crate) const fn times(self, factor: u16) -> Self {
+        Self(self.0.saturating_mul(factor as u64))
     }
 
     /// Whole nanoseconds.

@@ -3,7 +3,7 @@
 use heapless::Deque;
 
 use crate::{
-    task::{ConnectionId, ModelSet, SlotId, WorkerSpec},
+    task::{ConnectionId, ModelId, ModelSet, SlotId, WorkerSpec},
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,7 @@ pub enum Service {
 /// The inference that a worker runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Running {
+    pub(crate) model: ModelId,
     pub(crate) slot: SlotId,
     pub(crate) since: Instant,
     /// Whose answer it computes; `None`: that answer is closed and the result will be discarded.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use engine::{Engine, Send, Ticket, Withheld};
+use engine::{Engine, Send, Ticket, VoidCause, Withheld};
 use fastrand::Rng;
 
 use crate::{
@@ -132,9 +132,9 @@ impl<'t, 's> Boot<'t, 's> {
                     self.turn(world)?;
                 }
             }
-            Happening::Finish { boot, worker, output } => {
+            Happening::Finish { boot, worker, output, execution } => {
                 if boot == self.number {
-                    self.reports.push_back(Input::Finished { worker, output });
+                    self.reports.push_back(Input::Finished { worker, output, execution });
                 }
             }
             Happening::Put { boot, serial } => {
@@ -188,6 +188,11 @@ impl<'t, 's> Boot<'t, 's> {
                 4 => Input::QueriesUnseen { count: world.rng.u64(1..5) },
                 _ => Input::ShedUnseen { connection: None, count: world.rng.u64(1..5) },
             });
+        }
+        if happens(&mut world.rng, self.scenario.odds.record_void) {
+            let worker = world.rng.usize(..self.scenario.workers.len());
+            let cause = if world.rng.bool() { VoidCause::Throttled } else { VoidCause::SettingChanged };
+            self.reports.push_back(Input::RecordVoid { worker, cause });
         }
         let max_frame = self.scenario.tasks[self.scenario.connections[connection].task].max_frame();
         self.arrived += 1;

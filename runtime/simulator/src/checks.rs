@@ -7,16 +7,21 @@ mod envelope;
 mod follow;
 mod in_time;
 mod once;
+mod period;
+mod records;
 mod workers;
 
 use engine::{Action, Origin, Reason, SlotId};
 use message::Response;
 
 pub(crate) use self::in_time::Excuses;
-use self::{accounts::Tally, envelope::Envelope, in_time::InTime, once::Once, workers::Workers};
+use self::{
+    accounts::Tally, envelope::Envelope, in_time::InTime, once::Once, period::Period, records::Records,
+    workers::Workers,
+};
 use crate::{
     input::{Input, Key, Parsed},
-    report::{Check, Disturbances, Finding, Verdict},
+    report::{Check, Disturbance, Disturbances, Finding, Verdict},
     scenario::Scenario,
 };
 
@@ -24,6 +29,7 @@ pub(crate) struct Checks<'s> {
     scenario: &'s Scenario,
     lines: Vec<Line>,
     workers: Workers,
+    records: Records,
     strays: Tally,
     queries: u64,
     drain: Drain,
@@ -31,6 +37,9 @@ pub(crate) struct Checks<'s> {
     finished: Option<Finished>,
     /// The send whose withholding is being handled.
     withheld: Option<Key>,
+    /// An observation whose epoch ended in this event, and whether a newer one was let in.
+    retired: Option<Key>,
+    let_in: bool,
     seen: Disturbances,
 }
 
@@ -42,6 +51,7 @@ struct Line {
     tally: Tally,
     in_time: InTime,
     once: Once,
+    period: Period,
     envelope: Envelope,
 }
 
@@ -52,6 +62,8 @@ struct Open {
     slot: SlotId,
     /// Its own deadline or an earlier one that it inherited.
     deadline: u64,
+    /// When it, or the first of those it superseded, would expire with its task's longest budget.
+    rank: u64,
     /// It waited beside a free worker, because its connection occupied another.
     held_back: bool,
 }
@@ -84,11 +96,14 @@ impl<'s> Checks<'s> {
             scenario,
             lines: scenario.connections.iter().map(|_| Line::new()).collect(),
             workers: Workers::new(scenario),
+            records: Records::new(scenario),
             strays: Tally::default(),
             queries: 0,
             drain: Drain::No,
             finished: None,
             withheld: None,
+            retired: None,
+            let_in: false,
             seen: Disturbances::default(),
         }
     }
@@ -123,12 +138,14 @@ impl<'s> Checks<'s> {
         [line.waiting, line.running].into_iter().flatten().any(|open| open.key.epoch != epoch.value())
     }
 
-    /// When this connection's open observations fall due and expire, from `now` on.
+    /// When this connection's open observations fall due and expire, and its next one is let in, from `now` on.
     pub(crate) fn edges(&self, connection: usize, now: u64) -> Vec<u64> {
         let line = &self.lines[connection];
         let open = [line.waiting, line.running].into_iter().flatten();
         let edges = open.flat_map(|open| [open.deadline - self.scenario.box_plan.margin, open.deadline]);
-        edges.filter(|edge| *edge > now).collect()
+        let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+        let let_in = line.period.earliest(task).into_iter().flat_map(|earliest| [earliest.saturating_sub(1), earliest]);
+        edges.chain(let_in).filter(|edge| *edge > now).collect()
     }
 
     /// The deadline of the send that is on its way.
@@ -151,6 +168,8 @@ impl<'s> Checks<'s> {
     pub(crate) fn event(&mut self, now: u64, input: &Input) {
         self.finished = None;
         self.withheld = None;
+        self.retired = None;
+        self.let_in = false;
         match input {
             Input::Frame { connection, .. } | Input::Oversize { connection, .. } | Input::Shed { connection, .. } => {
                 self.lines[*connection].tally.receive(1);
@@ -163,10 +182,16 @@ impl<'s> Checks<'s> {
             Input::Stray { .. } => self.strays.receive(1),
             Input::Query => self.queries += 1,
             Input::QueriesUnseen { count } => self.queries += count,
-            Input::Finished { worker, .. } => {
+            Input::Finished { worker, output, execution } => {
+                let in_service = self.workers.is_in_service(*worker);
                 let key = self.workers.finish(self.scenario, now, *worker);
+                if output.is_ok() && in_service {
+                    let model = self.scenario.tasks[self.scenario.connections[key.connection].task].model;
+                    self.records.count(self.scenario, (*worker, model), *execution, &mut self.seen);
+                }
                 self.finished = Some(Finished { key, answered: false });
             }
+            Input::RecordVoid { worker, cause } => self.records.void(self.scenario, *worker, *cause),
             Input::Sent { ticket, .. } => {
                 let line = &mut self.lines[usize::from(ticket.connection().0)];
                 let Sending { origin, .. } =
@@ -191,6 +216,9 @@ impl<'s> Checks<'s> {
         refusal: Option<&Response<'_>>,
         excuses: &Excuses,
     ) -> Verdict {
+        if let Action::Send(send) = action {
+            self.marked(send)?;
+        }
         match action {
             Action::Store { slot } => self.store(now, input, parsed, *slot),
             Action::StartInference { worker, model, slot } => self.start(now, usize::from(worker.0), *model, *slot),
@@ -205,7 +233,19 @@ impl<'s> Checks<'s> {
             }
             Action::Quarantine { worker, reason, spare } => {
                 let spare = spare.map(|spare| usize::from(spare.0));
-                self.workers.quarantine(self.scenario, now, usize::from(worker.0), *reason, spare)
+                let void = |checks: &Self| {
+                    let models = checks.scenario.tasks.iter().map(|task| task.model);
+                    models.filter(|model| checks.records.are_void_for(checks.scenario, &checks.workers, *model)).count()
+                };
+                let before = void(self);
+                self.workers.quarantine(self.scenario, now, usize::from(worker.0), *reason, spare)?;
+                if void(self) < before {
+                    self.seen.note(Disturbance::Recovered);
+                }
+                Ok(())
+            }
+            Action::RecordVoid { worker, model, reason } => {
+                self.records.told(self.scenario, (usize::from(worker.0), *model), *reason)
             }
             Action::Exit { .. } => self.workers.exit(self.scenario),
             Action::Drained => {
@@ -232,7 +272,11 @@ impl<'s> Checks<'s> {
         }
         let untold = || format!("{:?} was withheld and its controller not told", self.withheld);
         Finding::unless(self.withheld.is_none(), Check::InTime, untold)?;
+        Finding::unless(self.retired.is_none() || self.let_in, Check::Once, || {
+            format!("{:?} was retired for a frame that was refused", self.retired)
+        })?;
         self.workers.all_fit_are_in_service(self.scenario, now)?;
+        self.records.all_told()?;
         self.nothing_waits_in_vain()?;
         if let Some(connection) = touched {
             let line = &self.lines[connection];
@@ -295,6 +339,7 @@ impl Line {
             tally: Tally::default(),
             in_time: InTime::default(),
             once: Once::default(),
+            period: Period::default(),
             envelope: Envelope::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! An event that owns what the engine's [`Event`] only borrows, so that it can wait in a queue.
 
-use engine::{ConnectionId, Event, Instant, ModelFailed, Ticket, Withheld, WorkerId};
+use engine::{ConnectionId, Duration, Event, Instant, ModelFailed, Ticket, VoidCause, Withheld, WorkerId};
 use message::{Address, ContractDigest, Header};
 
 #[derive(Debug)]
@@ -12,7 +12,8 @@ pub(crate) enum Input {
     Stray { arrival: u64, bytes: Vec<u8> },
     Query,
     QueriesUnseen { count: u64 },
-    Finished { worker: usize, output: Result<Vec<f32>, ModelFailed> },
+    Finished { worker: usize, output: Result<Vec<f32>, ModelFailed>, execution: u64 },
+    RecordVoid { worker: usize, cause: VoidCause },
     Sent { ticket: Ticket, at: u64 },
     Withheld { ticket: Ticket, why: Withheld },
     Timeout,
@@ -40,20 +41,17 @@ impl Input {
             Self::Stray { arrival, bytes } => Event::Stray { arrival: Instant::from_nanos(*arrival), bytes },
             Self::Query => Event::Query,
             Self::QueriesUnseen { count } => Event::QueriesUnseen { count: *count },
-            Self::Finished { worker, output } => Event::Finished {
-                worker: WorkerId(u16::try_from(*worker).expect("a scenario has few workers")),
+            Self::Finished { worker, output, execution } => Event::Finished {
+                worker: worker_id(*worker),
                 output: output.as_deref().map_err(|failed| *failed),
+                execution: Duration::from_nanos(*execution),
             },
+            Self::RecordVoid { worker, cause } => Event::RecordVoid { worker: worker_id(*worker), cause: *cause },
             Self::Sent { ticket, at } => Event::Sent { ticket: *ticket, at: Instant::from_nanos(*at) },
             Self::Withheld { ticket, why } => Event::Withheld { ticket: *ticket, why: *why },
             Self::Timeout => Event::Timeout,
             Self::Drain => Event::Drain,
         }
-    }
-
-    /// Whether observations that are due are answered before this event is looked at.
-    pub(crate) fn comes_after_what_is_due(&self) -> bool {
-        !matches!(self, Self::Sent { .. } | Self::Withheld { .. })
     }
 }
 
@@ -78,4 +76,8 @@ pub(crate) struct Key {
 
 pub(crate) fn connection_id(place: usize) -> ConnectionId {
     ConnectionId(u16::try_from(place).expect("a scenario has few connections"))
+}
+
+pub(crate) fn worker_id(place: usize) -> WorkerId {
+    WorkerId(u16::try_from(place).expect("a scenario has few workers"))
 }

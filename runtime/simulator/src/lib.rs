@@ -19,6 +19,8 @@
 //! - **excuse**: something outside the engine was held up longer than the margin allows for; only then may a
 //!   deadline be missed.
 //!
+//! [`quiet`] is a box without any of that, where what is promised for an undisturbed one is held to the nanosecond.
+//!
 //! It never reads a clock and starts no thread.
 #![forbid(unsafe_code)]
 
@@ -29,6 +31,7 @@ mod controller;
 mod input;
 mod link;
 mod mangle;
+pub mod quiet;
 mod reference;
 mod report;
 mod scenario;

@@ -6,6 +6,7 @@
 mod admit;
 mod compare;
 mod rate;
+mod records;
 mod workers;
 
 use engine::{ModelFailed, Reason, TooFast, Withheld};
@@ -15,6 +16,7 @@ pub(crate) use self::compare::{Expected, ExpectedAnswer, Says, To, actions, fram
 use self::{
     admit::Session,
     rate::{Limited, Rate},
+    records::Record,
     workers::{Answer, Worker},
 };
 use crate::{
@@ -26,6 +28,7 @@ pub(crate) struct Reference<'s> {
     scenario: &'s Scenario,
     lines: Vec<Line>,
     workers: Vec<Worker>,
+    records: Vec<Record>,
     draining: bool,
     drained: bool,
     exited: bool,
@@ -54,6 +57,8 @@ struct Job {
     stamp: u64,
     arrival: u64,
     deadline: u64,
+    /// What its deadline would be with the longest budget, its own or that of one it superseded.
+    rank: u64,
 }
 
 impl<'s> Reference<'s> {
@@ -62,6 +67,7 @@ impl<'s> Reference<'s> {
             scenario,
             lines: scenario.connections.iter().map(|_| Line::new()).collect(),
             workers: scenario.workers.iter().map(|spec| Worker::new(spec.spare)).collect(),
+            records: scenario.records.iter().map(|_| Record::default()).collect(),
             draining: false,
             drained: false,
             exited: false,
@@ -71,8 +77,9 @@ impl<'s> Reference<'s> {
 
     /// What must come out of this event.
     pub(crate) fn handle(&mut self, now: u64, input: &Input, parsed: Option<&Parsed>) -> Vec<Expected> {
-        if input.comes_after_what_is_due() {
-            self.answer_what_is_due(now);
+        self.learn(input);
+        if let Some(connection) = self.concerned(input) {
+            self.answer_if_due(now, connection);
         }
         match input {
             Input::Frame { connection, arrival, bytes } => self.frame(now, *connection, *arrival, bytes, parsed),
@@ -82,16 +89,19 @@ impl<'s> Reference<'s> {
             Input::Shed { connection, arrival, header } => {
                 self.refuse_unread(To::Connection(*connection), Reason::Overload, *header, *arrival);
             }
-            Input::ShedUnseen { .. } | Input::QueriesUnseen { .. } | Input::Timeout => {}
+            Input::ShedUnseen { .. } | Input::QueriesUnseen { .. } | Input::RecordVoid { .. } | Input::Timeout => {}
             Input::Stray { arrival, bytes } => self.stray(*arrival, bytes),
             Input::Query => self.refuse(To::Query, Reason::QueryOnTopic, (0, None, 0), None),
-            Input::Finished { worker, output } => self.finished(now, *worker, output),
+            Input::Finished { worker, output, .. } => self.finished(now, *worker, output),
             Input::Sent { ticket, at } => self.sent(usize::from(ticket.connection().0), *at),
             Input::Withheld { ticket, why } => self.withheld(usize::from(ticket.connection().0), *why),
             Input::Drain => self.draining = true,
         }
         self.answer_what_is_due(now);
         self.quarantine_what_hangs(now);
+        // A spare may have come with a void record.
+        self.answer_what_is_due(now);
+        self.tell_void_records();
         self.start_earliest_deadlines(now);
         self.end_drain();
         std::mem::take(&mut self.expected)
@@ -128,24 +138,38 @@ impl<'s> Reference<'s> {
         let mut connections: Vec<usize> = (0..self.lines.len()).collect();
         connections.sort_by_key(|connection| self.earliest_due(&self.lines[*connection]));
         for connection in connections {
-            let line = &self.lines[connection];
-            let waiting_is_due = line.waiting.as_ref().is_some_and(|job| self.due(job) <= now);
-            match line.phase.clone() {
-                Phase::Idle if waiting_is_due => {
-                    let job = self.lines[connection].waiting.take().expect("it is due");
-                    self.fall_back(now, job, Reason::Unstarted);
-                }
-                Phase::Running { job, worker } if self.due(&job) <= now => {
-                    self.orphan(worker, Answer::FellLate);
-                    self.fall_back(now, job, Reason::Late);
-                }
-                Phase::Running { job, worker } if waiting_is_due => {
-                    self.orphan(worker, Answer::Closed);
-                    self.fall_back(now, job, Reason::Overtaken);
-                }
-                Phase::Idle | Phase::Running { .. } | Phase::Sending { .. } => {}
-            }
+            self.answer_if_due(now, connection);
         }
+    }
+
+    fn answer_if_due(&mut self, now: u64, connection: usize) {
+        let rests = self.rests(connection);
+        let line = &self.lines[connection];
+        let waiting_is_due = line.waiting.as_ref().is_some_and(|job| self.due(job) <= now);
+        match line.phase.clone() {
+            Phase::Idle if waiting_is_due || rests => {
+                let Some(job) = self.lines[connection].waiting.take() else { return };
+                self.fall_back(now, job, if rests { Reason::Resting } else { Reason::Unstarted });
+            }
+            Phase::Running { job, worker } if self.due(&job) <= now => {
+                self.orphan(worker, Answer::FellLate);
+                self.fall_back(now, job, Reason::Late);
+            }
+            Phase::Running { job, worker } if waiting_is_due => {
+                self.orphan(worker, Answer::Closed);
+                self.fall_back(now, job, Reason::Overtaken);
+            }
+            Phase::Idle | Phase::Running { .. } | Phase::Sending { .. } => {}
+        }
+    }
+
+    /// Whose observation, if due, is answered before this event is looked at.
+    fn concerned(&self, input: &Input) -> Option<usize> {
+        if let Input::Frame { connection, .. } = input {
+            return Some(*connection);
+        }
+        let Input::Finished { worker, .. } = input else { return None };
+        self.workers[*worker].running.map(|inference| inference.connection)
     }
 
     fn fall_back(&mut self, now: u64, job: Job, reason: Reason) {
@@ -156,8 +180,8 @@ impl<'s> Reference<'s> {
     }
 
     fn send(&mut self, job: Job, says: Says) {
+        let mut status = self.marks(job.key.connection);
         let line = &mut self.lines[job.key.connection];
-        let mut status = self.scenario.box_plan.status;
         if line.rate.nothing_sent() {
             status = status.with(Status::STATE_RESET);
         }
@@ -184,7 +208,10 @@ impl<'s> Reference<'s> {
         (epoch, sequence, stamp): (u64, Option<u64>, u64),
         arrival: Option<u64>,
     ) {
-        let status = self.scenario.box_plan.status;
+        let status = match to {
+            To::Connection(connection) => self.marks(connection),
+            To::Stray { .. } | To::Query => self.scenario.box_plan.status,
+        };
         let says = Says::Refusal { reason };
         self.expected.push(Expected::Answer(ExpectedAnswer {
             to,

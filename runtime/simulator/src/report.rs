@@ -63,6 +63,13 @@ pub enum Disturbance {
     HeldToOneWorker,
     OverrunCounted,
     LateButNotOverrun,
+    LetInAtTheEdge,
+    RefusedJustBeforeTheEdge,
+    LetInAnew,
+    RestartTooSoon,
+    ExecutionAbove,
+    WindowEnded,
+    Recovered,
 }
 
 impl Disturbance {
@@ -70,7 +77,7 @@ impl Disturbance {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every disturbance, in order.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 61] = [
         Self::Jitter,
         Self::Burst,
         Self::Flood,
@@ -125,6 +132,13 @@ impl Disturbance {
         Self::HeldToOneWorker,
         Self::OverrunCounted,
         Self::LateButNotOverrun,
+        Self::LetInAtTheEdge,
+        Self::RefusedJustBeforeTheEdge,
+        Self::LetInAnew,
+        Self::RestartTooSoon,
+        Self::ExecutionAbove,
+        Self::WindowEnded,
+        Self::Recovered,
     ];
 }
 
@@ -240,15 +254,20 @@ pub enum Check {
     InTime,
     /// P2: nothing answered twice, sequences grow, one open inference, late results never sent.
     Once,
+    /// No observation is let in sooner than its task's period allows, and none refused for it that came in time.
+    Period,
     /// P4: each action is finite, in range and no faster than allowed.
     Envelope,
     /// P6: the engine's counts agree with what was seen from outside.
     Accounts,
     /// A slot holds one observation at a time and is not written while a worker reads it.
     Slots,
-    /// Workers: at most one inference each, the earliest deadline first, none idle without need, and none after a
+    /// Workers: at most one inference each, the earliest deadline by longest budget first, none idle without need, and none after a
     /// quarantine.
     Workers,
+    /// A timing record is void when too many inferences exceed it, its tasks do as they declare, and each response
+    /// says so.
+    Records,
     /// The inferences of one connection occupy at most one worker in service.
     OneWorker,
     /// An event causes only so many actions, and a drain ends.

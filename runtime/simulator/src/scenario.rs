@@ -1,19 +1,23 @@
 //! What a seed decides before a run begins: the box's tasks, connections and workers, and the odds of each disturbance.
 
 use engine::{
-    ConnectionSpec, Duration, Element, Envelope, MAX_ACTION, ModelId, ModelSet, Settings, Start, Task, TaskId, TooFast,
-    WorkerSpec,
+    ConnectionSpec, Degraded, Duration, Element, Envelope, MAX_ACTION, ModelId, ModelSet, Record, RecordSpec, Settings,
+    Share, Start, Task, TaskId, TaskSpec, TooFast, WorkerSpec,
 };
 use fastrand::Rng;
 use message::{Address, Boot, ContractDigest, ModelDigest, Status};
 
-use crate::clock::{MICRO, MILLI, SECOND};
+use crate::{
+    clock::{MICRO, MILLI, SECOND},
+    input::worker_id,
+};
 
 /// Everything that stays the same over a run.
 pub(crate) struct Scenario {
     pub(crate) tasks: Vec<TaskPlan>,
     pub(crate) connections: Vec<ConnectionPlan>,
     pub(crate) workers: Vec<WorkerSpec>,
+    pub(crate) records: Vec<RecordPlan>,
     pub(crate) box_plan: BoxPlan,
     pub(crate) odds: Odds,
 }
@@ -25,10 +29,26 @@ pub(crate) struct TaskPlan {
     pub(crate) model_digest: ModelDigest,
     pub(crate) inputs: usize,
     pub(crate) deadline: u64,
+    pub(crate) min_period: u64,
+    pub(crate) arrival_jitter: u64,
     pub(crate) hold: u64,
     pub(crate) max_step: u64,
     pub(crate) too_fast: TooFast,
     pub(crate) elements: Vec<Element>,
+    pub(crate) degraded: Degraded,
+    pub(crate) status: Status,
+}
+
+/// What was measured of a model on a worker.
+pub(crate) struct RecordPlan {
+    pub(crate) worker: usize,
+    pub(crate) model: ModelId,
+    pub(crate) execution: u64,
+    pub(crate) window: u32,
+    /// In millionths.
+    pub(crate) above: u32,
+    /// How many in a window are not too many.
+    pub(crate) most: u32,
 }
 
 /// One robot's controller and its key.
@@ -81,6 +101,7 @@ pub(crate) struct Odds {
     pub(crate) link_failed: u32,
     pub(crate) box_restart: u32,
     pub(crate) noise: u32,
+    pub(crate) record_void: u32,
 }
 
 /// A grid on which many things happen at once; margins fit it.
@@ -102,9 +123,11 @@ impl Scenario {
         let models = rng.u8(1..=3);
         let tasks: Vec<TaskPlan> = (0..rng.u8(1..=4)).map(|name| task(rng, name, models)).collect();
         let connections = (0..rng.usize(1..=6)).map(|robot| connection(rng, robot, &tasks)).collect();
+        let workers = workers(rng, models);
         let longest = tasks.iter().map(|task| task.deadline).max().unwrap_or(SECOND);
         Self {
-            workers: workers(rng, models),
+            records: records(rng, &workers, &tasks),
+            workers,
             connections,
             tasks,
             box_plan: BoxPlan {
@@ -125,17 +148,36 @@ impl TaskPlan {
     /// The task as the engine is told of it.
     pub(crate) fn declare(&self) -> Task<'_> {
         let envelope = Envelope::new(&self.elements, self.too_fast, Duration::from_nanos(self.max_step));
-        let (deadline, hold) = (Duration::from_nanos(self.deadline), Duration::from_nanos(self.hold));
+        let spec = |envelope| TaskSpec {
+            contract: self.contract,
+            model: self.model,
+            model_digest: self.model_digest,
+            inputs: self.inputs,
+            deadline: Duration::from_nanos(self.deadline),
+            min_period: Duration::from_nanos(self.min_period),
+            arrival_jitter: Duration::from_nanos(self.arrival_jitter),
+            hold: Duration::from_nanos(self.hold),
+            envelope,
+            degraded: self.degraded,
+            status: self.status,
+        };
         envelope
-            .and_then(|envelope| {
-                Task::new(self.contract, (self.model, self.model_digest), self.inputs, deadline, hold, envelope)
-            })
+            .and_then(|envelope| Task::new(spec(envelope)))
             .expect("a scenario declares only tasks that can be answered")
     }
 
     /// The bytes of its longest frame.
     pub(crate) fn max_frame(&self) -> usize {
         message::Observation::OVERHEAD + self.inputs * size_of::<f32>()
+    }
+}
+
+impl RecordPlan {
+    pub(crate) fn declare(&self) -> Record {
+        let above = Share::from_parts_per_million(self.above).expect("a scenario's shares are small");
+        let (worker, execution) = (worker_id(self.worker), Duration::from_nanos(self.execution));
+        let record = Record::new(RecordSpec { worker, model: self.model, execution, above, window: self.window });
+        record.expect("a scenario's windows are long enough")
     }
 }
 
@@ -165,17 +207,35 @@ fn task(rng: &mut Rng, name: u8, models: u8) -> TaskPlan {
     let deadline = *pick(rng, &[4, 8, 10, 20, 33]) * MILLI;
     let long = rng.u8(..12) == 0;
     let elements = if long { MAX_ACTION } else { rng.usize(1..=7) };
+    let (min_period, arrival_jitter) = period(rng, deadline);
     TaskPlan {
         contract: ContractDigest::new([name + 1; 16]),
         model: ModelId(model),
         model_digest: ModelDigest::new([model + 1; 32]),
         inputs,
         deadline,
+        min_period,
+        arrival_jitter,
         hold: *pick(rng, &[0, 5, 50, 200]) * MILLI,
         max_step: *pick(rng, &[2, 10, 40]) * MILLI,
         too_fast: if rng.bool() { TooFast::Clamp } else { TooFast::Fallback },
         elements: (0..elements).map(|_| element(rng, inputs)).collect(),
+        degraded: *pick(
+            rng,
+            &[Degraded::Keep, Degraded::Keep, Degraded::LowerRate { factor: 2 + u16::from(name) }, Degraded::Rest],
+        ),
+        status: *pick(rng, &[Status::NONE, Status::NONE, Status::UNSCHEDULABLE]),
     }
+}
+
+/// A shortest period that hardly ever binds, or one near the deadline, and its jitter: none, some, or whole bursts.
+fn period(rng: &mut Rng, deadline: u64) -> (u64, u64) {
+    if rng.u8(..3) == 0 {
+        return (1, 0);
+    }
+    let period = (deadline * rng.u64(30..=300) / 100).next_multiple_of(COARSE);
+    let jitter = *pick(rng, &[0, period / 10, period / 2, 2 * period]);
+    (period, jitter.next_multiple_of(COARSE))
 }
 
 fn element(rng: &mut Rng, inputs: usize) -> Element {
@@ -199,6 +259,8 @@ fn connection(rng: &mut Rng, robot: usize, tasks: &[TaskPlan]) -> ConnectionPlan
     let task = if robot < tasks.len() { robot } else { rng.usize(..tasks.len()) };
     // From nearly twice as fast as its deadline, so that observations supersede each other, to four times slower.
     let period = tasks[task].deadline * rng.u64(60..=400) / 100;
+    // Most controllers keep to their task's period, the others are always too fast.
+    let period = if rng.u8(..4) > 0 { period.max(tasks[task].min_period) } else { period };
     ConnectionPlan { task, address: Address::of(&format!("robot-{robot}"), &format!("task-{task}")), period }
 }
 
@@ -222,6 +284,38 @@ fn workers(rng: &mut Rng, models: u8) -> Vec<WorkerSpec> {
     }
     rng.shuffle(&mut workers);
     workers
+}
+
+/// Most models of most workers were measured, some badly: with an execution that many inferences exceed.
+fn records(rng: &mut Rng, workers: &[WorkerSpec], tasks: &[TaskPlan]) -> Vec<RecordPlan> {
+    let mut records = Vec::new();
+    for (worker, spec) in workers.iter().enumerate() {
+        for task in tasks.iter().filter(|task| spec.models.contains(task.model)) {
+            let again = records.iter().any(|one: &RecordPlan| (one.worker, one.model) == (worker, task.model));
+            if again || rng.u8(..4) == 0 {
+                continue;
+            }
+            let (window, above) = (rng.u32(60..=400), *pick(rng, &[1_000, 10_000, 50_000, 200_000]));
+            let execution = task.deadline * rng.u64(45..=260) / 100;
+            let most = most_above(window, above);
+            records.push(RecordPlan { worker, model: task.model, execution, window, above, most });
+        }
+    }
+    records
+}
+
+/// The least count that a healthy worker exceeds in one window of a million at most: the distribution summed from
+/// none upwards, which does for a scenario's short windows.
+fn most_above(window: u32, above: u32) -> u32 {
+    let (trials, share) = (f64::from(window), f64::from(above) / 1e6);
+    let mut probability = (1.0 - share).powf(trials);
+    let (mut sum, mut count) = (probability, 0);
+    while 1.0 - sum > 1e-6 {
+        probability *= (trials - f64::from(count)) / f64::from(count + 1) * share / (1.0 - share);
+        count += 1;
+        sum += probability;
+    }
+    count
 }
 
 fn odds(rng: &mut Rng) -> Odds {
@@ -254,6 +348,7 @@ fn odds(rng: &mut Rng) -> Odds {
         link_failed: up_to(200),
         box_restart: up_to(4),
         noise: up_to(50),
+        record_void: up_to(4),
     }
 }
 

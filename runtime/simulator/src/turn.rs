@@ -49,9 +49,10 @@ impl<'s> Boot<'_, 's> {
     }
 
     fn take_actions(&mut self) -> Result<Vec<Action>, Finding> {
-        // A fallback and a start for each connection, a quarantine and an exit for each worker, what a frame
-        // that changes the epoch causes, farewells.
-        let most = 3 * self.scenario.connections.len() + 2 * self.scenario.workers.len() + 5;
+        // A fallback and a start for each connection, a quarantine and an exit for each worker, each record, what a
+        // frame that changes the epoch causes, farewells.
+        let most =
+            3 * self.scenario.connections.len() + 2 * self.scenario.workers.len() + self.scenario.records.len() + 5;
         let mut actions = Vec::new();
         while let Some(action) = self.engine.poll_action() {
             actions.push(action);
@@ -95,6 +96,10 @@ impl<'s> Boot<'_, 's> {
             }
             Action::Quarantine { worker, reason, .. } => {
                 world.progress.hash(&[4, u64::from(worker.0)], &[]);
+                world.report.alarm(reason, 1);
+            }
+            Action::RecordVoid { worker, model, reason } => {
+                world.progress.hash(&[8, u64::from(worker.0), u64::from(model.0)], &[]);
                 world.report.alarm(reason, 1);
             }
             Action::Exit { reason } => {
@@ -159,7 +164,9 @@ impl<'s> Boot<'_, 's> {
         let output = worker::output(&mut world.rng, odds, seen, task, &last);
         let plan = &self.scenario.box_plan;
         if let Some(length) = worker::duration(&mut world.rng, odds, seen, (task, plan), (now, due)) {
-            world.timeline.schedule(now + length, Happening::Finish { boot: self.number, worker, output });
+            world
+                .timeline
+                .schedule(now + length, Happening::Finish { boot: self.number, worker, output, execution: length });
         }
         Ok(())
     }
@@ -193,6 +200,7 @@ fn note(world: &mut World<'_>, now: u64, input: &Input, parsed: Option<&Parsed>)
         | Input::Shed { .. }
         | Input::ShedUnseen { .. }
         | Input::Finished { .. }
+        | Input::RecordVoid { .. }
         | Input::Sent { .. }
         | Input::Withheld { .. }
         | Input::Timeout
@@ -218,7 +226,8 @@ fn fingerprint(input: &Input) -> ([u64; 2], &[u8]) {
         Input::ShedUnseen { count, .. } => ([13, *count], &[]),
         Input::Stray { arrival, bytes } => ([14, *arrival], bytes),
         Input::Query => ([15, 0], &[]),
-        Input::Finished { worker, .. } => ([16, number(*worker)], &[]),
+        Input::Finished { worker, execution, .. } => ([16 + (number(*worker) << 8), *execution], &[]),
+        Input::RecordVoid { worker, .. } => ([22, number(*worker)], &[]),
         Input::Sent { ticket, at } => ([17 + (u64::from(ticket.connection().0) << 8), *at], &[]),
         Input::Withheld { ticket, .. } => ([18, u64::from(ticket.connection().0)], &[]),
         Input::Timeout => ([19, 0], &[]),
@@ -238,6 +247,7 @@ fn touched(input: &Input) -> Option<usize> {
         | Input::Query
         | Input::QueriesUnseen { .. }
         | Input::Finished { .. }
+        | Input::RecordVoid { .. }
         | Input::Timeout
         | Input::Drain => None,
     }

@@ -13,7 +13,7 @@ use crate::{
     controller::Controller,
     input::Input,
     report::{Check, Disturbance, Finding, Report, Verdict},
-    scenario::{Scenario, happens},
+    scenario::{RecordPlan, Scenario, happens},
     trace::{Keep, Trace},
 };
 
@@ -22,7 +22,7 @@ pub(crate) enum Happening {
     Publish { controller: usize },
     Arrive { connection: usize, bytes: Vec<u8> },
     Turn { boot: u64, serial: u64 },
-    Finish { boot: u64, worker: usize, output: Result<Vec<f32>, ModelFailed> },
+    Finish { boot: u64, worker: usize, output: Result<Vec<f32>, ModelFailed>, execution: u64 },
     Put { boot: u64, serial: u64 },
     Reported { boot: u64, input: Input },
     Deliver { connection: usize, bytes: Vec<u8> },
@@ -127,6 +127,7 @@ impl World<'_> {
             scenario.connections.iter().map(|plan| Connection::new(plan.declare())).collect();
         let mut agenda: Vec<engine::Agenda> = scenario.connections.iter().map(|_| engine::Agenda::default()).collect();
         let mut workers: Vec<engine::Worker> = scenario.workers.iter().map(|spec| engine::Worker::new(*spec)).collect();
+        let mut records: Vec<engine::Record> = scenario.records.iter().map(RecordPlan::declare).collect();
         // As few slots as the engine asks for: one that leaks is missing soon.
         let slots = 2 * connections.len() + workers.len();
         let mut free_slots: Vec<SlotId> = (0..u16::MAX).take(slots).map(SlotId).collect();
@@ -136,6 +137,7 @@ impl World<'_> {
             connections: &mut connections,
             agenda: &mut agenda,
             workers: &mut workers,
+            records: &mut records,
             free_slots: &mut free_slots,
         };
         let engine = Engine::new(scenario.box_plan.declare(message::Boot::new(id)), tables);

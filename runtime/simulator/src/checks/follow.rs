@@ -1,7 +1,7 @@
 //! Follows an observation from its slot to its answer or refusal.
 
 use engine::{Answer, ModelId, Origin, Reason, ReasonKind, Send, SlotId};
-use message::Response;
+use message::{Response, Status};
 
 use super::{Checks, Excuses, Open, Sending, envelope, in_time, once};
 use crate::{
@@ -15,7 +15,11 @@ impl Checks<'_> {
             return Err(Finding { check: Check::Slots, what: format!("{slot:?} is to store what is no frame") });
         };
         let task = &self.scenario.tasks[self.scenario.connections[*connection].task];
+        self.let_in = true;
         let line = &mut self.lines[*connection];
+        let begins_epoch = line.once.begins_epoch(parsed.key);
+        let period = self.records.period(self.scenario, &self.workers, task);
+        line.period.let_in((task, period), (parsed.key, *arrival), begins_epoch, &mut self.seen)?;
         line.once.accept(parsed.key)?;
         envelope::proper_inputs(task, parsed)?;
         line.envelope.observe(task, parsed);
@@ -33,9 +37,10 @@ impl Checks<'_> {
             })?;
         }
         let deadline = superseded.map_or(own, |old| old.deadline.min(own));
+        let rank = superseded.map_or(u64::MAX, |old| old.rank).min(arrival + task.deadline);
         line.in_time.accept(parsed.key, own);
         let held = self.lines.iter().any(|line| line.holds(slot)) || self.workers.reads(slot);
-        self.lines[*connection].waiting = Some(Open { key: parsed.key, slot, deadline, held_back: false });
+        self.lines[*connection].waiting = Some(Open { key: parsed.key, slot, deadline, rank, held_back: false });
         Finding::unless(!held, Check::Slots, || format!("{slot:?} is stored into while it is in use"))
     }
 
@@ -78,7 +83,23 @@ impl Checks<'_> {
         if guarded.origin() == Origin::Fallback(Reason::Late) {
             self.workers.fell_late(self.scenario, now, open.key);
         }
-        Ok(())
+        let task = &self.scenario.tasks[self.scenario.connections[open.key.connection].task];
+        let rests = self.records.rests(self.scenario, &self.workers, task);
+        let says_so = guarded.origin() == Origin::Fallback(Reason::Resting);
+        Finding::unless(says_so == (rests && !was_running), Check::Records, || {
+            format!("{:?} is answered by {:?}, resting: {rests}", open.key, guarded.origin())
+        })
+    }
+
+    /// A response carries the marks of its task's timing.
+    pub(super) fn marked(&self, send: &Send) -> Verdict {
+        let Some(connection) = send.connection() else { return Ok(()) };
+        let task = &self.scenario.tasks[self.scenario.connections[usize::from(connection.0)].task];
+        let expected = self.records.marks(self.scenario, &self.workers, task);
+        let own = send.status().bits() & !Status::STATE_RESET.bits();
+        Finding::unless(own == expected.bits(), Check::Records, || {
+            format!("a response of {connection:?} is marked {:?}, expected is {expected:?}", send.status())
+        })
     }
 
     pub(super) fn refusal(
@@ -110,6 +131,7 @@ impl Checks<'_> {
             Input::ShedUnseen { .. }
             | Input::QueriesUnseen { .. }
             | Input::Finished { .. }
+            | Input::RecordVoid { .. }
             | Input::Sent { .. }
             | Input::Timeout
             | Input::Drain => {
@@ -135,6 +157,7 @@ impl Checks<'_> {
                     .into_iter()
                     .find_map(|open| open.take_if(|open| open.key == key));
                 line.in_time.retire(key);
+                self.retired = Some(key);
                 Finding::unless(closed.is_some(), Check::Once, || format!("{key:?} is retired, but is not open"))
             }
             (_, Some(withheld)) => {
@@ -157,10 +180,20 @@ impl Checks<'_> {
                 line.in_time.miss(now, key, reason, excuses)
             }
             (Reason::ExpiredOnArrival, None) => {
+                self.let_in = true;
+                let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+                let begins_epoch = line.once.begins_epoch(key);
+                let period = self.records.period(self.scenario, &self.workers, task);
+                line.period.let_in((task, period), (key, arrival_of(input)), begins_epoch, &mut self.seen)?;
                 line.once.accept(key)?;
                 once::echoes(now, input, frame)?;
-                let task = &self.scenario.tasks[self.scenario.connections[connection].task];
                 in_time::expired(now, input, parsed, task, excuses)
+            }
+            (Reason::Period, None) => {
+                let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+                let begins_epoch = line.once.begins_epoch(key);
+                once::echoes(now, input, frame)?;
+                line.period.refused(task, (key, arrival_of(input)), begins_epoch, &mut self.seen)
             }
             (_, None) => {
                 once::echoes(now, input, frame)?;
@@ -169,7 +202,7 @@ impl Checks<'_> {
         }
     }
 
-    /// The observation that waits in this slot begins: it has the earliest deadline of those that might.
+    /// The observation that waits in this slot begins: it has the earliest rank of those that might.
     pub(super) fn start(&mut self, now: u64, worker: usize, model: ModelId, slot: SlotId) -> Verdict {
         let place = self.lines.iter().position(|line| line.waiting.is_some_and(|open| open.slot == slot));
         let (Some(place), true) = (place, self.scenario.workers.len() > worker) else {
@@ -181,11 +214,14 @@ impl Checks<'_> {
         let others = self.lines.iter().enumerate().filter(|(_, line)| line.is_idle());
         let others = others.filter(|(connection, _)| models.contains(model_of(*connection)));
         let others = others.filter(|(connection, _)| self.workers.occupied_by(*connection) == 0);
-        let earliest = others.filter_map(|(_, line)| line.waiting).map(|other| other.deadline).min();
-        let in_order = earliest.is_none_or(|earliest| open.deadline <= earliest);
-        Finding::unless(in_order, Check::Workers, || format!("{open:?} is started before deadline {earliest:?}"))?;
+        let earliest = others.filter_map(|(_, line)| line.waiting).map(|other| other.rank).min();
+        let in_order = earliest.is_none_or(|earliest| open.rank <= earliest);
+        Finding::unless(in_order, Check::Workers, || format!("{open:?} is started before rank {earliest:?}"))?;
         let one_open = self.lines[place].is_idle();
         Finding::unless(one_open, Check::Once, || format!("{open:?} is started before the one before is answered"))?;
+        let task = &self.scenario.tasks[self.scenario.connections[place].task];
+        let rests = self.records.rests(self.scenario, &self.workers, task);
+        Finding::unless(!rests, Check::Records, || format!("{open:?} is started, but its task rests"))?;
         self.lines[place].running = Some(open);
         self.workers.start(self.scenario, now, (worker, model), open.key, slot)?;
         self.workers.one_worker_each(place)
@@ -196,7 +232,9 @@ impl Checks<'_> {
         for (connection, line) in self.lines.iter_mut().enumerate() {
             let idle = line.is_idle();
             let Some(open) = line.waiting.as_mut().filter(|_| idle) else { continue };
-            let model = self.scenario.tasks[self.scenario.connections[connection].task].model;
+            let task = &self.scenario.tasks[self.scenario.connections[connection].task];
+            let (model, rests) = (task.model, self.records.rests(self.scenario, &self.workers, task));
+            Finding::unless(!rests, Check::Records, || format!("{open:?} waits, but its task rests"))?;
             if !self.workers.has_a_free_one(self.scenario, model) {
                 continue;
             }
@@ -209,6 +247,11 @@ impl Checks<'_> {
         }
         Ok(())
     }
+}
+
+/// When this frame arrived; never, if it is none.
+fn arrival_of(input: &Input) -> u64 {
+    if let Input::Frame { arrival, .. } = input { *arrival } else { u64::MAX }
 }
 
 fn not_open(sequence: message::Sequence) -> Finding {

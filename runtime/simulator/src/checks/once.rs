@@ -25,6 +25,11 @@ impl Once {
         grow(&mut self.put, key, "put")
     }
 
+    /// Whether this observation is of another epoch than the one accepted before it.
+    pub(super) fn begins_epoch(&self, key: Key) -> bool {
+        self.accepted.last().is_none_or(|(epoch, _)| *epoch != key.epoch)
+    }
+
     /// A frame is refused for its sequence: one not older was accepted of its epoch, the current one.
     pub(super) fn is_old(&self, key: Key) -> Verdict {
         let holds = self.accepted.last().is_some_and(|(epoch, last)| *epoch == key.epoch && key.sequence <= *last);
@@ -52,6 +57,7 @@ pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
         | Input::Query
         | Input::QueriesUnseen { .. }
         | Input::Finished { .. }
+        | Input::RecordVoid { .. }
         | Input::Sent { .. }
         | Input::Withheld { .. }
         | Input::Timeout
@@ -66,6 +72,7 @@ pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
         | Input::Query
         | Input::QueriesUnseen { .. }
         | Input::Finished { .. }
+        | Input::RecordVoid { .. }
         | Input::Sent { .. }
         | Input::Withheld { .. }
         | Input::Timeout

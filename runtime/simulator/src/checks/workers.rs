@@ -94,6 +94,10 @@ impl Workers {
         overruns.retain(|at| now - at <= scenario.box_plan.overrun_window);
     }
 
+    pub(super) fn is_in_service(&self, worker: usize) -> bool {
+        self.table[worker].service == Service::In
+    }
+
     pub(super) fn running(&self, worker: usize) -> Option<Key> {
         self.table[worker].running.map(|running| running.key)
     }

@@ -19,6 +19,10 @@ pub(super) struct Session {
     retired: VecDeque<u64>,
     changes: Vec<u64>,
     last_sequence: u64,
+    /// When the next observation is expected by the task's period.
+    expected: Option<u64>,
+    /// When a restart that came too soon was last let in.
+    afresh_at: Option<u64>,
     /// The sequences of the last responses of this epoch that no accepted observation reported as seen.
     responses: VecDeque<u64>,
 }
@@ -51,37 +55,47 @@ impl Session {
         self.responses.retain(|sequence| *sequence > last_response);
     }
 
-    /// Whether a new epoch may begin now; it then has begun.
-    fn change(&mut self, now: u64, epoch: u64) -> Result<Changed, Reason> {
-        let Some(current) = self.epoch else {
-            self.epoch = Some(epoch);
-            return Ok(Changed::No);
-        };
-        if current == epoch {
-            return Ok(Changed::No);
+    /// Whether this epoch is a new one, which may begin now.
+    fn is_new(&mut self, now: u64, epoch: u64) -> Result<bool, Reason> {
+        match self.epoch {
+            None => return Ok(true),
+            Some(current) if current == epoch => return Ok(false),
+            Some(_) => {}
         }
         if self.retired.contains(&epoch) {
             return Err(Reason::Epoch);
         }
         self.changes.retain(|at| now - at < SECOND);
-        if self.changes.len() >= CHANGES_A_SECOND {
-            return Err(Reason::EpochRate);
+        if self.changes.len() >= CHANGES_A_SECOND { Err(Reason::EpochRate) } else { Ok(true) }
+    }
+
+    /// An epoch begins.
+    fn begin(&mut self, now: u64, epoch: u64) {
+        if let Some(old) = self.epoch.replace(epoch) {
+            self.changes.push(now);
+            self.retired.push_back(old);
         }
-        self.changes.push(now);
-        self.retired.push_back(current);
         if self.retired.len() > RETIRED_REMEMBERED {
             self.retired.pop_front();
         }
-        self.epoch = Some(epoch);
         self.last_sequence = 0;
         self.responses.clear();
-        Ok(Changed::Yes)
     }
-}
 
-enum Changed {
-    No,
-    Yes,
+    /// Whether a period lets this arrival in; it then counts.
+    fn let_in(&mut self, jitter: u64, period: u64, arrival: u64, is_new: bool) -> bool {
+        let expected = self.expected.unwrap_or(arrival);
+        if arrival + jitter >= expected {
+            self.expected = Some(u64::max(expected, arrival) + period);
+            return true;
+        }
+        let restarted = is_new && self.afresh_at.is_none_or(|last| arrival.saturating_sub(last) >= SECOND);
+        if restarted {
+            self.afresh_at = Some(arrival);
+            self.expected = Some(arrival + period);
+        }
+        restarted
+    }
 }
 
 impl Reference<'_> {
@@ -115,13 +129,21 @@ impl Reference<'_> {
         if budget <= self.scenario.box_plan.margin || budget > task.deadline {
             return refuse(self, Reason::Budget);
         }
-        match self.lines[connection].session.change(now, parsed.key.epoch) {
-            Ok(Changed::No) => {}
-            Ok(Changed::Yes) => self.retire(connection),
+        let period = self.period(connection);
+        let session = &mut self.lines[connection].session;
+        let is_new = match session.is_new(now, parsed.key.epoch) {
+            Ok(is_new) => is_new,
             Err(reason) => return refuse(self, reason),
-        }
-        if parsed.key.sequence <= self.lines[connection].session.last_sequence {
+        };
+        if !is_new && parsed.key.sequence <= session.last_sequence {
             return refuse(self, Reason::Sequence);
+        }
+        if !session.let_in(task.arrival_jitter, period, arrival, is_new) {
+            return refuse(self, Reason::Period);
+        }
+        if is_new {
+            session.begin(now, parsed.key.epoch);
+            self.retire(connection);
         }
         let session = &mut self.lines[connection].session;
         session.last_sequence = parsed.key.sequence;
@@ -130,7 +152,9 @@ impl Reference<'_> {
         if now >= deadline {
             return refuse(self, Reason::ExpiredOnArrival);
         }
-        self.admit(now, connection, &Job { key: parsed.key, stamp: parsed.stamp, arrival, deadline }, &parsed.values);
+        let rank = arrival + task.deadline;
+        let job = Job { key: parsed.key, stamp: parsed.stamp, arrival, deadline, rank };
+        self.admit(now, connection, &job, &parsed.values);
     }
 
     /// The old epoch's observations end, and what belonged to it begins anew.
@@ -158,16 +182,16 @@ impl Reference<'_> {
         let task = &self.scenario.tasks[self.scenario.connections[connection].task];
         let line = &mut self.lines[connection];
         line.rate.observe(task, values);
-        let deadline = match line.waiting.take() {
-            None => job.deadline,
+        let (deadline, rank) = match line.waiting.take() {
+            None => (job.deadline, job.rank),
             // A breach of its own, which the newer one does not inherit.
             Some(old) if old.deadline <= now => {
                 self.refuse_job(&old, Reason::DeadlinePassed);
-                job.deadline
+                (job.deadline, job.rank)
             }
-            Some(superseded) => superseded.deadline.min(job.deadline),
+            Some(superseded) => (superseded.deadline.min(job.deadline), superseded.rank.min(job.rank)),
         };
-        self.lines[connection].waiting = Some(Job { deadline, ..job.clone() });
+        self.lines[connection].waiting = Some(Job { deadline, rank, ..job.clone() });
         self.expected.push(Expected::Store { job: job.key });
     }
 }

@@ -18,6 +18,7 @@ pub(crate) enum Expected {
     Answer(ExpectedAnswer),
     Notify { connection: usize, epoch: u64 },
     Quarantine { worker: usize, reason: Reason, spare: Option<usize> },
+    RecordVoid { worker: usize, model: ModelId, reason: Reason },
     Exit,
     Drained,
 }
@@ -63,6 +64,7 @@ enum Order {
     Refusals(usize),
     Elsewhere,
     Workers,
+    Records,
     Starts,
     End,
 }
@@ -88,7 +90,9 @@ pub(crate) fn actions(
         let mut same_order = (0..expected.len()).filter(|place| order_of_expected(&expected[*place]) == order);
         let place = match order {
             Order::Refusals(_) => same_order.find(|place| is_as_expected(&expected[*place], action, holds)),
-            Order::Connection(_) | Order::Elsewhere | Order::Workers | Order::Starts | Order::End => same_order.next(),
+            Order::Connection(_) | Order::Elsewhere | Order::Workers | Order::Records | Order::Starts | Order::End => {
+                same_order.next()
+            }
         };
         let Some(place) = place else {
             return Err(finding(format!("the engine did {action:?}, expected is {expected:?}")));
@@ -173,6 +177,10 @@ fn is_as_expected(expected: &Expected, actual: &Action, whose: impl Fn(SlotId) -
             Expected::Quarantine { worker, reason, spare },
             Action::Quarantine { worker: actual, reason: because, spare: by },
         ) => *worker == place(*actual) && reason == because && *spare == by.map(place),
+        (
+            Expected::RecordVoid { worker, model, reason },
+            Action::RecordVoid { worker: actual, model: of, reason: because },
+        ) => *worker == place(*actual) && model == of && reason == because,
         (_, _) => false,
     }
 }
@@ -216,6 +224,7 @@ fn order_of_action(action: &Action, frame_of: Option<usize>) -> Order {
         Action::Notify(_) | Action::Drained => Order::End,
         Action::StartInference { .. } => Order::Starts,
         Action::Quarantine { .. } | Action::Exit { .. } => Order::Workers,
+        Action::RecordVoid { .. } => Order::Records,
     }
 }
 
@@ -230,6 +239,7 @@ fn order_of_expected(expected: &Expected) -> Order {
         Expected::Notify { .. } | Expected::Drained => Order::End,
         Expected::Start { .. } => Order::Starts,
         Expected::Quarantine { .. } | Expected::Exit => Order::Workers,
+        Expected::RecordVoid { .. } => Order::Records,
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Worker {
 #[derive(Clone, Copy)]
 pub(super) struct Inference {
     /// The connection it was started for.
-    connection: usize,
+    pub(super) connection: usize,
     pub(super) since: u64,
     pub(super) answer: Answer,
 }
@@ -105,8 +105,8 @@ impl Reference<'_> {
                     && !self.occupies_a_worker(*connection)
                     && self.scenario.workers[worker].models.contains(model(*connection))
             });
-            let jobs = startable
-                .filter_map(|connection| Some((self.lines[connection].waiting.as_ref()?.deadline, connection)));
+            let jobs =
+                startable.filter_map(|connection| Some((self.lines[connection].waiting.as_ref()?.rank, connection)));
             let Some((_, connection)) = jobs.min() else { continue };
             let job = self.lines[connection].waiting.take().expect("it was just found waiting");
             self.workers[worker].running = Some(Inference { connection, since: now, answer: Answer::Open(job.key) });

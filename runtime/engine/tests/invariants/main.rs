@@ -1,16 +1,13 @@
 //! The design's invariants that are the engine's, one scene each. The simulator finds what nobody thought of;
 //! these say what is meant.
 
-use engine::{
-    Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Duration, Element, Engine, Envelope, Event,
-    Instant, ModelId, ModelSet, Origin, Reason, Send, Service, Settings, SlotId, Start, Tables, Task, TaskId, TooFast,
-    Withheld, Worker, WorkerId, WorkerSpec,
-};
-use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Response, Sequence, Stamp, Status};
+mod records;
+mod scene;
 
-const CONTRACT: ContractDigest = ContractDigest::new([3; 16]);
-const ONLY: ConnectionId = ConnectionId(0);
-const WORKER: WorkerId = WorkerId(0);
+use engine::{Duration, Event, Reason, Service};
+
+use scene::{ONLY, Said, Scene, WORKER, at, observation};
+
 /// Deadline 8 ms, margin 1 ms: a fallback falls due 7 ms after the arrival.
 const DUE_US: u64 = 7_000;
 
@@ -158,124 +155,32 @@ fn a_breach_is_booked_where_it_happened() {
     assert_eq!(scene.engine.poll_timeout().map(|(at, _)| at), Some(at(9_000 + DUE_US)), "3 has its whole budget");
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
-    Action,
-    Fallback(Reason),
-    Refusal(Reason),
+#[test]
+fn an_observation_that_comes_too_soon_changes_nothing() {
+    let mut scene = Scene::policed(Duration::from_micros(10_000));
+    scene.observe(0, 1); // begins
+    assert_eq!(scene.observe(9_999, 2).last(), Some(&(2, Said::Refusal(Reason::Period))));
+    assert_eq!(scene.observe(10_000, 2), [], "neither its sequence nor the bucket was touched");
+    let ledger = scene.engine.ledger(ONLY);
+    assert_eq!((ledger.refused(), ledger.by_reason(Reason::Period), ledger.in_flight()), (1, 1, 1));
+    let mut wrong = observation(3, 7, 0);
+    wrong[79] ^= 1;
+    assert_eq!(scene.frame(10_001, &wrong), [(0, Said::Refusal(Reason::Checksum))], "another fault has its own reason");
 }
 
-/// One connection, one worker, and a caller that performs what the engine decides.
-struct Scene {
-    engine: Engine<'static>,
-    withhold: bool,
-    running: Option<SlotId>,
-    stored: Option<SlotId>,
-    values: Vec<f32>,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let element = Element { min: -1.0, max: 1.0, max_change_per_s: 10.0, rest: 0.0, start: Start::Value(0.0) };
-        let max_step = Duration::from_micros(10_000);
-        let envelope = Envelope::new(vec![element].leak(), TooFast::Clamp, max_step).expect("a good element");
-        let (deadline, hold) = (Duration::from_micros(8_000), Duration::from_micros(50_000));
-        let task = Task::new(CONTRACT, (ModelId(0), ModelDigest::new([9; 32])), 2, deadline, hold, envelope);
-        let spec = ConnectionSpec { task: TaskId(0), address: Address::new(5) };
-        let worker = WorkerSpec { models: ModelSet::EMPTY.with(ModelId(0)), spare: false };
-        let tables = Tables {
-            tasks: vec![task.expect("a good task")].leak(),
-            connections: vec![Connection::new(spec)].leak(),
-            agenda: vec![Agenda::default()].leak(),
-            workers: vec![Worker::new(worker)].leak(),
-            free_slots: vec![SlotId(0), SlotId(1), SlotId(2)].leak(),
-        };
-        let settings = Settings {
-            boot: Boot::new(1),
-            margin: Duration::from_micros(1_000),
-            max_overruns: 16,
-            overrun_window: Duration::SECOND,
-            hang: Duration::SECOND,
-            status: Status::NONE,
-        };
-        let engine = Engine::new(settings, tables).expect("good tables");
-        Self { engine, withhold: false, running: None, stored: None, values: Vec::new() }
-    }
-
-    fn observe(&mut self, micros: u64, sequence: u64) -> Vec<(u64, Said)> {
-        let frame = observation(sequence, 7, 0);
-        self.frame(micros, &frame)
-    }
-
-    fn frame(&mut self, micros: u64, bytes: &[u8]) -> Vec<(u64, Said)> {
-        self.handle(micros, Event::Frame { connection: ONLY, arrival: at(micros), bytes })
-    }
-
-    fn finish(&mut self, micros: u64, action: &[f32]) -> Vec<(u64, Said)> {
-        self.handle(micros, Event::Finished { worker: WORKER, output: Ok(action) })
-    }
-
-    fn time(&mut self, micros: u64) -> Vec<(u64, Said)> {
-        self.handle(micros, Event::Timeout)
-    }
-
-    /// Hands one event in, performs what follows, and returns what was said to the controller.
-    fn handle(&mut self, micros: u64, event: Event<'_>) -> Vec<(u64, Said)> {
-        let mut said = Vec::new();
-        self.engine.handle(at(micros), event);
-        while let Some(action) = self.engine.poll_action() {
-            match action {
-                Action::Store { slot } => self.stored = Some(slot),
-                Action::StartInference { slot, .. } => self.running = Some(slot),
-                Action::Send(send) => said.extend(self.send(micros, &send)),
-                Action::Notify(_) | Action::Quarantine { .. } | Action::Exit { .. } | Action::Drained => {}
-            }
-        }
-        said
-    }
-
-    fn send(&mut self, micros: u64, send: &Send) -> Option<(u64, Said)> {
-        let mut frame = [0; Response::MAX_FRAME];
-        let length = send.encode(at(micros), &mut frame);
-        Response::decode(&frame[..length]).expect("the engine encodes what it may");
-        if let Some(ticket) = send.ticket() {
-            if self.withhold {
-                self.engine.handle(at(micros), Event::Withheld { ticket, why: Withheld::Deadline });
-                return None;
-            }
-            self.engine.handle(at(micros), Event::Sent { ticket, at: at(micros) });
-        }
-        let what = match send.answer() {
-            Answer::Guarded(guarded) => {
-                self.values = guarded.values().to_vec();
-                match guarded.origin() {
-                    Origin::Model { .. } => Said::Action,
-                    Origin::Fallback(reason) => Said::Fallback(reason),
-                }
-            }
-            Answer::Refusal(refusal) => Said::Refusal(refusal.reason()),
-        };
-        Some((send.sequence().map_or(0, Sequence::value), what))
-    }
-}
-
-fn at(micros: u64) -> Instant {
-    Instant::from_nanos(micros * 1_000)
-}
-
-fn observation(sequence: u64, epoch: u64, budget_us: u32) -> Vec<u8> {
-    let observation = Observation {
-        address: Address::new(5),
-        contract: CONTRACT,
-        epoch: Epoch::new(epoch),
-        sequence: Sequence::new(sequence).expect("from 1"),
-        stamp: Stamp::new(0),
-        last_response: None,
-        budget_us,
-        values: &[0; 8],
+#[test]
+fn a_restart_is_let_in_at_once_and_a_loop_of_restarts_keeps_to_the_period() {
+    let mut scene = Scene::policed(Duration::from_micros(10_000));
+    scene.observe(0, 1);
+    let mut is_let_in = |micros: u64, epoch: u64| {
+        let frame = observation(1, epoch, 0);
+        let said = scene.handle(micros, Event::Frame { connection: ONLY, arrival: at(micros), bytes: &frame });
+        !said.contains(&(1, Said::Refusal(Reason::Period)))
     };
-    let mut frame = vec![0; 128];
-    let length = observation.encode(&mut frame).expect("two values have room");
-    frame.truncate(length);
-    frame
+    assert!(is_let_in(1_000, 20), "too soon after its former self, with a fresh bucket");
+    assert!(!is_let_in(2_000, 21), "a second fresh bucket within a second");
+    assert!(is_let_in(11_000, 22), "a period later it needs none");
+    assert!(is_let_in(1_000_500, 23), "nor here");
+    assert!(!is_let_in(1_000_999, 24), "not a second since the fresh bucket");
+    assert!(is_let_in(1_001_000, 25), "a second since the fresh bucket");
 }

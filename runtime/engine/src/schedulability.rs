@@ -1,0 +1,275 @@
+//! schedulability: whether the model of each connection is in time whatever the controllers do, before the start.
+//!
+//! One worker is non-preemptive earliest deadline first on one resource. The condition is that of Jeffay, Stanat and
+//! Martel ("On non-preemptive scheduling of periodic and sporadic tasks", RTSS 1991) in the form of George, Rivierre
+//! and Spuri for any deadlines ("Preemptive and non-preemptive real-time uniprocessor scheduling", INRIA RR-2966,
+//! 1996). Several workers that serve the same models get a sufficient test of their own: see `several`.
+//!
+//! What the engine's rules change in the textbook's condition:
+//! - A leaky bucket lets observation k of a burst come at max(0, k·T − J), and its deadline counts from there. So
+//!   ⌊(t − D + J) / T⌋ + 1 deadlines lie within t ≥ D, and none before: jitter bunches arrivals, it shortens nothing.
+//! - A result at the instant at which the fallback falls due is late: the latest good end is 1 ns earlier.
+//! - A worker starts what waits before the engine looks at a frame of the same nanosecond: a blocker blocks for its
+//!   whole execution, not for 1 ns less.
+//! - A newer observation that supersedes one takes over its deadline and rank, so both together ask for no more than
+//!   the older one did alone. A fallback in place of a late result asks for less than the result.
+//! - A free worker goes by rank, the deadline with the task's longest budget: a shorter budget makes nobody else late.
+//!   It may make its own answer late; the promise is for observations that use their whole budget.
+//!
+//! For one worker the test is therefore sufficient for any deadlines. It is necessary where each deadline is at most
+//! T − J, so that nothing is superseded: then the arrivals that a [`Violation`] describes do make its connection late,
+//! or one whose deadline is the same.
+//!
+//! It does not account for controllers that restart: an epoch that ends leaves an inference running for nobody, and
+//! one that begins afresh adds at most 1 + J / T observations a second. Nor for inferences longer than declared,
+//! which is what timing records watch. Whatever happens, the fallbacks are in time.
+//!
+//! It never allocates, recurses or works without a bound.
+
+mod one;
+mod several;
+mod utilisation;
+
+use crate::{
+    task::ConnectionId,
+    time::{Duration, Instant},
+};
+
+pub use utilisation::Utilisation;
+
+/// What one connection asks of the workers of its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demand {
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// The shortest time between observations, as its task is policed.
+    pub min_period: Duration,
+    /// How much sooner one may come, as its task is policed.
+    pub arrival_jitter: Duration,
+    /// From an arrival until its fallback falls due: the task's deadline less the margin.
+    pub due: Duration,
+    /// The longest execution of one inference, with what the box adds to each.
+    pub execution: Duration,
+}
+
+/// By how much a set of demands holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slack {
+    /// The time that is left over at the tightest deadline, in the worst case: on several workers, of all together.
+    pub least: Duration,
+    /// Whose deadline that is.
+    pub tightest: ConnectionId,
+    /// Of one worker's time; more than 1 is possible with several workers.
+    pub utilisation: Utilisation,
+}
+
+/// Why a set of demands is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unschedulable {
+    /// There is nothing to schedule, or no worker.
+    Empty,
+    /// More is asked for than the workers' time.
+    Overloaded(Utilisation),
+    /// A connection's model can be late.
+    Late(Violation),
+    /// Whether it holds was not found within the bounded work: the set uses nearly all of the worker's time.
+    TooLong(Utilisation),
+    /// For several workers the test needs each `due` to be at most `min_period` less `arrival_jitter`.
+    NotCovered(ConnectionId),
+}
+
+/// How a connection's model can be late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Violation {
+    /// Whose model is late.
+    pub late: ConnectionId,
+    /// On one worker: the time until the end of an inference that would just be in time, counted from where every
+    /// connection sends as fast as it may. On several: how long the inference of `late` may wait for a worker.
+    pub within: Duration,
+    /// How much execution the observations ask for within that time, without the blocker. On one worker, the late
+    /// one's too; on several, that of all others at the worst.
+    pub demand: Duration,
+    /// Whose inference may have begun just before, with a later deadline; the longest of them.
+    pub blocker: Option<Blocker>,
+    /// Of how many workers.
+    pub workers: u16,
+    /// Of one worker's time.
+    pub utilisation: Utilisation,
+}
+
+/// An inference that cannot be taken back once it has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocker {
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// How long it holds the worker.
+    pub execution: Duration,
+}
+
+/// Whether each of these connections gets its model's answer in time on so many workers.
+///
+/// The workers serve all models of the set, alike, and nothing else. The order of the set is that of the connections'
+/// table, which decides between equal deadlines.
+///
+/// # Errors
+/// [`Unschedulable`] if it does not, or if that cannot be shown.
+pub fn schedulable(set: &[Demand], workers: u16) -> Result<Slack, Unschedulable> {
+    let utilisation = Utilisation::of(set);
+    if set.is_empty() || workers == 0 {
+        return Err(Unschedulable::Empty);
+    }
+    if utilisation.is_surely_above(workers) {
+        return Err(Unschedulable::Overloaded(utilisation));
+    }
+    if workers == 1 { one::test(set, utilisation) } else { several::test(set, workers, utilisation) }
+}
+
+impl Violation {
+    /// The arrivals that make `late` late on one worker, if every due is at most its period less its jitter: the
+    /// blocker's at the origin and, handed in after it, everybody's whose deadline counts, as fast as they may.
+    ///
+    /// The instants are those of one connection, in order; none for a connection that keeps silent.
+    pub fn arrivals(&self, demand: Demand) -> impl Iterator<Item = Instant> + use<> {
+        let (within, one) = (self.within.nanos(), Asks::from(demand));
+        let blocks = self.blocker.is_some_and(|blocker| blocker.connection == demand.connection);
+        let counted = (0..).map(move |place: u64| one.arrival(place));
+        let counted = counted.take_while(move |arrival| arrival.saturating_add(one.end) <= within);
+        blocks.then_some(0).into_iter().chain(counted).map(Instant::from_nanos)
+    }
+}
+
+/// A demand in nanoseconds, with none of the zeros that would divide or never end.
+#[derive(Debug, Clone, Copy)]
+struct Asks {
+    period: u64,
+    jitter: u64,
+    /// The latest good end of an inference, from its observation's arrival.
+    end: u64,
+    execution: u64,
+}
+
+impl From<Demand> for Asks {
+    fn from(demand: Demand) -> Self {
+        Self {
+            period: demand.min_period.nanos().max(1),
+            jitter: demand.arrival_jitter.nanos(),
+            end: demand.due.nanos().saturating_sub(1),
+            execution: demand.execution.nanos().max(1),
+        }
+    }
+}
+
+impl Asks {
+    /// When observation `place` of a connection that sends as fast as it may arrives.
+    const fn arrival(self, place: u64) -> u64 {
+        place.saturating_mul(self.period).saturating_sub(self.jitter)
+    }
+
+    /// How many observations arrive in a span of this length that includes both its ends.
+    fn arrivals_within(self, span: u64) -> u64 {
+        self.periods_in(span.saturating_add(self.jitter)).saturating_add(1)
+    }
+
+    /// How many whole periods a span holds.
+    fn periods_in(self, span: u64) -> u64 {
+        span.checked_div(self.period).unwrap_or(u64::MAX)
+    }
+
+    fn work(self, observations: u64) -> u64 {
+        observations.saturating_mul(self.execution)
+    }
+}
+
+/// The longest execution of those with a later end than `end`.
+fn blocker(set: &[Demand], end: u64) -> Option<Blocker> {
+    let later = set.iter().filter(|demand| Asks::from(**demand).end > end);
+    later.max_by_key(|demand| demand.execution).map(|demand| Blocker {
+        connection: demand.connection,
+        execution: Duration::from_nanos(Asks::from(*demand).execution),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MICRO: u64 = 1_000;
+
+    /// Period, jitter, due and execution in microseconds, numbered in order.
+    fn set<const N: usize>(rows: [[u64; 4]; N]) -> [Demand; N] {
+        let mut place = 0..;
+        rows.map(|row| {
+            let [min_period, arrival_jitter, due, execution] = row.map(Duration::from_micros);
+            let connection = ConnectionId(place.next().unwrap());
+            Demand { connection, min_period, arrival_jitter, due, execution }
+        })
+    }
+
+    fn violation(set: &[Demand], workers: u16) -> Violation {
+        match schedulable(set, workers) {
+            Err(Unschedulable::Late(violation)) => violation,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_long_inference_makes_a_short_deadline_late_and_is_named() {
+        let set = set([[10_000, 0, 2_000, 500], [100_000, 0, 80_000, 46_000]]);
+        let Violation { late, within, demand, blocker, .. } = violation(&set, 1);
+        assert_eq!(late, ConnectionId(0));
+        assert_eq!((within.nanos(), demand.nanos()), (2_000 * MICRO - 1, 500 * MICRO));
+        let execution = Duration::from_micros(46_000);
+        assert_eq!(blocker, Some(Blocker { connection: ConnectionId(1), execution }));
+        assert!(schedulable(&set[..1], 1).is_ok() && schedulable(&set[1..], 1).is_ok(), "each on a worker of its own");
+    }
+
+    #[test]
+    fn a_blocker_fits_to_the_nanosecond() {
+        let mut set = set([[10_000, 0, 2_001, 500], [100_000, 0, 80_000, 1_500]]);
+        assert_eq!(schedulable(&set, 1).map(|slack| slack.least.nanos()), Ok(MICRO - 1));
+        set[1].execution = Duration::from_nanos(1_501 * MICRO - 1);
+        assert_eq!(schedulable(&set, 1).map(|slack| slack.least.nanos()), Ok(0), "it ends 1 ns before its fallback");
+        set[1].execution = Duration::from_nanos(1_501 * MICRO);
+        assert_eq!(violation(&set, 1).late, ConnectionId(0));
+    }
+
+    #[test]
+    fn three_thirds_fill_a_worker_exactly_where_deadlines_are_longer() {
+        let mut set = set([[3_000, 0, 6_001, 1_000], [3_000, 0, 6_001, 1_000], [3_000, 0, 6_001, 1_000]]);
+        assert!(schedulable(&set, 1).is_ok());
+        set[2].execution = Duration::from_nanos(1_000 * MICRO + 1);
+        let refused = schedulable(&set, 1);
+        assert!(matches!(refused, Err(Unschedulable::Overloaded(share)) if share.parts_per_million() == 1_000_000));
+    }
+
+    #[test]
+    fn jitter_counts_as_a_burst() {
+        assert!(schedulable(&set([[10_000, 0, 5_000, 3_000]]), 1).is_ok());
+        assert_eq!(violation(&set([[10_000, 9_500, 5_000, 3_000]]), 1).demand, Duration::from_micros(6_000));
+    }
+
+    #[test]
+    fn nothing_is_left_undecided_for_ever() {
+        let full = set([[7_001, 3, 20_000, 3_500], [7_001, 0, 20_000, 3_501]]);
+        assert!(matches!(schedulable(&full, 1), Err(Unschedulable::TooLong(_))), "jitter leaves no idle instant");
+        assert_eq!(schedulable(&[], 1), Err(Unschedulable::Empty));
+        assert_eq!(schedulable(&full, 0), Err(Unschedulable::Empty));
+        let zero = set([[0, 0, 0, 0]]);
+        assert!(schedulable(&zero, 1).is_err());
+        let largest = Demand { due: Duration::from_nanos(u64::MAX), ..full[0] };
+        assert!(schedulable(&[Demand { min_period: largest.due, execution: largest.due, ..largest }], 1).is_err());
+    }
+
+    #[test]
+    fn several_workers_are_one_each_where_they_suffice_and_refuse_what_is_not_covered() {
+        let pair = set([[10_000, 0, 2_000, 1_500], [100_000, 0, 80_000, 46_000]]);
+        assert!(schedulable(&pair, 1).is_err() && schedulable(&pair, 2).is_ok());
+        let three = set([[10_000, 0, 2_000, 1_500], [100_000, 0, 80_000, 46_000], [100_000, 0, 80_000, 46_000]]);
+        let Violation { late, within, workers, blocker, .. } = violation(&three, 2);
+        assert_eq!((late, within.nanos(), workers), (ConnectionId(0), 500 * MICRO, 2));
+        assert_eq!(blocker.map(|blocker| blocker.connection), Some(ConnectionId(2)));
+        assert!(schedulable(&three, 3).is_ok());
+        let long = set([[10_000, 1_000, 9_001, 100]]);
+        assert_eq!(schedulable(&long, 2), Err(Unschedulable::NotCovered(ConnectionId(0))));
+    }
+}

@@ -1,0 +1,209 @@
+//! A box where nothing goes wrong but its load: the real engine, exact arrivals, executions as told.
+//!
+//! Schedulability and timing records are judged here. There is no noise between an arrival and a decision, so that to the nanosecond a set
+//! holds or does not.
+
+use std::iter::Peekable;
+
+use engine::{
+    Action, Agenda, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope, Event,
+    Instant, Ledger, ModelId, ModelSet, Reason, Record, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec,
+    TooFast, Worker, WorkerId, WorkerSpec, schedulability::Demand,
+};
+use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Sequence, Stamp, Status};
+
+use crate::controller::encode;
+
+/// One observation to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release {
+    /// When it arrives, in nanoseconds.
+    pub at: u64,
+    /// Whose it is, by its place in the set.
+    pub connection: usize,
+}
+
+const MARGIN: u64 = 1_000_000;
+const CONTRACT: ContractDigest = ContractDigest::new([1; 16]);
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Served {
+    /// The box's ledger at the end.
+    pub ledger: Ledger,
+    /// The first record that was told to be void: after how many inferences, and why.
+    pub void: Option<(u64, Reason)>,
+}
+
+/// Lets these observations come to one box and returns its ledger at the end.
+///
+/// The set shares so many workers; connection `i` uses model `i` modulo the number of models. What is released at one
+/// instant is handed in in the given order, after inferences that end then. `execution` says how long an inference
+/// of this connection takes.
+#[must_use]
+pub fn serve(
+    set: &[Demand],
+    shape: (u16, u8),
+    releases: impl IntoIterator<Item = Release>,
+    execution: impl FnMut(usize) -> u64,
+) -> Ledger {
+    serve_watched(set, shape, Vec::new(), releases, execution).ledger
+}
+
+/// The same with timing records.
+#[must_use]
+pub fn serve_watched(
+    set: &[Demand],
+    (workers, models): (u16, u8),
+    mut records: Vec<Record>,
+    releases: impl IntoIterator<Item = Release>,
+    execution: impl FnMut(usize) -> u64,
+) -> Served {
+    let elements = [Element { min: 0.0, max: 1.0, max_change_per_s: 1.0, rest: 0.0, start: Start::Value(0.0) }];
+    let tasks: Vec<Task<'_>> =
+        set.iter().zip((0..models).cycle()).map(|(one, model)| task(*one, model, &elements)).collect();
+    let spec = |place: usize| ConnectionSpec { task: TaskId(id(place)), address: Address::new(0) };
+    let mut connections: Vec<Connection> = (0..set.len()).map(|place| Connection::new(spec(place))).collect();
+    let all = (0..models).fold(ModelSet::EMPTY, |set, model| set.with(ModelId(model)));
+    let mut table: Vec<Worker> = (0..workers).map(|_| Worker::new(WorkerSpec { models: all, spare: false })).collect();
+    let mut agenda = vec![Agenda::default(); set.len()];
+    let mut free_slots: Vec<SlotId> = (0..id(2 * set.len()) + workers).map(SlotId).collect();
+    let settings = Settings {
+        boot: Boot::new(1),
+        margin: Duration::from_nanos(MARGIN),
+        max_overruns: 16,
+        overrun_window: Duration::from_nanos(1),
+        hang: Duration::from_nanos(u64::MAX),
+        status: Status::NONE,
+    };
+    let tables = Tables {
+        tasks: &tasks,
+        connections: &mut connections,
+        agenda: &mut agenda,
+        workers: &mut table,
+        records: &mut records,
+        free_slots: &mut free_slots,
+    };
+    let engine = Engine::new(settings, tables).expect("a set that can be declared");
+    let mut quiet = Quiet {
+        engine,
+        running: vec![None; usize::from(workers)],
+        owners: vec![0; 2 * set.len() + usize::from(workers)],
+        execution,
+        arriving: 0,
+        inferences: 0,
+        void: None,
+    };
+    quiet.run(set.len(), releases.into_iter().peekable());
+    Served { ledger: quiet.engine.total(), void: quiet.void }
+}
+
+/// Answers that were not the model's although it was asked.
+#[must_use]
+pub fn late(ledger: &Ledger) -> u64 {
+    [Reason::Late, Reason::Unstarted, Reason::Overtaken].map(|reason| ledger.by_reason(reason)).into_iter().sum()
+}
+
+struct Quiet<'t, F> {
+    engine: Engine<'t>,
+    /// Until when each worker runs, and for how long.
+    running: Vec<Option<(u64, u64)>>,
+    /// Whose observation each slot holds.
+    owners: Vec<usize>,
+    execution: F,
+    arriving: usize,
+    inferences: u64,
+    void: Option<(u64, Reason)>,
+}
+
+impl<F: FnMut(usize) -> u64> Quiet<'_, F> {
+    fn run(&mut self, connections: usize, mut releases: Peekable<impl Iterator<Item = Release>>) {
+        let mut sequences = vec![0; connections];
+        loop {
+            let ends = self.running.iter().enumerate().filter_map(|(worker, run)| run.map(|(end, _)| (end, worker)));
+            let end = ends.min();
+            let timeout = self.engine.poll_timeout().map(|(at, _)| at.nanos());
+            let release = releases.peek().copied();
+            let Some(now) = [end.map(|(at, _)| at), timeout, release.map(|one| one.at)].into_iter().flatten().min()
+            else {
+                return;
+            };
+            match (end, release) {
+                (Some((at, worker)), _) if at == now => {
+                    let (_, length) = self.running[worker].take().expect("it just ended");
+                    self.inferences += 1;
+                    let (worker, execution) = (WorkerId(id(worker)), Duration::from_nanos(length));
+                    self.handle(now, Event::Finished { worker, output: Ok(&[0.0]), execution });
+                }
+                (_, Some(Release { at, connection })) if at == now => {
+                    releases.next();
+                    sequences[connection] += 1;
+                    self.arriving = connection;
+                    let frame = frame(sequences[connection]);
+                    let (connection, arrival) = (ConnectionId(id(connection)), Instant::from_nanos(now));
+                    self.handle(now, Event::Frame { connection, arrival, bytes: &frame });
+                }
+                _ => self.handle(now, Event::Timeout),
+            }
+        }
+    }
+
+    fn handle(&mut self, now: u64, event: Event<'_>) {
+        let at = Instant::from_nanos(now);
+        self.engine.handle(at, event);
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Store { slot } => self.owners[usize::from(slot.0)] = self.arriving,
+                Action::StartInference { worker, slot, .. } => {
+                    let length = (self.execution)(self.owners[usize::from(slot.0)]);
+                    self.running[usize::from(worker.0)] = Some((now + length, length));
+                }
+                // Reported before the next action is taken, as the daemon does.
+                Action::Send(send) => {
+                    if let Some(ticket) = send.ticket() {
+                        self.engine.handle(at, Event::Sent { ticket, at });
+                    }
+                }
+                Action::RecordVoid { reason, .. } => self.void = self.void.or(Some((self.inferences, reason))),
+                Action::Notify(_) | Action::Quarantine { .. } | Action::Exit { .. } | Action::Drained => {
+                    unreachable!("nothing is drained and no worker hangs")
+                }
+            }
+        }
+    }
+}
+
+fn task(demand: Demand, model: u8, elements: &[Element]) -> Task<'_> {
+    let max_step = Duration::from_nanos(MARGIN);
+    let spec = TaskSpec {
+        contract: CONTRACT,
+        model: ModelId(model),
+        model_digest: ModelDigest::NONE,
+        inputs: 1,
+        deadline: Duration::from_nanos(demand.due.nanos() + MARGIN),
+        min_period: demand.min_period,
+        arrival_jitter: demand.arrival_jitter,
+        hold: Duration::ZERO,
+        envelope: Envelope::new(elements, TooFast::Clamp, max_step).expect("one good element"),
+        degraded: Degraded::Keep,
+        status: Status::NONE,
+    };
+    Task::new(spec).expect("a set that can be declared")
+}
+
+fn frame(sequence: u64) -> Vec<u8> {
+    encode(&Observation {
+        address: Address::new(0),
+        contract: CONTRACT,
+        epoch: Epoch::new(1),
+        sequence: Sequence::new(sequence).expect("counted from 1"),
+        stamp: Stamp::new(0),
+        last_response: None,
+        budget_us: 0,
+        values: &[0; 4],
+    })
+}
+
+fn id(place: usize) -> u16 {
+    u16::try_from(place).expect("a set is small")
+}
