@@ -130,6 +130,8 @@ name = "cpu0"
 name = "{TASK}"
 model = "policy"
 deadline_us = {DEADLINE_US}
+min_period_us = 1
+arrival_jitter_us = 1000000
 hold_ms = 1000
 robots = [{{ name = "{ROBOT}" }}]
 "#

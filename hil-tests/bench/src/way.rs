@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Instant as Clock;
 
 use engine::{
-    Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Duration, Element, Engine, Envelope, Event,
-    Instant, ModelFailed, ModelId, ModelSet, Origin, Settings, SlotId, Start, Tables, Task, TaskId, TooFast, Worker,
-    WorkerId, WorkerSpec,
+    Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope,
+    Event, Instant, ModelFailed, ModelId, ModelSet, Origin, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec,
+    TooFast, Worker, WorkerId, WorkerSpec,
 };
 use heapless::spsc::Queue;
 use manifest::Manifest;
@@ -158,7 +158,7 @@ impl Way {
         let guarding = Clock::now();
         let (slot, memory) = self.done.dequeue().expect("it was done above");
         let output = ran.map(|()| memory.output.as_slice());
-        self.engine.handle(self.now(), Event::Finished { worker: WorkerId(0), output });
+        self.engine.handle(self.now(), Event::Finished { worker: WorkerId(0), output, execution: Duration::ZERO });
         self.slots[usize::from(slot.0)] = Some(memory);
         let Some(Action::Send(send)) = self.engine.poll_action() else { return Err(strayed("answered")) };
         let encoding = Clock::now();
@@ -217,8 +217,19 @@ fn engine(manifest: &Manifest) -> Result<Engine<'static>> {
     let max_step = u64::try_from(manifest.envelope().max_step.as_nanos()).into_diagnostic()?;
     let envelope = Envelope::new(elements.leak(), too_fast, Duration::from_nanos(max_step)).into_diagnostic()?;
     let (model, inputs) = (ModelId(0), manifest.input_elements().len());
-    let digest = ModelDigest::new(manifest.digest());
-    let task = Task::new(traffic::contract(manifest)?, (model, digest), inputs, DEADLINE, DEADLINE, envelope);
+    let task = Task::new(TaskSpec {
+        contract: traffic::contract(manifest)?,
+        model,
+        model_digest: ModelDigest::new(manifest.digest()),
+        inputs,
+        deadline: DEADLINE,
+        min_period: Duration::from_micros(1),
+        arrival_jitter: DEADLINE,
+        hold: DEADLINE,
+        envelope,
+        degraded: Degraded::Keep,
+        status: Status::NONE,
+    });
     let spec = ConnectionSpec { task: TaskId(0), address: Address::of(ROBOT, TASK) };
     let settings = Settings {
         boot: Boot::new(1),
@@ -226,13 +237,14 @@ fn engine(manifest: &Manifest) -> Result<Engine<'static>> {
         max_overruns: 8,
         overrun_window: Duration::SECOND,
         hang: DEADLINE,
-        status: Status::UNMEASURED,
+        status: Status::NONE,
     };
     let tables = Tables {
         tasks: vec![task.into_diagnostic()?].leak(),
         connections: vec![Connection::new(spec)].leak(),
         agenda: vec![Agenda::default()].leak(),
         workers: vec![Worker::new(WorkerSpec { models: ModelSet::EMPTY.with(model), spare: false })].leak(),
+        records: Vec::new().leak(),
         free_slots: (0..SLOTS).map(SlotId).collect::<Vec<_>>().leak(),
     };
     Engine::new(settings, tables).into_diagnostic()

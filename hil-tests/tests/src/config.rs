@@ -98,6 +98,8 @@ name = "first"
 name = "{TASK}"
 model = "policy"
 deadline_us = {deadline_us}
+min_period_us = 1
+arrival_jitter_us = 1000000
 hold_ms = {hold_ms}
 robots = [{robots}]
 "#

@@ -75,6 +75,7 @@ model = "policy"
 deadline_us = 200000
 hold_ms = 250
 robots = [{ name = "left" }]
+min_period_us = 2000
 "#;
 
 /// What a command printed, without its log, and how it ended.
@@ -157,7 +158,7 @@ fn the_configs_in_the_tree_are_good() {
 #[test]
 fn an_unknown_field() {
     assert_snapshot!(Desk::with("hold_ms", "hold_s").complaint(), @r#"
-     × box.toml:20: unknown field `hold_s`, expected one of `name`, `model`, `deadline_us`, `hold_ms`, `robots`
+     × box.toml:20: unknown field `hold_s`, expected one of `name`, `model`, `deadline_us`, `min_period_us`, `arrival_jitter_us`, `hold_ms`, `degraded`, `lower_rate_factor`, `robots`
        ╭─[box.toml:20:1]
     19 │ deadline_us = 200000
     20 │ hold_s = 250

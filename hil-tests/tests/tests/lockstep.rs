@@ -6,8 +6,9 @@
 use std::{collections::VecDeque, path::PathBuf};
 
 use engine::{
-    Action, Agenda, Connection, ConnectionId, ConnectionSpec, Duration, Element, Engine, Envelope, Event, Instant,
-    Ledger, ModelId, ModelSet, Settings, SlotId, Start, Tables, Task, TaskId, TooFast, Worker, WorkerId, WorkerSpec,
+    Action, Agenda, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope, Event,
+    Instant, Ledger, ModelId, ModelSet, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker,
+    WorkerId, WorkerSpec,
 };
 use manifest::Manifest;
 use message::{
@@ -173,7 +174,8 @@ impl Site {
                 let (_, slot) = self.running.take().expect("it finishes");
                 self.model.input_mut().copy_from_slice(&self.slots[usize::from(slot.0)]);
                 let output = self.model.run().expect("the shipped model runs");
-                self.engine.handle(self.now, Event::Finished { worker: WorkerId(0), output: Ok(output) });
+                let (worker, output) = (WorkerId(0), Ok(output));
+                self.engine.handle(self.now, Event::Finished { worker, output, execution: Duration::ZERO });
             } else {
                 self.engine.handle(self.now, Event::Timeout);
             }
@@ -238,9 +240,21 @@ fn tables(manifest: &Manifest, contract: ContractDigest, address: Address) -> Ta
     let elements: Vec<_> = elements.collect();
     let max_step = u64::try_from(manifest.envelope().max_step.as_nanos()).expect("milliseconds");
     let envelope = Envelope::new(elements.leak(), TooFast::Clamp, Duration::from_nanos(max_step)).expect("shipped");
-    let model = (ModelId(0), ModelDigest::new(manifest.digest()));
-    let (deadline, hold) = (Duration::from_micros(8_000), Duration::from_micros(50_000));
-    let task = Task::new(contract, model, 21, deadline, hold, envelope).expect("shipped");
+    let task = Task::new(TaskSpec {
+        contract,
+        model: ModelId(0),
+        model_digest: ModelDigest::new(manifest.digest()),
+        inputs: 21,
+        deadline: Duration::from_micros(8_000),
+        min_period: Duration::from_micros(2_000),
+        // The latencies of this test delay each observation alike, or hold up several.
+        arrival_jitter: Duration::SECOND,
+        hold: Duration::from_micros(50_000),
+        envelope,
+        degraded: Degraded::Keep,
+        status: Status::NONE,
+    });
+    let task = task.expect("shipped");
     let spec = ConnectionSpec { task: TaskId(0), address };
     let worker = WorkerSpec { models: ModelSet::EMPTY.with(ModelId(0)), spare: false };
     Tables {
@@ -248,6 +262,7 @@ fn tables(manifest: &Manifest, contract: ContractDigest, address: Address) -> Ta
         connections: vec![Connection::new(spec)].leak(),
         agenda: vec![Agenda::default()].leak(),
         workers: vec![Worker::new(worker)].leak(),
+        records: Vec::new().leak(),
         free_slots: (0..4).map(SlotId).collect::<Vec<_>>().leak(),
     }
 }

@@ -109,9 +109,9 @@ impl Performer {
 
     /// A worker's result: its slot comes back with it.
     pub(crate) fn finished(&mut self, worker: WorkerId, done: Done) {
-        let Done { slot, memory, result } = done;
+        let Done { slot, memory, result, execution } = done;
         let output = result.map(|()| memory.output());
-        self.engine.handle(clock::now(), Event::Finished { worker, output });
+        self.engine.handle(clock::now(), Event::Finished { worker, output, execution });
         self.slots[usize::from(slot.0)] = Some(memory);
         self.perform(&mut Current::default());
     }
@@ -137,6 +137,7 @@ impl Performer {
                 | Action::Store { .. }
                 | Action::StartInference { .. }
                 | Action::Quarantine { .. }
+                | Action::RecordVoid { .. }
                 | Action::Exit { .. }
                 | Action::Drained => self.act(action, current),
             }
@@ -167,6 +168,9 @@ impl Performer {
             }
             Action::Quarantine { worker, reason, spare } => {
                 self.report(Report::Quarantine { worker, reason, spare });
+            }
+            Action::RecordVoid { worker, model, reason } => {
+                self.report(Report::RecordVoid { worker, model, reason });
             }
             Action::Exit { reason } => {
                 // The engine says so once; a second reason would change nothing.

@@ -2,7 +2,7 @@
 
 use engine::{
     Agenda, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet, Settings, SlotId,
-    Start, Tables, Task, TaskId, TooFast, Worker, WorkerSpec,
+    Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerSpec,
 };
 use manifest::{Contract, Manifest};
 use message::{Address, Boot, ContractDigest, ModelDigest, Observation, Status};
@@ -151,14 +151,14 @@ impl Plan {
             max_overruns: quarantine.max_overruns,
             overrun_window: Duration::from_micros(quarantine.overrun_window_ms.saturating_mul(1_000)),
             hang: Duration::from_micros(quarantine.hang_ms.saturating_mul(1_000)),
-            // Nothing has been measured on this device yet, so nothing is promised about the model's own time.
-            status: Status::UNMEASURED,
+            status: Status::NONE,
         };
         let tables = Tables {
             tasks: tasks.leak(),
             agenda: vec![Agenda::default(); connections.len()].leak(),
             connections: connections.leak(),
             workers: workers.collect::<Vec<_>>().leak(),
+            records: Vec::new().leak(),
             free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
         };
         Engine::new(settings, tables).into_diagnostic()
@@ -175,9 +175,20 @@ impl Plan {
         let max_step = u64::try_from(manifest.envelope().max_step.as_nanos()).into_diagnostic()?;
         let envelope = Envelope::new(elements.leak(), too_fast, Duration::from_nanos(max_step));
         let contract = ContractDigest::new(self.contracts[place].digest());
-        let model = (model_id(declared.model), ModelDigest::new(manifest.digest()));
         let task = envelope.and_then(|envelope| {
-            Task::new(contract, model, self.inputs(place), declared.deadline, declared.hold, envelope)
+            Task::new(TaskSpec {
+                contract,
+                model: model_id(declared.model),
+                model_digest: ModelDigest::new(manifest.digest()),
+                inputs: self.inputs(place),
+                deadline: declared.deadline,
+                min_period: declared.min_period,
+                arrival_jitter: declared.arrival_jitter,
+                hold: declared.hold,
+                envelope,
+                degraded: declared.degraded,
+                status: Status::NONE,
+            })
         });
         task.into_diagnostic().wrap_err_with(|| format!("task {}", declared.name))
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::{ConnectionId, Reason, WorkerId};
+use engine::{ConnectionId, ModelId, Reason, WorkerId};
 
 use crate::{logging::Logs, plan::Plan};
 
@@ -17,6 +17,11 @@ pub(crate) enum Report {
         worker: WorkerId,
         reason: Reason,
         spare: Option<WorkerId>,
+    },
+    RecordVoid {
+        worker: WorkerId,
+        model: ModelId,
+        reason: Reason,
     },
     Missed {
         connection: Option<ConnectionId>,
@@ -46,6 +51,7 @@ impl<'r> Reporter<'r> {
     pub(crate) fn take(&mut self, report: Report) {
         match report {
             Report::Quarantine { worker, reason, spare } => self.quarantine(worker, reason, spare),
+            Report::RecordVoid { worker, model, reason } => self.record_void(worker, model, reason),
             Report::Missed { connection, reason } => self.repeated.count(Kind::Missed { connection, reason }, 1),
             Report::NotSent => self.repeated.count(Kind::NotSent, 1),
         }
@@ -71,10 +77,24 @@ impl<'r> Reporter<'r> {
     }
 
     fn quarantine(&self, worker: WorkerId, reason: Reason, spare: Option<WorkerId>) {
-        let name = |id: WorkerId| self.plan.config.workers.get(usize::from(id.0)).map_or("?", |worker| &worker.name);
-        let successor = spare.map_or("no spare takes over", name);
+        let successor = spare.map_or("no spare takes over", |spare| self.worker(spare));
         let row = reason.row();
-        tracing::error!("{reason}: worker {}; successor: {successor}. {} {}", name(worker), row.what, row.action);
+        tracing::error!(
+            "{reason}: worker {}; successor: {successor}. {} {}",
+            self.worker(worker),
+            row.what,
+            row.action
+        );
+    }
+
+    fn record_void(&self, worker: WorkerId, model: ModelId, reason: Reason) {
+        let model = self.plan.config.models.get(usize::from(model.0)).map_or("?", |model| &model.name);
+        let row = reason.row();
+        tracing::error!("{reason}: model {model} on worker {}. {} {}", self.worker(worker), row.what, row.action);
+    }
+
+    fn worker(&self, id: WorkerId) -> &str {
+        self.plan.config.workers.get(usize::from(id.0)).map_or("?", |worker| &worker.name)
     }
 }
 

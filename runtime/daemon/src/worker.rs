@@ -8,14 +8,14 @@ use std::{
     time,
 };
 
-use engine::{ModelFailed, ModelId, SlotId, WorkerId};
+use engine::{Duration, ModelFailed, ModelId, SlotId, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
 use manifest::Manifest;
 use miette::{IntoDiagnostic, Result, WrapErr};
 use onnx_model::{Library, Model, RunError};
 
 use crate::{
-    allocation,
+    allocation, clock,
     config::{Config, Realtime, WorkerConfig},
     door::Door,
     realtime::{self, Class},
@@ -65,6 +65,8 @@ pub(crate) struct Done {
     pub(crate) slot: SlotId,
     pub(crate) memory: Slot,
     pub(crate) result: Result<(), ModelFailed>,
+    /// How long the model took.
+    pub(crate) execution: Duration,
 }
 
 /// The engine's side of a worker.
@@ -156,7 +158,9 @@ fn work(
         };
         let session = sessions.get_mut(usize::from(model.0)).and_then(Option::as_mut);
         let session = session.expect("the engine starts a model only on a worker that has it");
+        let begun = clock::now();
         let result = allocation::ours(|| memory.run(session));
+        let execution = clock::now().since(begun);
         if let Err(RunError::Panicked(panicked)) = &result {
             tracing::error!("worker {name}: {panicked}; its session is not used again, the worker counts as hung");
             park_for_ever();
@@ -167,7 +171,7 @@ fn work(
             tracing::error!("worker {name}: {error}; fallbacks answer until the model runs again");
         }
         failing = result.is_err();
-        let done = Done { slot, memory, result: result.map_err(|_| ModelFailed) };
+        let done = Done { slot, memory, result: result.map_err(|_| ModelFailed), execution };
         // It works with the engine and with the link as the engine's thread does: nobody who waits for either waits for
         // a thread of lower priority.
         if let Some(ranks) = ranks {
