@@ -126,7 +126,7 @@ const SAMPLES: u32 = 9;
 const HANGS: usize = 3;
 
 /// A model that is not back after this long is not coming back.
-const BACK: Duration = Duration::from_secs(60);
+const BACK: Duration = Duration::from_mins(1);
 
 /// Between two observations.
 const PAUSE: Duration = Duration::from_millis(2);

@@ -154,7 +154,9 @@ mod tests {
         let mut wakes: Vec<_> = (0..1_000).map(|ms| (at(ms), Duration::from_micros(50))).collect();
         wakes.extend(late.iter().map(|(due, ms)| (at(*due), Duration::from_millis(*ms))));
         wakes.sort_unstable();
-        wakes.into_iter().for_each(|(due, late)| canary.note(Wake { due, late }));
+        for (due, late) in wakes {
+            canary.note(Wake { due, late });
+        }
         Machine { canaries: vec![canary], margin: MARGIN }
     }
 

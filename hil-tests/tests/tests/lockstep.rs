@@ -207,8 +207,12 @@ impl Site {
                         self.engine.handle(self.now, Event::Sent { ticket, at: self.now });
                     }
                 }
-                Action::Notify(_) | Action::Quarantine { .. } | Action::Exit { .. } | Action::Drained => {
-                    unreachable!("one hang quarantines nobody here, and nobody shuts down")
+                Action::Notify(_)
+                | Action::Quarantine { .. }
+                | Action::RecordVoid { .. }
+                | Action::Exit { .. }
+                | Action::Drained => {
+                    unreachable!("one hang quarantines nobody here, nothing was measured, and nobody shuts down")
                 }
             }
         }
@@ -222,7 +226,7 @@ fn settings() -> Settings {
         max_overruns: 8,
         overrun_window: Duration::SECOND,
         hang: Duration::SECOND,
-        status: Status::UNMEASURED,
+        status: Status::NONE,
     }
 }
 

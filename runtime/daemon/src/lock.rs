@@ -21,7 +21,9 @@ pub(crate) struct Lock<T> {
 }
 
 /// The right to work with the value, until it is dropped.
-pub(crate) struct Guard<'l, T>(&'l Lock<T>);
+pub(crate) struct Guard<'l, T> {
+    lock: &'l Lock<T>,
+}
 
 #[allow(unsafe_code, reason = "the mutex sees to it that one thread at a time reaches the value")]
 // SAFETY: a value that may move between threads is reached by one of them at a time.
@@ -78,7 +80,7 @@ impl<T> Lock<T> {
     }
 
     fn granted(&self) -> Guard<'_, T> {
-        let guard = Guard(self);
+        let guard = Guard { lock: self };
         assert!(!self.poisoned.load(Ordering::Relaxed), "another thread panicked in the middle of a decision");
         guard
     }
@@ -90,7 +92,7 @@ impl<T> Deref for Guard<'_, T> {
     #[allow(unsafe_code, reason = "the mutex is held")]
     fn deref(&self) -> &T {
         // SAFETY: this guard holds the mutex.
-        unsafe { &*self.0.value.get() }
+        unsafe { &*self.lock.value.get() }
     }
 }
 
@@ -98,7 +100,7 @@ impl<T> DerefMut for Guard<'_, T> {
     #[allow(unsafe_code, reason = "the mutex is held")]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: this guard holds the mutex, and is borrowed mutably.
-        unsafe { &mut *self.0.value.get() }
+        unsafe { &mut *self.lock.value.get() }
     }
 }
 
@@ -106,10 +108,10 @@ impl<T> Drop for Guard<'_, T> {
     #[allow(unsafe_code, reason = "the mutex is held")]
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.poisoned.store(true, Ordering::Relaxed);
+            self.lock.poisoned.store(true, Ordering::Relaxed);
         }
         // SAFETY: this guard holds the mutex, and is the last to use it.
-        let result = unsafe { libc::pthread_mutex_unlock(self.0.mutex.get()) };
+        let result = unsafe { libc::pthread_mutex_unlock(self.lock.mutex.get()) };
         debug_assert_eq!(result, 0, "whoever holds a mutex may free it");
     }
 }
@@ -124,13 +126,13 @@ impl<T> Drop for Lock<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::{panic, sync::Arc, time::Duration};
+    use std::{panic, time::Duration};
 
     use super::*;
 
     #[test]
     fn one_thread_at_a_time_works_with_the_value() {
-        let lock = Arc::new(Lock::new((0u64, 0u64)));
+        let lock = Lock::new((0u64, 0u64));
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
@@ -157,8 +159,12 @@ mod tests {
 
     #[test]
     fn nobody_works_with_what_a_panic_left_behind() {
-        let lock = Lock::new(0);
-        let broke = thread::scope(|scope| scope.spawn(|| drop((lock.lock(), panic!("in the middle")))).join().is_err());
+        let lock = Lock::new(());
+        let breaks = || {
+            let _guard = lock.lock();
+            panic!("in the middle of a decision");
+        };
+        let broke = thread::scope(|scope| scope.spawn(breaks).join().is_err());
         assert!(broke);
         assert!(panic::catch_unwind(panic::AssertUnwindSafe(|| drop(lock.lock()))).is_err());
     }
