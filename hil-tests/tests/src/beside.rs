@@ -73,6 +73,7 @@ impl Beside {
         assert_eq!(tally.refused, refusals(&rough), "refusals by reason: heard, and counted by the box");
         assert_eq!(tally.sent, rough.received, "the box received what was sent: {rough:?}");
         assert_eq!(tally.answered, rough.model + rough.fallback, "{rough:?}");
+        assert_eq!(tally.missed, rough.missed, "what the platform held up: {rough:?}");
         let windows = account.windows();
         let lost = account.lost(&status.of(STEADY));
         judge(&windows, lost, &machine).settle(test);
@@ -87,7 +88,9 @@ pub struct Tally {
     pub sent: u64,
     /// Actions and fallbacks.
     pub answered: u64,
-    /// Refusals, by reason number.
+    /// Refused because the platform held up the box until it was too late.
+    pub missed: u64,
+    /// Other refusals, by reason number.
     pub refused: BTreeMap<u16, u64>,
 }
 
@@ -118,6 +121,7 @@ impl Tally {
     pub fn note(&mut self, heard: Heard) {
         match heard.said {
             Said::Action | Said::Fallback(_) => self.answered += 1,
+            Said::Refusal(number) if is_a(ReasonKind::Miss, number) => self.missed += 1,
             Said::Refusal(number) => *self.refused.entry(number).or_default() += 1,
         }
     }
@@ -125,8 +129,10 @@ impl Tally {
 
 /// The refusals among the box's reasons.
 fn refusals(counts: &Counts) -> BTreeMap<u16, u64> {
-    let refusal = |number: &u16| {
-        Reason::from_number(*number).is_some_and(|reason| matches!(reason.row().kind, ReasonKind::Refusal))
-    };
+    let refusal = |number: &u16| is_a(ReasonKind::Refusal, *number);
     counts.reasons.iter().filter(|(number, _)| refusal(number)).map(|(number, count)| (*number, *count)).collect()
+}
+
+fn is_a(kind: ReasonKind, number: u16) -> bool {
+    Reason::from_number(number).is_some_and(|reason| reason.row().kind == kind)
 }

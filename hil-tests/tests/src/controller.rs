@@ -120,12 +120,18 @@ impl Controller {
     /// Sends ordinary observations on a thread of its own until it is told to stop.
     #[must_use]
     pub fn start(self) -> Working {
+        self.start_with(0.0)
+    }
+
+    /// The same, with observations on which the model hangs for so many iterations.
+    #[must_use]
+    pub fn start_with(self, hang: f32) -> Working {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopping, counting) = (Arc::clone(&stop), Arc::clone(&sent));
         let thread = thread::spawn(move || {
             self.run(|account| {
                 counting.store(account.sent(), Ordering::Relaxed);
-                (!stopping.load(Ordering::Relaxed)).then_some(0.0)
+                (!stopping.load(Ordering::Relaxed)).then_some(hang)
             })
         });
         Working { stop, sent, thread }

@@ -193,6 +193,7 @@ fn a_name_that_cannot_stand_in_a_key() {
     21 │ robots = [{ name = "left arm" }]
        ·                    ─────┬────
        ·                         ╰── here
+    22 │ min_period_us = 2000
        ╰────
      help: use ASCII letters, digits, '-', '_' and '.'
     "#);
