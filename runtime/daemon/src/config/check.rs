@@ -1,0 +1,168 @@
+//! From what is written to types that cannot be wrong; the first thing that is wrong is the error.
+
+use engine::Duration;
+use onnx_model::Provider;
+use toml::Spanned;
+
+use super::{
+    Config, ConfigError, ModelConfig, Quarantine, RobotConfig, TaskConfig, WorkerConfig,
+    error::File,
+    raw::{RawConfig, RawMode, RawModel, RawQuarantine, RawRobot, RawTask, RawWorker},
+};
+use crate::status;
+
+impl RawConfig {
+    pub(super) fn check(self, file: &File<'_>) -> Result<Config, ConfigError> {
+        let key_prefix = self.this_box.key_prefix;
+        let bad_chunk =
+            |chunk: &str| chunk.is_empty() || chunk.contains(['*', '$', '?', '#', '@']) || !chunk.is_ascii();
+        if key_prefix.get_ref().split('/').any(bad_chunk) {
+            let what = format!("{:?} is no key prefix", key_prefix.get_ref());
+            return Err(file.at(&key_prefix, what, "write <site>[/<line>]/<cell> in ASCII, without wildcards"));
+        }
+        let name = file.chunk(&self.this_box.name)?;
+        let quarantine = check_quarantine(file, self.quarantine, &self.task)?;
+        let models = check_models(file, self.model)?;
+        file.unique("worker", self.worker.iter().map(|worker| &worker.name))?;
+        let workers = self.worker.into_iter().map(|worker| check_worker(file, &models, worker));
+        let workers = workers.collect::<Result<Vec<_>, _>>()?;
+        file.unique("task", self.task.iter().map(|task| &task.name))?;
+        let tasks = self.task.into_iter().map(|task| check_task(file, key_prefix.get_ref(), &models, task));
+        let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
+        if !workers.iter().any(|worker| !worker.spare) || tasks.is_empty() {
+            let what = "at least one [[task]] and one [[worker]] that is no spare are needed".to_owned();
+            return Err(file.error(0..0, what, Some("see the commented example.toml")));
+        }
+        let link = zenoh_link::Settings {
+            mode: match self.link.mode {
+                RawMode::Peer => zenoh_link::Mode::Peer,
+                RawMode::Client => zenoh_link::Mode::Client,
+                RawMode::Router => zenoh_link::Mode::Router,
+            },
+            listen: self.link.listen,
+            connect: self.link.connect,
+            one_worker: self.link.one_zenoh_worker,
+        };
+        let socket = self.this_box.status_socket.map(|path| file.in_folder(&path));
+        Ok(Config {
+            status_socket: socket.unwrap_or_else(|| status::default_socket(&name)),
+            name: name.clone(),
+            key_prefix: key_prefix.into_inner(),
+            link,
+            realtime: self.realtime,
+            quarantine,
+            min_margin: Duration::from_micros(self.timing.margin_us),
+            onnx_library: self.onnx.library.map(|path| file.in_folder(&path)),
+            models,
+            workers,
+            tasks,
+        })
+    }
+}
+
+fn check_quarantine(file: &File<'_>, given: RawQuarantine, tasks: &[RawTask]) -> Result<Quarantine, ConfigError> {
+    let default = Quarantine::default();
+    if let Some(overruns) = &given.max_overruns
+        && !(1..=16).contains(overruns.get_ref())
+    {
+        return Err(file.at(overruns, "max_overruns must be between 1 and 16".to_owned(), "8 is the default"));
+    }
+    if let Some(window) = &given.overrun_window_ms
+        && *window.get_ref() == 0
+    {
+        let what = "no overrun falls into a window of 0 ms, so no worker would ever be taken out of service".to_owned();
+        return Err(file.at(window, what, "10000 is the default"));
+    }
+    let hang_ms = given.hang_ms.as_ref().map_or(default.hang_ms, |hang| *hang.get_ref());
+    // An inference that still may answer in time is no hang.
+    let longest = tasks.iter().map(|task| &task.deadline_us).max_by_key(|deadline| *deadline.get_ref());
+    if let Some(deadline) = longest.filter(|deadline| hang_ms.saturating_mul(1_000) < *deadline.get_ref()) {
+        let what = format!("hang_ms = {hang_ms} is shorter than the deadline of {} us", deadline.get_ref());
+        let help = "a worker would count as hung while its answer can still be in time: let [quarantine] hang_ms be \
+                    at least the longest deadline_us";
+        return Err(match &given.hang_ms {
+            Some(hang) => file.at(hang, what, help),
+            None => file.at(deadline, format!("the default {what}"), help),
+        });
+    }
+    let value = |given: Option<Spanned<u64>>, default| given.map_or(default, Spanned::into_inner);
+    Ok(Quarantine {
+        max_overruns: given.max_overruns.map_or(default.max_overruns, Spanned::into_inner),
+        overrun_window_ms: value(given.overrun_window_ms, default.overrun_window_ms),
+        hang_ms,
+    })
+}
+
+fn check_models(file: &File<'_>, models: Vec<RawModel>) -> Result<Vec<ModelConfig>, ConfigError> {
+    file.unique("model", models.iter().map(|model| &model.name))?;
+    if let Some(extra) = models.get(usize::from(engine::ModelSet::CAPACITY)) {
+        return Err(file.at(&extra.name, "a box has at most 32 models".into(), "spread the models over several boxes"));
+    }
+    let check = |model: RawModel| {
+        let provider = match &model.provider {
+            None => Provider::Cpu,
+            Some(text) => provider(text.get_ref()).ok_or_else(|| {
+                let what = format!("{:?} is no provider", text.get_ref());
+                file.at(text, what, "write \"cpu\", \"cuda:0\" or \"tensorrt:0\"")
+            })?,
+        };
+        Ok(ModelConfig { name: file.chunk(&model.name)?, folder: file.in_folder(&model.folder), provider })
+    };
+    models.into_iter().map(check).collect()
+}
+
+fn provider(text: &str) -> Option<Provider> {
+    match text.split_once(':') {
+        None if text == "cpu" => Some(Provider::Cpu),
+        Some(("cuda", device)) => device.parse().ok().map(|device| Provider::Cuda { device }),
+        Some(("tensorrt", device)) => device.parse().ok().map(|device| Provider::TensorRt { device }),
+        None | Some(_) => None,
+    }
+}
+
+fn find_model(file: &File<'_>, models: &[ModelConfig], name: &Spanned<String>) -> Result<usize, ConfigError> {
+    models.iter().position(|model| model.name == *name.get_ref()).ok_or_else(|| {
+        let known: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
+        let what = format!("there is no model {:?}", name.get_ref());
+        file.at(name, what, &format!("declare it as a [[model]]; there are: {}", known.join(", ")))
+    })
+}
+
+fn check_worker(file: &File<'_>, models: &[ModelConfig], worker: RawWorker) -> Result<WorkerConfig, ConfigError> {
+    let named = match &worker.models {
+        None => (0..models.len()).collect(),
+        Some(names) => names.iter().map(|name| find_model(file, models, name)).collect::<Result<_, _>>()?,
+    };
+    let name = file.chunk(&worker.name)?;
+    Ok(WorkerConfig { name, models: named, spare: worker.spare, cores: worker.cores })
+}
+
+fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTask) -> Result<TaskConfig, ConfigError> {
+    let name = file.chunk(&task.name)?;
+    if task.robots.get_ref().is_empty() {
+        return Err(file.at(&task.robots, format!("nobody does the task {name:?}"), "name at least one robot"));
+    }
+    // The wire's budget and age fields hold 71 minutes; a bound of seconds is no bound of milliseconds.
+    if !(1..=10_000_000).contains(task.deadline_us.get_ref()) {
+        let what = format!("a deadline of {} us cannot be kept", task.deadline_us.get_ref());
+        return Err(file.at(&task.deadline_us, what, "choose between 1 us and 10 s"));
+    }
+    file.unique("robot", task.robots.get_ref().iter().map(|robot| &robot.name))?;
+    let robot = |robot: RawRobot| {
+        let robot_name = file.chunk(&robot.name)?;
+        let key = |given: Option<String>, leaf| given.unwrap_or_else(|| format!("{prefix}/{robot_name}/{name}/{leaf}"));
+        Ok(RobotConfig {
+            observation_key: key(robot.observation_key, "observation"),
+            response_key: key(robot.response_key, "response"),
+            notice_key: key(robot.notice_key, "notice"),
+            name: robot_name.clone(),
+        })
+    };
+    Ok(TaskConfig {
+        model: find_model(file, models, &task.model)?,
+        deadline: Duration::from_micros(*task.deadline_us.get_ref()),
+        hold: Duration::from_micros(task.hold_ms.saturating_mul(1_000)),
+        robots: task.robots.into_inner().into_iter().map(robot).collect::<Result<_, _>>()?,
+        name,
+    })
+}

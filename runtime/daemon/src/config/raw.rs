@@ -1,0 +1,120 @@
+//! The config as it is written: every field known, values with their places, nothing checked yet.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Realtime;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    #[serde(rename = "box")]
+    pub(super) this_box: RawBox,
+    #[serde(default)]
+    pub(super) link: RawLink,
+    #[serde(default)]
+    pub(super) realtime: Realtime,
+    #[serde(default)]
+    pub(super) timing: RawTiming,
+    #[serde(default)]
+    pub(super) quarantine: RawQuarantine,
+    #[serde(default)]
+    pub(super) onnx: RawOnnx,
+    #[serde(default)]
+    pub(super) model: Vec<RawModel>,
+    #[serde(default)]
+    pub(super) worker: Vec<RawWorker>,
+    #[serde(default)]
+    pub(super) task: Vec<RawTask>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBox {
+    pub(super) name: Spanned<String>,
+    pub(super) key_prefix: Spanned<String>,
+    pub(super) status_socket: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLink {
+    pub(super) mode: RawMode,
+    pub(super) listen: Vec<String>,
+    pub(super) connect: Vec<String>,
+    pub(super) one_zenoh_worker: bool,
+}
+
+impl Default for RawLink {
+    fn default() -> Self {
+        Self { mode: RawMode::Peer, listen: Vec::new(), connect: Vec::new(), one_zenoh_worker: true }
+    }
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RawMode {
+    Peer,
+    Client,
+    Router,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTiming {
+    pub(super) margin_us: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawQuarantine {
+    pub(super) max_overruns: Option<Spanned<u8>>,
+    pub(super) overrun_window_ms: Option<Spanned<u64>>,
+    pub(super) hang_ms: Option<Spanned<u64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawOnnx {
+    pub(super) library: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawModel {
+    pub(super) name: Spanned<String>,
+    pub(super) folder: PathBuf,
+    pub(super) provider: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWorker {
+    pub(super) name: Spanned<String>,
+    pub(super) models: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) spare: bool,
+    #[serde(default)]
+    pub(super) cores: Vec<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTask {
+    pub(super) name: Spanned<String>,
+    pub(super) model: Spanned<String>,
+    pub(super) deadline_us: Spanned<u64>,
+    pub(super) hold_ms: u64,
+    pub(super) robots: Spanned<Vec<RawRobot>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRobot {
+    pub(super) name: Spanned<String>,
+    pub(super) observation_key: Option<String>,
+    pub(super) response_key: Option<String>,
+    pub(super) notice_key: Option<String>,
+}
