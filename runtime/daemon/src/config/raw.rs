@@ -61,10 +61,17 @@ pub(super) enum RawMode {
     Router,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawTiming {
     pub(super) margin_us: u64,
+    pub(super) records: PathBuf,
+}
+
+impl Default for RawTiming {
+    fn default() -> Self {
+        Self { margin_us: 0, records: "timing".into() }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -107,6 +114,7 @@ pub(super) struct RawTask {
     pub(super) model: Spanned<String>,
     pub(super) deadline_us: Spanned<u64>,
     pub(super) hold_ms: u64,
+    pub(super) execution_quantile: Option<Spanned<f64>>,
     pub(super) robots: Spanned<Vec<RawRobot>>,
 }
 
