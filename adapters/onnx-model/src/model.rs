@@ -1,5 +1,6 @@
 //! One session for one worker, with its memory laid out at load.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use manifest::Manifest;
@@ -12,7 +13,7 @@ use thiserror::Error;
 
 use crate::contain::{Panicked, contain};
 use crate::outside::{Unfit, all_inside};
-use crate::signature::{Mismatch, Side, compare, same_shape};
+use crate::signature::{Mismatch, Side, compare, open_batch, same_shape};
 use crate::{Library, Provider};
 
 /// A model that is loaded, compared with its manifest and has run once.
@@ -27,7 +28,16 @@ pub struct Model {
     options: RunOptions<HasSelectedOutputs>,
     output: Vec<f32>,
     digest: [u8; 32],
+    free_batch: bool,
 }
+
+const ONE: NonZeroUsize = NonZeroUsize::MIN;
+/// What is done to a graph at load costs nothing later.
+const OPTIMIZATION: GraphOptimizationLevel = GraphOptimizationLevel::Level3;
+/// The worker's own thread and no other.
+const THREADS: usize = 1;
+/// An idle session that spins burns a core.
+const SPINNING: bool = false;
 
 /// Why a model could not be loaded; every text begins with the `model.toml` it is about.
 #[derive(Debug, Error)]
@@ -110,8 +120,35 @@ impl Model {
     /// # Errors
     /// [`ModelError`], whose text names the `model.toml`.
     pub fn load(library: &Library, manifest: &Manifest, provider: Provider) -> Result<Self, ModelError> {
+        Self::load_batch(library, manifest, provider, ONE)
+    }
+
+    /// The same for so many observations at once, where [`has_free_batch`](Self::has_free_batch): input and output are
+    /// that many times as long. A worker never does this; it is for measuring.
+    ///
+    /// # Errors
+    /// [`ModelError`], also where the graph takes no other batch size than the manifest's.
+    pub fn load_batch(
+        library: &Library,
+        manifest: &Manifest,
+        provider: Provider,
+        batch: NonZeroUsize,
+    ) -> Result<Self, ModelError> {
         let panicked = |panicked| ModelError::Panicked { manifest: manifest.path().to_path_buf(), panicked };
-        contain(|| load(library, manifest, provider)).map_err(panicked)?
+        contain(|| load(library, manifest, provider, batch)).map_err(panicked)?
+    }
+
+    /// Whether the graph leaves the first dimension of input and output open, where the manifest says 1.
+    #[must_use]
+    pub fn has_free_batch(&self) -> bool {
+        self.free_batch
+    }
+
+    /// How every session is set up, whatever the model: what was measured under other settings does not hold.
+    #[must_use]
+    pub fn session_settings() -> String {
+        let spins = if SPINNING { "spinning" } else { "not spinning" };
+        format!("graph optimization {OPTIMIZATION:?}, {THREADS} intra-op and {THREADS} inter-op thread, {spins}")
     }
 
     /// The observation to run on, row-major, in the order of the manifest's input elements.
@@ -150,7 +187,7 @@ impl Model {
     }
 }
 
-fn load(library: &Library, manifest: &Manifest, provider: Provider) -> Result<Model, ModelError> {
+fn load(library: &Library, manifest: &Manifest, provider: Provider, batch: NonZeroUsize) -> Result<Model, ModelError> {
     let path = manifest.path();
     all_inside(manifest.model_bytes()).map_err(|unfit| match unfit {
         Unfit::Outside(tensor) => ModelError::SecondFile { manifest: path.to_path_buf(), tensor },
@@ -160,15 +197,26 @@ fn load(library: &Library, manifest: &Manifest, provider: Provider) -> Result<Mo
     compare(manifest, &session).map_err(|mismatch| ModelError::Mismatch { manifest: path.to_path_buf(), mismatch })?;
 
     let first_run = |reason| ModelError::FirstRun { manifest: path.to_path_buf(), reason };
-    let zeros = vec![0.0_f32; manifest.input_elements().len()];
-    let input = Tensor::from_array((manifest.input_shape().to_vec(), zeros)).map_err(failed).map_err(first_run)?;
-    true_output_shape(&mut session, &input, manifest)?;
+    let (inputs, outputs) = (batched(manifest.input_shape(), batch), batched(manifest.output_shape(), batch));
+    let zeros = vec![0.0_f32; inputs.iter().product()];
+    let input = Tensor::from_array((inputs, zeros)).map_err(failed).map_err(first_run)?;
+    true_output_shape(&mut session, &input, manifest, &outputs)?;
 
-    let options = selected_output(manifest).map_err(failed).map_err(first_run)?;
-    let output = vec![0.0; manifest.output_elements().len()];
-    let mut model = Model { session, input, options, output, digest: manifest.digest() };
+    let output = vec![0.0; outputs.iter().product()];
+    let options = selected_output(manifest, outputs).map_err(failed).map_err(first_run)?;
+    let free_batch = open_batch(manifest, &session);
+    let mut model = Model { session, input, options, output, digest: manifest.digest(), free_batch };
     model.run().map_err(first_run)?;
     Ok(model)
+}
+
+/// The shape of so many at once: the first dimension counts them.
+fn batched(shape: &[usize], batch: NonZeroUsize) -> Vec<usize> {
+    let mut batched = shape.to_vec();
+    if let Some(first) = batched.first_mut() {
+        *first *= batch.get();
+    }
+    batched
 }
 
 fn session(library: &Library, manifest: &Manifest, provider: Provider) -> Result<Session, ModelError> {
@@ -189,31 +237,34 @@ fn session(library: &Library, manifest: &Manifest, provider: Provider) -> Result
     builder.commit_from_memory(manifest.model_bytes()).map_err(graph)
 }
 
-/// One thread, the worker's own, which does not spin: an idle session that spins burns a core.
 fn options(library: &Library, manifest: &Manifest) -> ort::Result<ort::session::builder::SessionBuilder> {
     Ok(Session::builder(&library.environment)?
         .with_log_id(manifest.name())?
         .with_log_level(LogLevel::Warning)?
-        .with_optimization_level(GraphOptimizationLevel::Level3)?
-        .with_intra_threads(1)?
-        .with_inter_threads(1)?
-        .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?)
+        .with_optimization_level(OPTIMIZATION)?
+        .with_intra_threads(THREADS)?
+        .with_inter_threads(THREADS)?
+        .with_intra_op_spinning(SPINNING)?
+        .with_inter_op_spinning(SPINNING)?)
 }
 
 /// Runs once without memory laid out, to see the shape that the graph may leave open.
-fn true_output_shape(session: &mut Session, input: &Tensor<f32>, manifest: &Manifest) -> Result<(), ModelError> {
+fn true_output_shape(
+    session: &mut Session,
+    input: &Tensor<f32>,
+    manifest: &Manifest,
+    expected: &[usize],
+) -> Result<(), ModelError> {
     let path = || manifest.path().to_path_buf();
     let first_run = |error: ort::Error| ModelError::FirstRun { manifest: path(), reason: failed(error) };
     let outputs = session.run(ort::inputs![input]).map_err(first_run)?;
     let (shape, _) = outputs[0].try_extract_tensor::<f32>().map_err(first_run)?;
-    same_shape(Side::Output, manifest.output_shape(), shape)
-        .map_err(|mismatch| ModelError::Mismatch { manifest: path(), mismatch })
+    same_shape(Side::Output, expected, shape).map_err(|mismatch| ModelError::Mismatch { manifest: path(), mismatch })
 }
 
-fn selected_output(manifest: &Manifest) -> ort::Result<RunOptions<HasSelectedOutputs>> {
+fn selected_output(manifest: &Manifest, shape: Vec<usize>) -> ort::Result<RunOptions<HasSelectedOutputs>> {
     let name = manifest.output_name();
-    let memory = Tensor::<f32>::new(&Allocator::default(), manifest.output_shape().to_vec())?;
+    let memory = Tensor::<f32>::new(&Allocator::default(), shape)?;
     Ok(RunOptions::new()?.with_outputs(OutputSelector::no_default().with(name).preallocate(name, memory)))
 }
 

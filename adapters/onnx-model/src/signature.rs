@@ -76,6 +76,15 @@ pub(crate) fn same_shape(side: Side, declared: &[usize], found: &[i64]) -> Resul
     Err(Mismatch::Shape { side, declared: declared.to_vec(), found: found.to_vec() })
 }
 
+/// Whether the graph takes and gives any number of what the manifest declares one of.
+pub(crate) fn open_batch(manifest: &Manifest, session: &Session) -> bool {
+    let one = manifest.input_shape().first() == Some(&1) && manifest.output_shape().first() == Some(&1);
+    let open = |outlets: &[Outlet]| {
+        outlets.iter().all(|outlet| outlet.dtype().tensor_shape().is_some_and(|shape| shape.first() == Some(&-1)))
+    };
+    one && open(session.inputs()) && open(session.outputs())
+}
+
 fn only(side: Side, outlets: &[Outlet]) -> Result<&Outlet, Mismatch> {
     match outlets {
         [outlet] => Ok(outlet),

@@ -124,6 +124,7 @@ fn a_good_config() {
     assert_snapshot!(rest.join("\n"), @r"
     measures the margin for 2 s …
     task      track: answered within 200.000 ms, unmeasured: no timing record
+              to measure it: genba measure --config box.toml policy
     model     policy d33d3cb211cc43011fb343543a08de1f8cd7a1f0c38be1380638e74061e8a442
     contract  9df54ecdbcce397e576a6dde78c1ce1d
     robot     left: test/cell/left/track/observation -> test/cell/left/track/response
@@ -158,7 +159,7 @@ fn the_configs_in_the_tree_are_good() {
 #[test]
 fn an_unknown_field() {
     assert_snapshot!(Desk::with("hold_ms", "hold_s").complaint(), @r#"
-     × box.toml:20: unknown field `hold_s`, expected one of `name`, `model`, `deadline_us`, `min_period_us`, `arrival_jitter_us`, `hold_ms`, `degraded`, `lower_rate_factor`, `robots`
+     × box.toml:20: unknown field `hold_s`, expected one of `name`, `model`, `deadline_us`, `min_period_us`, `arrival_jitter_us`, `hold_ms`, `degraded`, `lower_rate_factor`, `execution_quantile`, `robots`
        ╭─[box.toml:20:1]
     19 │ deadline_us = 200000
     20 │ hold_s = 250
@@ -348,10 +349,11 @@ fn usage() {
     Usage: genba <COMMAND>
 
     Commands:
-      run     Serve the robots of a config until SIGTERM or SIGINT
-      check   Check config, models and margins, and print each task's contract: exit 0, or 1 and the reasons
-      status  Print what a running box has answered so far
-      help    Print this message or the help of the given subcommand(s)
+      run      Serve the robots of a config until SIGTERM or SIGINT
+      check    Check config, models and margins, and print each task's contract: exit 0, or 1 and the reasons
+      measure  Measure how long models take on a config's workers, and write timing records: exit 0, or 3 if inconclusive
+      status   Print what a running box has answered so far
+      help     Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help

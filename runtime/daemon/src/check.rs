@@ -3,7 +3,11 @@
 //! It opens none of the box's own endpoints, so that it can run beside the box. So it cannot find a port or status socket
 //! that is in use, a router out of reach, or rights that the service's user lacks and the caller has.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use message::{Boot, ContractDigest, ModelDigest};
 use miette::{IntoDiagnostic, Result};
@@ -15,6 +19,7 @@ use crate::{
     logging, margin,
     plan::{Plan, millis},
     realtime::LinkThreads,
+    timing::{self, Present},
 };
 
 /// What was found, as `--json` prints it.
@@ -42,6 +47,16 @@ struct TaskFound {
     contract_text: String,
     deadline_us: u64,
     measured: bool,
+    execution_quantile: String,
+    /// The time that this share of inferences takes at most, and the longest pause before one that it holds for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    longest_pause_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timing_record: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unmeasured: Option<String>,
     robots: Vec<RobotFound>,
 }
 
@@ -54,8 +69,8 @@ struct RobotFound {
 }
 
 /// Checks a config and prints what was found.
-pub(crate) fn check(config: &Path, json: bool) -> Result<ExitCode> {
-    let config = Config::load(config)?;
+pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
+    let config = Config::load(path)?;
     zenoh_link::prepare_process(config.link.one_worker).into_diagnostic()?;
     let _logs = logging::start();
     let plan = Plan::load(config)?;
@@ -71,6 +86,7 @@ pub(crate) fn check(config: &Path, json: bool) -> Result<ExitCode> {
     let measured = margin::measure(&plan, &mut LinkThreads::default())?;
     let margin = measured.margin();
     plan.engine(Boot::new(0), margin)?;
+    let present = Present::look(&plan, &library)?;
     let micros = |span: engine::Duration| span.nanos() / 1_000;
     let found = Found {
         scheduling: measured.class.to_string(),
@@ -82,18 +98,24 @@ pub(crate) fn check(config: &Path, json: bool) -> Result<ExitCode> {
         samples: measured.samples,
         margin_us: micros(margin),
         warning: plan.warning(),
-        tasks: (0..plan.config.tasks.len()).map(|task| task_found(&plan, task)).collect(),
+        tasks: (0..plan.config.tasks.len()).map(|task| task_found(&plan, &present, task)).collect(),
     };
     if json {
         println!("{}", serde_json::to_string_pretty(&found).into_diagnostic()?);
     } else {
         println!("margin    {}: {measured}", millis(margin));
-        print(&plan, &found);
+        print(&plan, &found, path);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn task_found(plan: &Plan, task: usize) -> TaskFound {
+fn task_found(plan: &Plan, present: &Present<'_>, task: usize) -> TaskFound {
+    let (timing, unmeasured) = match timing::of_task(plan, present, task) {
+        Ok(timing) => (Some(timing), None),
+        Err(unmeasured) => (None, Some(unmeasured.to_string())),
+    };
+    let execution = timing.as_ref().map(|timing| timing.execution);
+    let micros = |span: Duration| u64::try_from(span.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
     let (declared, contract) = (&plan.config.tasks[task], &plan.contracts[task]);
     let robots = declared.robots.iter().map(|robot| RobotFound {
         robot: robot.name.clone(),
@@ -108,18 +130,39 @@ fn task_found(plan: &Plan, task: usize) -> TaskFound {
         contract: ContractDigest::new(contract.digest()).to_string(),
         contract_text: contract.text().to_owned(),
         deadline_us: declared.deadline.nanos() / 1_000,
-        measured: false,
+        measured: timing.is_some(),
+        execution_quantile: declared.execution_quantile.to_string(),
+        execution_us: execution.map(|execution| micros(execution.time)),
+        longest_pause_us: execution.map(|execution| micros(execution.longest_pause)),
+        timing_record: timing.map(|timing| timing.record),
+        unmeasured,
         robots: robots.collect(),
     }
 }
 
-fn print(plan: &Plan, found: &Found) {
+/// What is known of a task's execution time.
+fn measured(task: &TaskFound) -> String {
+    let TaskFound { execution_us, longest_pause_us, timing_record, execution_quantile, unmeasured, .. } = task;
+    match (execution_us, longest_pause_us, timing_record) {
+        (Some(execution), Some(pause), Some(record)) => {
+            let millis = |micros: &u64| millis(engine::Duration::from_micros(*micros));
+            format!(
+                "measured: {execution_quantile} of inferences take at most {}, {}: {}",
+                millis(execution),
+                if *pause == 0 { "back to back".to_owned() } else { format!("with pauses of up to {}", millis(pause)) },
+                record.display()
+            )
+        }
+        _ => format!("unmeasured: {}", unmeasured.as_deref().unwrap_or_default()),
+    }
+}
+
+fn print(plan: &Plan, found: &Found, config: &Path) {
     for (task, declared) in found.tasks.iter().zip(&plan.config.tasks) {
-        println!(
-            "task      {}: answered within {}, unmeasured: no timing record",
-            task.task,
-            millis(declared.deadline)
-        );
+        println!("task      {}: answered within {}, {}", task.task, millis(declared.deadline), measured(task));
+        if !task.measured {
+            println!("          to measure it: genba measure --config {} {}", config.display(), task.model);
+        }
         println!("model     {} {}", task.model, task.model_sha256);
         println!("contract  {}", task.contract);
         for robot in &task.robots {

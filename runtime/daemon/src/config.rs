@@ -13,6 +13,7 @@ use engine::{Degraded, Duration};
 use onnx_model::Provider;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use crate::timing::Quantile;
 pub(crate) use error::ConfigError;
 use error::File;
 use raw::RawConfig;
@@ -30,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) realtime: Realtime,
     pub(crate) quarantine: Quarantine,
     pub(crate) min_margin: Duration,
+    /// The folder of the timing records.
+    pub(crate) records: PathBuf,
     pub(crate) onnx_library: Option<PathBuf>,
     pub(crate) models: Vec<ModelConfig>,
     pub(crate) workers: Vec<WorkerConfig>,
@@ -122,6 +125,8 @@ pub(crate) struct TaskConfig {
     /// What it does when its model is slower than its timing record says.
     pub(crate) degraded: Degraded,
     pub(crate) hold: Duration,
+    /// The share of inferences that its execution time holds for.
+    pub(crate) execution_quantile: Quantile,
     pub(crate) robots: Vec<RobotConfig>,
 }
 
@@ -201,6 +206,17 @@ mod tests {
         let line = text.lines().position(|line| line == "deadline_us = 8000").expect("it is there") + 1;
         let place = format!("box.toml:{line}: the default hang_ms = 1000 is shorter than the deadline of 1000001 us");
         assert_eq!(error.to_string(), place);
+    }
+
+    #[test]
+    fn execution_quantile_is_a_share_below_one() {
+        for wrong in ["1.0", "0.4", "99.9", "0.9999999"] {
+            let told = refused("execution_quantile = 0.999", &format!("execution_quantile = {wrong}"));
+            assert!(told.contains("is no quantile"), "{told}");
+        }
+        let config = parse(EXAMPLE).expect("it is good");
+        assert_eq!(config.tasks[0].execution_quantile, Quantile::DEFAULT);
+        assert_eq!(config.records, Path::new("timing"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 use engine::{Duration, WorkerId};
 use zenoh_link::RouteId;
 
-use crate::{allocation, clock, lock::Lock, perform::Shared, turn::Turn, worker::Done};
+use crate::{allocation, clock, lock::Lock, perform::Shared, turn::Turn, worker::Bring};
 
 /// The longest sleep: the watchdog expects a step this often.
 pub(crate) const HEARTBEAT: Duration = Duration::from_micros(50_000);
@@ -45,10 +45,13 @@ impl Door {
         }
     }
 
-    /// A worker brings its result.
-    pub(crate) fn finished(&self, worker: WorkerId, done: Done) {
-        let turn = self.0.turn.get().expect("a worker gets its orders from the engine");
-        allocation::ours(|| turn.lock().finished(worker, done));
+    /// How a worker brings its results.
+    pub(crate) fn way_back(&self, worker: WorkerId) -> Bring {
+        let behind = Arc::clone(&self.0);
+        Box::new(move |done| {
+            let turn = behind.turn.get().expect("a worker gets its orders from the engine");
+            allocation::ours(|| turn.lock().finished(worker, done));
+        })
     }
 
     /// Wakes the engine's thread, now or when it next falls asleep.

@@ -7,6 +7,7 @@ mod config;
 mod margin;
 mod plan;
 mod realtime;
+mod timing;
 
 mod door;
 mod lock;
@@ -21,6 +22,7 @@ mod status;
 
 mod check;
 mod logging;
+mod measure;
 mod run;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -55,6 +57,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measure how long models take on a config's workers, and write timing records: exit 0, or 3 if inconclusive.
+    Measure(measure::Arguments),
     /// Print what a running box has answered so far.
     Status {
         /// The running box's config.
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run { config, listen } => run::run(&config, listen),
         Command::Check { config, json } => check::check(&config, json),
+        Command::Measure(arguments) => measure::measure(&arguments),
         Command::Status { config, json } => status::print(&config, json),
     };
     result.unwrap_or_else(|report| {

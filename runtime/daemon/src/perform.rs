@@ -155,7 +155,7 @@ impl Performer {
             }
             Action::StartInference { worker, model, slot } => {
                 let memory = self.slots[usize::from(slot.0)].take().expect("a slot that waits is here");
-                self.workers[usize::from(worker.0)].order(Order { model, slot, memory });
+                self.workers[usize::from(worker.0)].order(Order { model, slot, memory, at: clock::now() });
             }
             Action::Send(send) => self.send(&send, current),
             Action::Notify(notify) => {

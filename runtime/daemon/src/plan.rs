@@ -106,6 +106,22 @@ impl Plan {
         Duration::from_nanos(deadlines.unwrap_or(margin).nanos().saturating_sub(margin.nanos()))
     }
 
+    /// The workers that serve while this one does, by their places: all but the spares. A spare serves in the place
+    /// of the first one that it can stand in for.
+    pub(crate) fn co_runners(&self, worker: usize) -> Vec<usize> {
+        let workers = &self.config.workers;
+        let stands_in =
+            |other: &usize| workers[*other].models.iter().all(|model| workers[worker].models.contains(model));
+        let mut others: Vec<_> =
+            (0..workers.len()).filter(|other| *other != worker && !workers[*other].spare).collect();
+        if workers[worker].spare
+            && let Some(place) = others.iter().position(stands_in)
+        {
+            others.remove(place);
+        }
+        others
+    }
+
     /// How many slots the engine needs: each connection one that waits and one that runs, each worker one
     /// whose answer is closed.
     pub(crate) fn slots(&self) -> usize {

@@ -52,21 +52,19 @@ impl LinkThreads {
 }
 
 /// Asks for `SCHED_FIFO` for a thread of this process (0: the caller) and says what was granted.
-#[allow(unsafe_code, reason = "libc")]
 pub(crate) fn fifo(who: &str, thread: i32, priority: i32) -> Class {
-    let parameters = libc::sched_param { sched_priority: priority };
-    // SAFETY: `parameters` is a valid sched_param that lives through the call.
-    let result = unsafe { libc::sched_setscheduler(thread, libc::SCHED_FIFO, &raw const parameters) };
-    if result == 0 {
-        tracing::info!("{who}: SCHED_FIFO {priority} granted");
-        Class::Fifo(priority)
-    } else {
-        let error = io::Error::last_os_error();
-        tracing::warn!(
-            "{who}: SCHED_FIFO {priority} refused ({error}); runs in the default class. \
-             Give the process CAP_SYS_NICE or raise its `rtprio` limit"
-        );
-        Class::Default
+    match try_fifo(thread, priority) {
+        Ok(()) => {
+            tracing::info!("{who}: SCHED_FIFO {priority} granted");
+            Class::Fifo(priority)
+        }
+        Err(error) => {
+            tracing::warn!(
+                "{who}: SCHED_FIFO {priority} refused ({error}); runs in the default class. \
+                 Give the process CAP_SYS_NICE or raise its `rtprio` limit"
+            );
+            Class::Default
+        }
     }
 }
 
@@ -80,10 +78,35 @@ pub(crate) fn change_fifo(priority: i32) {
 }
 
 /// Binds the calling thread to these cores; none: wherever the system likes.
-#[allow(unsafe_code, reason = "libc")]
 pub(crate) fn bind(who: &str, cores: &[usize]) {
+    match try_bind(cores) {
+        Ok(()) if cores.is_empty() => {}
+        Ok(()) => tracing::info!("{who}: bound to cores {cores:?}"),
+        Err(error) => tracing::warn!("{who}: cores {cores:?} refused ({error})"),
+    }
+}
+
+/// What the calling thread gets of a class (none: the default) and of cores (none: any). Nothing is said: it is asked
+/// on behalf of a thread that will ask, and say it, for itself.
+pub(crate) fn grant(cores: &[usize], priority: Option<i32>) -> (Class, Vec<usize>) {
+    // Where this is refused, the affinity shows it.
+    let _ = try_bind(cores);
+    let granted = priority.filter(|priority| try_fifo(0, *priority).is_ok());
+    (granted.map_or(Class::Default, Class::Fifo), affinity())
+}
+
+#[allow(unsafe_code, reason = "libc")]
+fn try_fifo(thread: i32, priority: i32) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: `parameters` is a valid sched_param that lives through the call.
+    let result = unsafe { libc::sched_setscheduler(thread, libc::SCHED_FIFO, &raw const parameters) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[allow(unsafe_code, reason = "libc")]
+fn try_bind(cores: &[usize]) -> io::Result<()> {
     if cores.is_empty() {
-        return;
+        return Ok(());
     }
     // SAFETY: cpu_set_t is a plain bit set, for which all zeros is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
@@ -93,11 +116,20 @@ pub(crate) fn bind(who: &str, cores: &[usize]) {
     }
     // SAFETY: `set` is a valid set of the stated size; 0 is the calling thread.
     let result = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
-    if result == 0 {
-        tracing::info!("{who}: bound to cores {cores:?}");
-    } else {
-        tracing::warn!("{who}: cores {cores:?} refused ({})", io::Error::last_os_error());
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The cores that the calling thread may use.
+#[allow(unsafe_code, reason = "libc")]
+fn affinity() -> Vec<usize> {
+    // SAFETY: cpu_set_t is a plain bit set, for which all zeros is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is a valid set of the stated size; 0 is the calling thread.
+    let result = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
+    assert!(result == 0, "a thread may read its own affinity");
+    let size = usize::try_from(libc::CPU_SETSIZE).expect("the size of a set is positive");
+    // SAFETY: CPU_ISSET reads within the set's own size.
+    (0..size).filter(|core| unsafe { libc::CPU_ISSET(*core, &set) }).collect()
 }
 
 /// Locks the process's memory, so that no page fault holds up a deadline.
@@ -105,7 +137,7 @@ pub(crate) fn bind(who: &str, cores: &[usize]) {
 /// Only where nothing limits it: under a limit a later allocation would fail, in the middle of serving.
 #[allow(unsafe_code, reason = "libc")]
 pub(crate) fn lock_memory() {
-    if !unlimited_lock() && !has_ipc_lock(&fs::read_to_string("/proc/self/status").unwrap_or_default()) {
+    if !may_lock_memory() {
         tracing::warn!(
             "memory not locked: its amount is limited. Give the process CAP_IPC_LOCK or an unlimited `memlock`"
         );
@@ -121,6 +153,11 @@ pub(crate) fn lock_memory() {
             io::Error::last_os_error()
         );
     }
+}
+
+/// Whether nothing limits how much memory this process may lock.
+pub(crate) fn may_lock_memory() -> bool {
+    unlimited_lock() || has_ipc_lock(&fs::read_to_string("/proc/self/status").unwrap_or_default())
 }
 
 #[allow(unsafe_code, reason = "libc")]

@@ -94,7 +94,7 @@ enum Ended {
 
 fn serve(plan: &'static Plan, library: &Library, listener: UnixListener, logs: &Logs) -> Result<Ended> {
     let door = Door::default();
-    let workers = worker::start_all(&plan.config, library, &plan.manifests, &door)?;
+    let workers = worker::start_all(&plan.config, library, &plan.manifests, |worker| door.way_back(worker))?;
     let mut link_threads = LinkThreads::default();
     let measured = margin::measure(plan, &mut link_threads)?;
     let margin = measured.margin();

@@ -8,7 +8,7 @@ use std::{
     time,
 };
 
-use engine::{Duration, ModelFailed, ModelId, SlotId, WorkerId};
+use engine::{Duration, Instant, ModelFailed, ModelId, SlotId, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
 use manifest::Manifest;
 use miette::{IntoDiagnostic, Result, WrapErr};
@@ -17,7 +17,6 @@ use onnx_model::{Library, Model, RunError};
 use crate::{
     allocation, clock,
     config::{Config, Realtime, WorkerConfig},
-    door::Door,
     realtime::{self, Class},
 };
 
@@ -58,6 +57,8 @@ pub(crate) struct Order {
     pub(crate) model: ModelId,
     pub(crate) slot: SlotId,
     pub(crate) memory: Slot,
+    /// When it was handed over.
+    pub(crate) at: Instant,
 }
 
 /// An inference that ran.
@@ -65,7 +66,7 @@ pub(crate) struct Done {
     pub(crate) slot: SlotId,
     pub(crate) memory: Slot,
     pub(crate) result: Result<(), ModelFailed>,
-    /// How long the model took.
+    /// How long the worker was occupied with it: from the order until the result was there.
     pub(crate) execution: Duration,
 }
 
@@ -83,19 +84,26 @@ impl Desk {
     }
 }
 
-/// Loads the sessions of each worker, warms them up and starts its thread.
-pub(crate) fn start_all(config: &Config, library: &Library, manifests: &[Manifest], door: &Door) -> Result<Vec<Desk>> {
+/// Brings a worker's results to whoever ordered them.
+pub(crate) type Bring = Box<dyn FnMut(Done) + Send>;
+
+/// Loads the sessions of each worker, warms them up and starts its thread; `way_back` is asked once for each.
+pub(crate) fn start_all(
+    config: &Config,
+    library: &Library,
+    manifests: &[Manifest],
+    mut way_back: impl FnMut(WorkerId) -> Bring,
+) -> Result<Vec<Desk>> {
     let ids = (0..).map(WorkerId);
-    ids.zip(&config.workers).map(|(id, worker)| start(id, worker, config, library, manifests, door)).collect()
+    ids.zip(&config.workers).map(|(id, worker)| start(worker, config, library, manifests, way_back(id))).collect()
 }
 
 fn start(
-    id: WorkerId,
     worker: &WorkerConfig,
     config: &Config,
     library: &Library,
     manifests: &[Manifest],
-    door: &Door,
+    bring: Bring,
 ) -> Result<Desk> {
     let mut sessions: Vec<Option<Model>> = manifests.iter().map(|_| None).collect();
     for place in &worker.models {
@@ -113,13 +121,12 @@ fn start(
     }
     // A worker has one order at most; a queue of N holds N - 1.
     let (orders, received) = Box::leak(Box::new(Queue::<Order, 2>::new())).split();
-    let (name, cores, realtime, door) =
-        (worker.name.clone(), worker.cores.clone(), config.realtime.clone(), door.clone());
+    let (name, cores, realtime) = (worker.name.clone(), worker.cores.clone(), config.realtime.clone());
     let thread = thread::Builder::new()
         .name(format!("genba-{name}").chars().take(15).collect())
         .spawn(move || {
             let ranks = prepare(&name, &cores, &realtime);
-            work(id, &name, sessions, received, ranks, &door);
+            work(&name, sessions, received, ranks, bring);
         })
         .into_diagnostic()
         .wrap_err("cannot start a worker's thread")?;
@@ -143,24 +150,22 @@ fn prepare(name: &str, cores: &[usize], realtime: &Realtime) -> Option<Ranks> {
 }
 
 fn work(
-    id: WorkerId,
     name: &str,
     mut sessions: Vec<Option<Model>>,
     mut orders: Consumer<'static, Order>,
     ranks: Option<Ranks>,
-    door: &Door,
+    mut bring: Bring,
 ) {
     let mut failing = false;
     loop {
-        let Some(Order { model, slot, mut memory }) = orders.dequeue() else {
+        let Some(Order { model, slot, mut memory, at }) = orders.dequeue() else {
             thread::park();
             continue;
         };
         let session = sessions.get_mut(usize::from(model.0)).and_then(Option::as_mut);
         let session = session.expect("the engine starts a model only on a worker that has it");
-        let begun = clock::now();
         let result = allocation::ours(|| memory.run(session));
-        let execution = clock::now().since(begun);
+        let execution = clock::now().since(at);
         if let Err(RunError::Panicked(panicked)) = &result {
             tracing::error!("worker {name}: {panicked}; its session is not used again, the worker counts as hung");
             park_for_ever();
@@ -177,7 +182,7 @@ fn work(
         if let Some(ranks) = ranks {
             realtime::change_fifo(ranks.decides);
         }
-        door.finished(id, done);
+        bring(done);
         if let Some(ranks) = ranks {
             realtime::change_fifo(ranks.computes);
         }

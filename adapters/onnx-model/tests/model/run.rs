@@ -1,10 +1,11 @@
 //! Runs, and runs that fail.
 
+use std::num::NonZeroUsize;
 use std::thread;
 
-use onnx_model::RunError;
+use onnx_model::{Model, Provider, RunError};
 
-use crate::folder::beside;
+use crate::folder::{beside, library};
 
 #[test]
 fn the_output_follows_the_input_from_run_to_run() {
@@ -14,6 +15,20 @@ fn the_output_follows_the_input_from_run_to_run() {
         let output = model.run().expect("an addition cannot fail").to_vec();
         assert_eq!(bits(&output), bits(&[round + round, 2.0, -2.0]));
     }
+}
+
+#[test]
+fn several_at_once_where_the_graph_leaves_their_number_open() {
+    let two = NonZeroUsize::new(2).expect("two is not zero");
+    let batch =
+        |graph| Model::load_batch(&library(), &beside(graph).manifest(), Provider::Cpu, two).map_err(|e| e.to_string());
+    let mut model = batch("double_batch").expect("it takes any number");
+    assert!(model.has_free_batch());
+    model.input_mut().copy_from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(bits(model.run().expect("an addition cannot fail")), bits(&[2.0, 4.0, 6.0, 8.0, 10.0, 12.0]));
+
+    assert!(!beside("double").model().expect("it fits").has_free_batch());
+    assert!(batch("double").is_err(), "it takes one");
 }
 
 #[test]

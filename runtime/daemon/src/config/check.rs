@@ -9,7 +9,7 @@ use super::{
     error::File,
     raw::{RawConfig, RawDegraded, RawMode, RawModel, RawQuarantine, RawRobot, RawTask, RawWorker},
 };
-use crate::status;
+use crate::{status, timing::Quantile};
 
 impl RawConfig {
     pub(super) fn check(self, file: &File<'_>) -> Result<Config, ConfigError> {
@@ -52,6 +52,7 @@ impl RawConfig {
             realtime: self.realtime,
             quarantine,
             min_margin: Duration::from_micros(self.timing.margin_us),
+            records: file.in_folder(&self.timing.records),
             onnx_library: self.onnx.library.map(|path| file.in_folder(&path)),
             models,
             workers,
@@ -189,6 +190,12 @@ fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTa
             name: robot_name.clone(),
         })
     };
+    let quantile = task.execution_quantile.map_or(Ok(Quantile::DEFAULT), |given| {
+        Quantile::new(*given.get_ref()).ok_or_else(|| {
+            let what = format!("{} is no quantile of execution times", given.get_ref());
+            file.at(&given, what, "write a share from 0.5 to 0.999999 with at most six decimals; 0.999 is the default")
+        })
+    })?;
     Ok(TaskConfig {
         model: find_model(file, models, &task.model)?,
         deadline: Duration::from_micros(*task.deadline_us.get_ref()),
@@ -196,6 +203,7 @@ fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTa
         arrival_jitter: Duration::from_micros(task.arrival_jitter_us.unwrap_or(*task.min_period_us.get_ref())),
         degraded,
         hold: Duration::from_micros(task.hold_ms.saturating_mul(1_000)),
+        execution_quantile: quantile,
         robots: task.robots.into_inner().into_iter().map(robot).collect::<Result<_, _>>()?,
         name,
     })

@@ -61,10 +61,17 @@ pub(super) enum RawMode {
     Router,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawTiming {
     pub(super) margin_us: u64,
+    pub(super) records: PathBuf,
+}
+
+impl Default for RawTiming {
+    fn default() -> Self {
+        Self { margin_us: 0, records: "timing".into() }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -112,6 +119,7 @@ pub(super) struct RawTask {
     #[serde(default)]
     pub(super) degraded: RawDegraded,
     pub(super) lower_rate_factor: Option<Spanned<u16>>,
+    pub(super) execution_quantile: Option<Spanned<f64>>,
     pub(super) robots: Spanned<Vec<RawRobot>>,
 }
 
