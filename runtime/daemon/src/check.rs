@@ -19,7 +19,8 @@ use crate::{
     logging, margin,
     plan::{Plan, millis},
     realtime::LinkThreads,
-    timing::{self, Present},
+    schedulability::{self, Group, Verdict},
+    timing::{self, Present, TaskTiming, Unmeasured},
 };
 
 /// What was found, as `--json` prints it.
@@ -36,6 +37,17 @@ struct Found {
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
     tasks: Vec<TaskFound>,
+    schedulability: Vec<GroupFound>,
+    good: bool,
+}
+
+/// Workers that share models.
+#[derive(Serialize)]
+struct GroupFound {
+    tasks: Vec<String>,
+    /// `holds`, `late`, `not-shown` or `unmeasured`.
+    verdict: &'static str,
+    says: String,
 }
 
 #[derive(Serialize)]
@@ -85,8 +97,10 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
     }
     let measured = margin::measure(&plan, &mut LinkThreads::default())?;
     let margin = measured.margin();
-    plan.engine(Boot::new(0), margin)?;
-    let present = Present::look(&plan, &library)?;
+    let timings = timing::of_tasks(&plan, &Present::look(&plan, &library)?);
+    plan.engine(Boot::new(0), margin, &timings, &[])?;
+    let groups = schedulability::judge(&plan, &timings, margin, measured.send.p99);
+    let good = !groups.iter().any(Group::is_refused);
     let micros = |span: engine::Duration| span.nanos() / 1_000;
     let found = Found {
         scheduling: measured.class.to_string(),
@@ -98,7 +112,9 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
         samples: measured.samples,
         margin_us: micros(margin),
         warning: plan.warning(),
-        tasks: (0..plan.config.tasks.len()).map(|task| task_found(&plan, &present, task)).collect(),
+        tasks: timings.iter().enumerate().map(|(task, timing)| task_found(&plan, timing, task)).collect(),
+        schedulability: groups.iter().map(|group| group_found(&plan, group)).collect(),
+        good,
     };
     if json {
         println!("{}", serde_json::to_string_pretty(&found).into_diagnostic()?);
@@ -106,15 +122,26 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
         println!("margin    {}: {measured}", millis(margin));
         print(&plan, &found, path);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn task_found(plan: &Plan, present: &Present<'_>, task: usize) -> TaskFound {
-    let (timing, unmeasured) = match timing::of_task(plan, present, task) {
+fn group_found(plan: &Plan, group: &Group) -> GroupFound {
+    let verdict = match group.verdict {
+        Verdict::Holds(_) => "holds",
+        Verdict::Late(_) => "late",
+        Verdict::NotShown(_) => "not-shown",
+        Verdict::Unmeasured => "unmeasured",
+    };
+    let tasks = group.tasks.iter().map(|task| plan.config.tasks[*task].name.clone()).collect();
+    GroupFound { tasks, verdict, says: group.says(plan) }
+}
+
+fn task_found(plan: &Plan, timing: &Result<TaskTiming, Unmeasured>, task: usize) -> TaskFound {
+    let (timing, unmeasured) = match timing {
         Ok(timing) => (Some(timing), None),
         Err(unmeasured) => (None, Some(unmeasured.to_string())),
     };
-    let execution = timing.as_ref().map(|timing| timing.execution);
+    let execution = timing.map(|timing| timing.execution);
     let micros = |span: Duration| u64::try_from(span.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
     let (declared, contract) = (&plan.config.tasks[task], &plan.contracts[task]);
     let robots = declared.robots.iter().map(|robot| RobotFound {
@@ -134,7 +161,7 @@ fn task_found(plan: &Plan, present: &Present<'_>, task: usize) -> TaskFound {
         execution_quantile: declared.execution_quantile.to_string(),
         execution_us: execution.map(|execution| micros(execution.time)),
         longest_pause_us: execution.map(|execution| micros(execution.longest_pause)),
-        timing_record: timing.map(|timing| timing.record),
+        timing_record: timing.map(|timing| timing.record.clone()),
         unmeasured,
         robots: robots.collect(),
     }
@@ -169,8 +196,15 @@ fn print(plan: &Plan, found: &Found, config: &Path) {
             println!("robot     {}: {} -> {}", robot.robot, robot.observation_key, robot.response_key);
         }
     }
+    for group in &found.schedulability {
+        println!("workers   {}", group.says);
+    }
     if let Some(warning) = &found.warning {
         println!("warning   {warning}");
     }
-    println!("good");
+    if found.good {
+        println!("good");
+    } else {
+        println!("bad       `genba run` refuses this set; with --accept-late it serves it and marks each response");
+    }
 }

@@ -7,6 +7,7 @@ mod config;
 mod margin;
 mod plan;
 mod realtime;
+mod schedulability;
 mod timing;
 
 mod door;
@@ -47,6 +48,9 @@ enum Command {
         /// Listen here in place of the config's endpoints, such as tcp/127.0.0.1:7447.
         #[arg(long, value_name = "ENDPOINT")]
         listen: Option<String>,
+        /// Serve although a model can be late by its timing record: each response of such a task is marked.
+        #[arg(long)]
+        accept_late: bool,
     },
     /// Check config, models and margins, and print each task's contract: exit 0, or 1 and the reasons.
     Check {
@@ -76,7 +80,7 @@ fn main() -> ExitCode {
         miette::set_hook(Box::new(|_| Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())));
     unwrapped.expect("nobody has set one before");
     let result = match Cli::parse().command {
-        Command::Run { config, listen } => run::run(&config, listen),
+        Command::Run { config, listen, accept_late } => run::run(&config, listen, accept_late),
         Command::Check { config, json } => check::check(&config, json),
         Command::Measure(arguments) => measure::measure(&arguments),
         Command::Status { config, json } => status::print(&config, json),

@@ -1,15 +1,18 @@
 //! What the config asks for, with its models loaded: contracts, keys, and the engine's tables.
 
 use engine::{
-    Agenda, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet, Settings, SlotId,
-    Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerSpec,
+    Agenda, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet, Record, RecordSpec,
+    Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
 };
 use manifest::{Contract, Manifest};
 use message::{Address, Boot, ContractDigest, ModelDigest, Observation, Status};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use zenoh_link::RouteKeys;
 
-use crate::config::{Config, RobotConfig};
+use crate::{
+    config::{Config, RobotConfig},
+    timing::{TaskTiming, Unmeasured},
+};
 
 /// A config with its models.
 pub(crate) struct Plan {
@@ -134,9 +137,17 @@ impl Plan {
         (longest(|manifest| manifest.input_elements().len()), longest(|manifest| manifest.output_elements().len()))
     }
 
-    /// The engine over tables that live as long as the process.
-    pub(crate) fn engine(&self, boot: Boot, margin: Duration) -> Result<Engine<'static>> {
-        let tasks = (0..self.config.tasks.len()).map(|task| self.engine_task(task)).collect::<Result<Vec<_>>>()?;
+    /// The engine over tables that live as long as the process. `marked` tells which tasks' models may be late.
+    pub(crate) fn engine(
+        &self,
+        boot: Boot,
+        margin: Duration,
+        timings: &[Result<TaskTiming, Unmeasured>],
+        marked: &[usize],
+    ) -> Result<Engine<'static>> {
+        let mark = |task| if marked.contains(&task) { Status::UNSCHEDULABLE } else { Status::NONE };
+        let tasks = (0..self.config.tasks.len()).map(|task| self.engine_task(task, mark(task)));
+        let tasks = tasks.collect::<Result<Vec<_>>>()?;
         for (task, declared) in tasks.iter().zip(&self.config.tasks) {
             if task.deadline() <= margin {
                 return Err(miette!(
@@ -174,13 +185,36 @@ impl Plan {
             agenda: vec![Agenda::default(); connections.len()].leak(),
             connections: connections.leak(),
             workers: workers.collect::<Vec<_>>().leak(),
-            records: Vec::new().leak(),
+            records: self.records(timings)?.leak(),
             free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
         };
         Engine::new(settings, tables).into_diagnostic()
     }
 
-    fn engine_task(&self, place: usize) -> Result<Task<'static>> {
+    /// What is watched at run time: each measured model on each worker that has it.
+    fn records(&self, timings: &[Result<TaskTiming, Unmeasured>]) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for model in 0..self.config.models.len() {
+            let tasks = self.config.tasks.iter().zip(timings).filter(|(task, _)| task.model == model);
+            // Tasks of one model may ask for different quantiles: the longest of their executions is watched.
+            let longest =
+                tasks.filter_map(|(_, timing)| timing.as_ref().ok()).max_by_key(|timing| timing.execution.time);
+            let Some(timing) = longest else { continue };
+            for (worker, _) in (0..).zip(&self.config.workers).filter(|(_, worker)| worker.models.contains(&model)) {
+                let record = Record::new(RecordSpec {
+                    worker: WorkerId(worker),
+                    model: model_id(model),
+                    execution: Duration::from_nanos(u64::try_from(timing.execution.time.as_nanos()).into_diagnostic()?),
+                    above: timing.quantile.above(),
+                    window: timing.quantile.window(),
+                });
+                records.push(record.into_diagnostic()?);
+            }
+        }
+        Ok(records)
+    }
+
+    fn engine_task(&self, place: usize, status: Status) -> Result<Task<'static>> {
         let declared = &self.config.tasks[place];
         let manifest = manifest_of(&self.manifests, declared.model);
         let elements: Vec<_> = manifest.output_elements().iter().map(engine_element).collect();
@@ -203,7 +237,7 @@ impl Plan {
                 hold: declared.hold,
                 envelope,
                 degraded: declared.degraded,
-                status: Status::NONE,
+                status,
             })
         });
         task.into_diagnostic().wrap_err_with(|| format!("task {}", declared.name))

@@ -18,7 +18,7 @@ use heapless::{
     spsc::{Consumer, Queue},
 };
 use message::Boot;
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use onnx_model::Library;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -36,7 +36,9 @@ use crate::{
     plan::{Plan, millis},
     realtime::{self, LinkThreads},
     reports::{REPORTS, Report, Reporter},
+    schedulability::{self, Group},
     snapshot, status,
+    timing::{self, Present},
     turn::Turn,
     worker::{self, Slot},
 };
@@ -51,7 +53,7 @@ const STALLED: time::Duration = time::Duration::from_millis(200);
 const FAREWELLS_WITHIN: time::Duration = time::Duration::from_secs(1);
 
 /// Serves a config's robots until a signal or until no worker is left.
-pub(crate) fn run(config: &Path, listen: Option<String>) -> Result<ExitCode> {
+pub(crate) fn run(config: &Path, listen: Option<String>, accept_late: bool) -> Result<ExitCode> {
     let mut config = Config::load(config)?;
     if let Some(endpoint) = listen {
         config.link.listen = vec![endpoint];
@@ -75,7 +77,7 @@ pub(crate) fn run(config: &Path, listen: Option<String>) -> Result<ExitCode> {
         realtime::lock_memory();
     }
     let listener = status::listen(&plan.config.status_socket)?;
-    let result = serve(plan, &library, listener, &logs);
+    let result = serve(plan, &library, listener, &logs, accept_late);
     let _ = std::fs::remove_file(&plan.config.status_socket);
     let ended = result?;
     // Writes what is still queued.
@@ -92,7 +94,13 @@ enum Ended {
     Failed,
 }
 
-fn serve(plan: &'static Plan, library: &Library, listener: UnixListener, logs: &Logs) -> Result<Ended> {
+fn serve(
+    plan: &'static Plan,
+    library: &Library,
+    listener: UnixListener,
+    logs: &Logs,
+    accept_late: bool,
+) -> Result<Ended> {
     let door = Door::default();
     let workers = worker::start_all(&plan.config, library, &plan.manifests, |worker| door.way_back(worker))?;
     let mut link_threads = LinkThreads::default();
@@ -100,7 +108,9 @@ fn serve(plan: &'static Plan, library: &Library, listener: UnixListener, logs: &
     let margin = measured.margin();
     tracing::info!("margin {}: {measured}", millis(margin));
     let boot = Boot::new(random().into_diagnostic().wrap_err("cannot read /dev/urandom")?);
-    let engine = plan.engine(boot, margin)?;
+    let timings = timing::of_tasks(plan, &Present::look(plan, library)?);
+    let marked = marked(plan, &schedulability::judge(plan, &timings, margin, measured.send.p99), accept_late)?;
+    let engine = plan.engine(boot, margin, &timings, &marked)?;
     let shared = Arc::new(Shared::default());
     let (reporting, reports) = Box::leak(Box::new(Queue::<Report, REPORTS>::new())).split();
     let (refusing, refused) = Box::leak(Box::new(Queue::<Refused, REFUSED>::new())).split();
@@ -155,6 +165,27 @@ fn serve(plan: &'static Plan, library: &Library, listener: UnixListener, logs: &
     let ended = watch.run(signals);
     stop(&link, &shared, engine);
     Ok(ended)
+}
+
+/// The tasks whose models may be late: refused, unless that is accepted. Says what is known of each group of workers.
+fn marked(plan: &Plan, groups: &[Group], accept_late: bool) -> Result<Vec<usize>> {
+    let mut marked = Vec::new();
+    for group in groups {
+        let says = group.says(plan);
+        if group.is_refused() && !accept_late {
+            return Err(miette!(
+                help = "change the config as `genba check` proposes, or serve it marked with --accept-late",
+                "{says}"
+            ));
+        }
+        if group.is_marked() {
+            tracing::warn!("{says}; each response is marked unschedulable");
+            marked.extend(&group.tasks);
+        } else {
+            tracing::info!("{says}");
+        }
+    }
+    Ok(marked)
 }
 
 /// Takes the heartbeat back and closes the link, which sends what is still queued: the farewells.

@@ -65,7 +65,7 @@ pub(crate) enum Unmeasured {
 }
 
 /// What is known about a task, in the worst case of the workers that have its model.
-pub(crate) fn of_task(plan: &Plan, present: &Present<'_>, task: usize) -> Result<TaskTiming, Unmeasured> {
+fn of_task(plan: &Plan, present: &Present<'_>, task: usize) -> Result<TaskTiming, Unmeasured> {
     let (model, quantile) = (plan.config.tasks[task].model, plan.config.tasks[task].execution_quantile);
     let workers = plan.config.workers.iter().enumerate().filter(|(_, worker)| worker.models.contains(&model));
     let timings = workers.map(|(place, worker)| {
@@ -79,6 +79,11 @@ pub(crate) fn of_task(plan: &Plan, present: &Present<'_>, task: usize) -> Result
     let longest_pause = timings.iter().map(|timing| timing.execution.longest_pause).min().unwrap_or(Duration::ZERO);
     let slowest = timings.into_iter().max_by_key(|timing| timing.execution.time).ok_or(Unmeasured::NoRecord)?;
     Ok(TaskTiming { execution: Execution { longest_pause, ..slowest.execution }, ..slowest })
+}
+
+/// The same of each task, in the config's order.
+pub(crate) fn of_tasks(plan: &Plan, present: &Present<'_>) -> Vec<Result<TaskTiming, Unmeasured>> {
+    (0..plan.config.tasks.len()).map(|task| of_task(plan, present, task)).collect()
 }
 
 /// Where the record of a binding is written: a newer measurement of the same replaces it, of anything else does not.

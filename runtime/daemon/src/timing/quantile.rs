@@ -2,9 +2,13 @@
 
 use std::fmt;
 
+use engine::Share;
+
 /// This many samples must lie beyond a quantile: with fewer, the next measurement says something else.
 const BEYOND: u64 = 10;
 const MILLION: u32 = 1_000_000;
+/// Fewer inferences are no window, however many are beyond a low quantile.
+const FEWEST: u32 = 100;
 
 /// A share of all samples, in millionths, from a half to below one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +41,16 @@ impl Quantile {
         let rank = (u128::from(samples) * u128::from(self.0)).div_ceil(u128::from(MILLION));
         let rank = u64::try_from(rank).expect("a rank is at most the number of samples");
         (samples - rank >= BEYOND).then_some(rank)
+    }
+
+    /// The share of samples beyond it.
+    pub(crate) fn above(self) -> Share {
+        Share::from_parts_per_million(MILLION - self.0).expect("a quantile leaves a half at most, and something")
+    }
+
+    /// How many inferences are looked at together at run time: one beyond the quantile is usual among them.
+    pub(crate) fn window(self) -> u32 {
+        (MILLION / (MILLION - self.0)).max(FEWEST)
     }
 
     /// How many samples it takes.

@@ -1,0 +1,211 @@
+//! Whether each model can be in time whatever the controllers do, asked before the first observation.
+//!
+//! Workers that have a model in common are judged together. Nothing is said of a group with a task that is unmeasured.
+
+use engine::{
+    ConnectionId, Duration,
+    schedulability::{Demand, Slack, Unschedulable, Violation, schedulable},
+};
+
+use crate::{
+    plan::{Plan, millis},
+    timing::{TaskTiming, Unmeasured},
+};
+
+/// Workers that share models, and the tasks that they serve.
+pub(crate) struct Group {
+    /// By their places in the config, without spares.
+    workers: Vec<usize>,
+    pub(crate) tasks: Vec<usize>,
+    pub(crate) verdict: Verdict,
+}
+
+/// What is known of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Every model is in time while executions keep to their records.
+    Holds(Slack),
+    /// A model can be late.
+    Late(Unschedulable),
+    /// There is no test for such a group, or it did not come to an end.
+    NotShown(Unshown),
+    /// A task has no timing record.
+    Unmeasured,
+}
+
+/// Why nothing is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unshown {
+    /// The workers do not have all of the group's models, each of them.
+    Unequal,
+    /// With several workers, a deadline beyond the period.
+    LongDeadline(ConnectionId),
+    /// The set uses nearly all of the worker's time.
+    TooLong,
+}
+
+/// Judges each group. `overhead` is what the box adds to an execution: the worker puts the answer itself.
+pub(crate) fn judge(
+    plan: &Plan,
+    timings: &[Result<TaskTiming, Unmeasured>],
+    margin: Duration,
+    overhead: Duration,
+) -> Vec<Group> {
+    let grouped = groups(plan).into_iter().map(|(workers, tasks)| {
+        let verdict = verdict(plan, timings, (&workers, &tasks), margin, overhead);
+        Group { workers, tasks, verdict }
+    });
+    grouped.collect()
+}
+
+impl Group {
+    /// Whether the box must not serve it unless it is told to accept that.
+    pub(crate) fn is_refused(&self) -> bool {
+        match self.verdict {
+            Verdict::Late(_) => true,
+            Verdict::Holds(_) | Verdict::NotShown(_) | Verdict::Unmeasured => false,
+        }
+    }
+
+    /// Whether its responses are marked.
+    pub(crate) fn is_marked(&self) -> bool {
+        match self.verdict {
+            Verdict::Late(_) | Verdict::NotShown(_) => true,
+            Verdict::Holds(_) | Verdict::Unmeasured => false,
+        }
+    }
+
+    /// In a sentence or two, with the arithmetic and what to do.
+    pub(crate) fn says(&self, plan: &Plan) -> String {
+        let workers: Vec<_> = self.workers.iter().map(|place| plan.config.workers[*place].name.as_str()).collect();
+        let workers = workers.join(", ");
+        match self.verdict {
+            Verdict::Holds(slack) => format!(
+                "{workers}: every model is in time, whatever the controllers do; the tightest is {}, with {} to spare; \
+                 {} of one worker's time",
+                whose(plan, slack.tightest),
+                millis(slack.least),
+                percent(slack.utilisation.parts_per_million()),
+            ),
+            Verdict::Unmeasured => format!("{workers}: not known: a task has no timing record"),
+            Verdict::NotShown(Unshown::Unequal) => {
+                format!("{workers}: not shown: give them all the same models, or none in common")
+            }
+            Verdict::NotShown(Unshown::LongDeadline(id)) => format!(
+                "{workers}: not shown: with several workers, {} needs a deadline of at most min_period_us less \
+                 arrival_jitter_us, or one worker of its own",
+                whose(plan, id)
+            ),
+            Verdict::NotShown(Unshown::TooLong) => {
+                format!("{workers}: not shown: the tasks ask for nearly all of its time; give it less to do")
+            }
+            Verdict::Late(Unschedulable::Late(violation)) => late(plan, &workers, &violation),
+            Verdict::Late(Unschedulable::Overloaded(utilisation) | Unschedulable::TooLong(utilisation)) => format!(
+                "{workers}: overloaded: the tasks ask for {} of one worker's time; let robots ask less often, or add a \
+                 worker",
+                percent(utilisation.parts_per_million())
+            ),
+            Verdict::Late(Unschedulable::Empty | Unschedulable::NotCovered(_)) => format!("{workers}: nothing to do"),
+        }
+    }
+}
+
+fn late(plan: &Plan, workers: &str, violation: &Violation) -> String {
+    let Violation { late, within, demand, blocker, workers: count, utilisation } = *violation;
+    let share = percent(utilisation.parts_per_million());
+    let who = whose(plan, late);
+    if count > 1 {
+        return format!(
+            "{who} can be late: the others may keep {workers} busy for {} of the {} that it can wait; {share} of one \
+             worker's time; give it a worker of its own",
+            millis(demand),
+            millis(within)
+        );
+    }
+    let asked = format!("within {} the observations ask for {} of it ({share})", millis(within), millis(demand));
+    match blocker {
+        Some(blocker) => format!(
+            "{who} can be late: {} holds worker {workers} for {}, and {asked}; give it a worker of its own, or a longer \
+             deadline",
+            whose(plan, blocker.connection),
+            millis(blocker.execution)
+        ),
+        None => format!("{who} can be late on worker {workers}: {asked}; let robots ask less often, or add a worker"),
+    }
+}
+
+/// A connection as people know it.
+fn whose(plan: &Plan, id: ConnectionId) -> String {
+    let served = plan.served().nth(usize::from(id.0));
+    served.map_or_else(
+        || "?".to_owned(),
+        |served| format!("`{}` of {}", plan.config.tasks[served.task].name, served.robot.name),
+    )
+}
+
+fn percent(parts_per_million: u64) -> String {
+    format!("{}.{} %", parts_per_million / 10_000, parts_per_million % 10_000 / 1_000)
+}
+
+/// Workers in service that share a task's model, directly or through others, with these tasks.
+fn groups(plan: &Plan) -> Vec<(Vec<usize>, Vec<usize>)> {
+    let mut groups: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
+    for (place, worker) in plan.config.workers.iter().enumerate().filter(|(_, worker)| !worker.spare) {
+        let tasks = plan.config.tasks.iter().enumerate();
+        let serves: Vec<usize> =
+            tasks.filter(|(_, task)| worker.models.contains(&task.model)).map(|(task, _)| task).collect();
+        if serves.is_empty() {
+            continue;
+        }
+        let (joined, mut apart): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|(_, tasks)| tasks.iter().any(|task| serves.contains(task)));
+        let mut whole = (vec![place], serves);
+        for (workers, tasks) in joined {
+            whole.0.extend(workers);
+            whole.1.extend(tasks);
+        }
+        whole.0.sort_unstable();
+        whole.1.sort_unstable();
+        whole.1.dedup();
+        apart.push(whole);
+        groups = apart;
+    }
+    groups
+}
+
+fn verdict(
+    plan: &Plan,
+    timings: &[Result<TaskTiming, Unmeasured>],
+    (workers, tasks): (&[usize], &[usize]),
+    margin: Duration,
+    overhead: Duration,
+) -> Verdict {
+    let serves_all = |worker: &usize| {
+        tasks.iter().all(|task| plan.config.workers[*worker].models.contains(&plan.config.tasks[*task].model))
+    };
+    let mut set = Vec::new();
+    for (connection, served) in (0..).map(ConnectionId).zip(plan.served()).filter(|(_, at)| tasks.contains(&at.task)) {
+        let declared = &plan.config.tasks[served.task];
+        let Ok(timing) = &timings[served.task] else { return Verdict::Unmeasured };
+        let execution = u64::try_from(timing.execution.time.as_nanos()).unwrap_or(u64::MAX);
+        set.push(Demand {
+            connection,
+            min_period: declared.min_period,
+            arrival_jitter: declared.arrival_jitter,
+            due: Duration::from_nanos(declared.deadline.nanos().saturating_sub(margin.nanos())),
+            execution: Duration::from_nanos(execution.saturating_add(overhead.nanos())),
+        });
+    }
+    if !workers.iter().all(serves_all) {
+        return Verdict::NotShown(Unshown::Unequal);
+    }
+    let count = u16::try_from(workers.len()).expect("the engine's table has at most 65535 workers");
+    match schedulable(&set, count) {
+        Ok(slack) => Verdict::Holds(slack),
+        Err(Unschedulable::NotCovered(connection)) => Verdict::NotShown(Unshown::LongDeadline(connection)),
+        Err(Unschedulable::TooLong(_)) => Verdict::NotShown(Unshown::TooLong),
+        Err(refused @ (Unschedulable::Empty | Unschedulable::Overloaded(_) | Unschedulable::Late(_))) => {
+            Verdict::Late(refused)
+        }
+    }
+}
