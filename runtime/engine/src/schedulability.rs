@@ -13,6 +13,9 @@
 //!   whole execution, not for 1 ns less.
 //! - A newer observation that supersedes one takes over its deadline and rank, so both together ask for no more than
 //!   the older one did alone. A fallback in place of a late result asks for less than the result.
+//! - So a burst is worth two inferences, however long: one that runs and one that waits. Of all that arrive within t
+//!   and are run, all but the last two have ended within t, one after the other: together at most t + 2·C. That bounds
+//!   the work on one worker where the jitter exceeds the period.
 //! - A free worker goes by rank, the deadline with the task's longest budget: a shorter budget makes nobody else late.
 //!   It may make its own answer late; the promise is for observations that use their whole budget.
 //!
@@ -175,6 +178,11 @@ impl Asks {
         span.checked_div(self.period).unwrap_or(u64::MAX)
     }
 
+    /// The work on one worker of what arrives in a span of this length and is not superseded.
+    fn work_within(self, span: u64) -> u64 {
+        self.work(self.arrivals_within(span)).min(span.saturating_add(self.work(2)))
+    }
+
     fn work(self, observations: u64) -> u64 {
         observations.saturating_mul(self.execution)
     }
@@ -210,6 +218,15 @@ mod tests {
             Err(Unschedulable::Late(violation)) => violation,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_burst_is_worth_two_inferences() {
+        // Ten periods of jitter: eleven observations may come at once, and the newest supersede each other.
+        let burst = |due, execution| schedulable(&set([[2_000, 20_000, due, execution]]), 1).is_ok();
+        assert!(burst(6_000, 900));
+        assert!(burst(2_001, 1_000), "the second must end before");
+        assert!(!burst(2_000, 1_000), "at its due it is late");
     }
 
     #[test]

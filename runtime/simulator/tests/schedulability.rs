@@ -133,7 +133,8 @@ fn draw(rng: &mut Rng) -> Vec<Demand> {
     let connections = rng.u16(1..=12);
     let connection = |place: u16| {
         let period = rng.u64(4 * MILLI..100 * MILLI);
-        let jitter = if rng.bool() { 0 } else { rng.u64(..period * 2) };
+        let longest = period * rng.choice([0, 2, 12]).expect("there are three");
+        let jitter = rng.u64(..=longest);
         let due = period * rng.u64(20..=200) / 100;
         // Skewed, so that some inferences are long beside the others.
         let execution = period * rng.u64(1..=100) * rng.u64(1..=100) / 10_000;

@@ -43,7 +43,7 @@ fn busy_period(set: &[Demand], looks: &mut Looks) -> Option<u64> {
     let arrived_before = |span: u64| {
         let work = |demand: &Demand| {
             let one = Asks::from(*demand);
-            one.work(one.arrivals_within(span.saturating_sub(1)))
+            one.work_within(span.saturating_sub(1))
         };
         set.iter().map(work).fold(0, u64::saturating_add)
     };
@@ -62,7 +62,7 @@ fn busy_period(set: &[Demand], looks: &mut Looks) -> Option<u64> {
 fn demand_until(set: &[Demand], end: u64) -> u64 {
     let work = |demand: &Demand| {
         let one = Asks::from(*demand);
-        end.checked_sub(one.end).map_or(0, |span| one.work(one.arrivals_within(span)))
+        end.checked_sub(one.end).map_or(0, |span| one.work_within(span))
     };
     set.iter().map(work).fold(0, u64::saturating_add)
 }
