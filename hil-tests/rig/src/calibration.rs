@@ -71,22 +71,21 @@ pub fn calibrate(
         asking.ask(0.0)?;
     }
     let idle = asking.usual(0.0)?.unwrap_or_default();
-    let mut best = None;
     let mut iterations = 16_u16;
-    while let Some(age) = asking.usual(f32::from(iterations))? {
+    loop {
+        let Some(age) = asking.usual(f32::from(iterations))? else {
+            let what = format!("{iterations} iterations are too late, and half as many too short to be measured");
+            return Err(CalibrationError::Unsteady { what });
+        };
         let slower = age.saturating_sub(idle);
-        best = Some(slower / u32::from(iterations));
         if slower >= ENOUGH {
-            break;
+            return Ok(Calibration { iteration: slower / u32::from(iterations), observations: asking.sequence });
         }
-        let Some(more) = iterations.checked_mul(2) else { break };
-        iterations = more;
-    }
-    let observations = asking.sequence;
-    match best {
-        Some(iteration) if !iteration.is_zero() => Ok(Calibration { iteration, observations }),
-        Some(_) => Err(CalibrationError::Unsteady { what: format!("{iterations} iterations take no time") }),
-        None => Err(CalibrationError::Unsteady { what: format!("{iterations} iterations are too late") }),
+        let more = iterations.checked_mul(2);
+        iterations = more.ok_or_else(|| {
+            let what = format!("{iterations} iterations take no time");
+            CalibrationError::Unsteady { what }
+        })?;
     }
 }
 

@@ -35,7 +35,7 @@ impl Default for BoxConfig {
         Self {
             model: "ur5e-conveyor-demo",
             deadline_us: 8_000,
-            margin_us: 2_000,
+            margin_us: 3_000,
             hold_ms: 250,
             robots: vec!["steady"],
             spare: false,

@@ -128,6 +128,7 @@ fn a_good_config() {
     model     policy d33d3cb211cc43011fb343543a08de1f8cd7a1f0c38be1380638e74061e8a442
     contract  9df54ecdbcce397e576a6dde78c1ce1d
     robot     left: test/cell/left/track/observation -> test/cell/left/track/response
+    workers   first: not known: a task has no timing record
     good
     ");
 }

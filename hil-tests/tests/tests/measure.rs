@@ -33,6 +33,7 @@ name = "first"
 name = "track"
 model = "policy"
 deadline_us = 200000
+min_period_us = 100000
 hold_ms = 250
 robots = [{ name = "left" }]
 "#;

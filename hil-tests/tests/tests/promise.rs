@@ -15,7 +15,7 @@ use tests::{
 };
 
 const OVERRUNS: u64 = 1_000;
-/// Three milliseconds after its fallback fell due.
+/// Four milliseconds after its fallback fell due.
 const OVERRUN: Duration = Duration::from_millis(9);
 const HANG: Duration = Duration::from_secs(10);
 /// A minute at 500 Hz.
