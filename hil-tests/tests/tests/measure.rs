@@ -2,9 +2,10 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::Value;
@@ -152,6 +153,32 @@ fn record_holds_for_what_was_measured_and_nothing_else() {
     // The negative control.
     desk.write(&good);
     assert_eq!(desk.checked()["measured"], true);
+}
+
+#[test]
+fn a_set_whose_models_can_be_late_is_refused_unless_that_is_accepted() {
+    let (desk, _) = desk_with_a_record();
+    let good = read(&desk.path("box.toml"));
+    let said = desk.run(&["check"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stdout.contains("workers   first: every model is in time"), "{said:?}");
+
+    desk.write(&good.replace("min_period_us = 100000", "min_period_us = 1"));
+    let said = desk.run(&["check"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stdout.contains("workers   first: overloaded"), "{said:?}");
+    let said = desk.run(&["run"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("first: overloaded") && said.stderr.contains("--accept-late"), "{said:?}");
+
+    let mut command = desk.command(&["run", "--accept-late"]);
+    tests::end_with_parent(&mut command);
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("genba runs");
+    let lines = BufReader::new(child.stderr.take().expect("its log is piped")).lines().map_while(Result::ok);
+    let log: Vec<_> = lines.take_while(|line| !line.contains("ready: boot")).collect();
+    assert!(log.iter().any(|line| line.contains("each response is marked unschedulable")), "{log:?}");
+    child.kill().expect("it still serves");
+    child.wait().expect("it ends");
 }
 
 #[test]
