@@ -128,7 +128,8 @@ impl Performer {
     fn perform(&mut self, current: &mut Current<'_>) {
         while let Some(action) = self.engine.poll_action() {
             match action {
-                Action::Send(_) | Action::Notify(_) if !self.may_put => {
+                // The end of all after what is said before it.
+                Action::Send(_) | Action::Notify(_) | Action::Drained if !self.may_put => {
                     let kept = self.held.push_back(action).is_ok();
                     assert!(kept, "one arrival causes no more than there is room for");
                 }
