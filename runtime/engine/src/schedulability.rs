@@ -24,7 +24,7 @@
 //! was accepted, and take no longer than their members one by one. Take an observation that is late, and the last
 //! inference before with a member of a later deadline: when it began, nobody waited with an earlier one who is not in
 //! it. From there on only arrivals count, beside this one inference, which took as long as the largest batch at most.
-//! What batches gain is not counted: a set that is accepted fits one by one.
+//! What batches gain is not counted: a set that is accepted fits one by one. [`schedulable_together`] counts on them.
 //!
 //! It does not account for controllers that restart: an epoch that ends leaves an inference running for nobody, and
 //! one that begins afresh adds at most 1 + J / T observations a second. Nor for inferences longer than declared,
@@ -34,6 +34,7 @@
 
 mod one;
 mod several;
+mod together;
 mod utilisation;
 
 use crate::{
@@ -41,6 +42,7 @@ use crate::{
     time::{Duration, Instant},
 };
 
+pub use together::schedulable_together;
 pub use utilisation::Utilisation;
 
 /// What one connection asks of the workers of its model.
@@ -83,7 +85,8 @@ pub enum Unschedulable {
     Late(Violation),
     /// Whether it holds was not found within the bounded work: the set uses nearly all of the worker's time.
     TooLong(Utilisation),
-    /// For several workers the test needs each `due` to be at most `min_period` less `arrival_jitter`.
+    /// The test does not cover this connection. For several workers, and for all together, each `due` must be at most
+    /// `min_period` less `arrival_jitter`; all together must not be more than the largest batch.
     NotCovered(ConnectionId),
 }
 
@@ -93,10 +96,11 @@ pub struct Violation {
     /// Whose model is late.
     pub late: ConnectionId,
     /// On one worker: the time until the end of an inference that would just be in time, counted from where every
-    /// connection sends as fast as it may. On several: how long the inference of `late` may wait for a worker.
+    /// connection sends as fast as it may. On several: how long the inference of `late` may wait for a worker. All
+    /// together: how long two batches may take.
     pub within: Duration,
     /// How much execution the observations ask for within that time, without the blocker. On one worker, the late
-    /// one's too; on several, that of all others at the worst.
+    /// one's too; on several, that of all others at the worst; all together, that of two batches.
     pub demand: Duration,
     /// Whose inference may have begun just before, with a later deadline; the longest of them, in its largest batch.
     pub blocker: Option<Blocker>,

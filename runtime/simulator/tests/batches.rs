@@ -1,10 +1,10 @@
-//! Batches on the real engine: what was accepted stays in time with them.
+//! Batches on the real engine: what was accepted stays in time with them, and they serve what one by one does not fit.
 
 mod sets;
 
 use engine::{
     ConnectionId, Duration, Executions, ModelId, Record, RecordSpec, Share, WorkerId,
-    schedulability::{Demand, schedulable},
+    schedulability::{Demand, Unschedulable, schedulable, schedulable_together},
 };
 use fastrand::Rng;
 use sets::{MILLI, bursts, constrained, draw, fastest, horizon, just_accepted_at, sporadic, synchronous};
@@ -77,6 +77,76 @@ fn a_batch_blocks_to_the_nanosecond() {
         let served = drawn.serve(&set, 1, at.map(|(at, connection)| Release { at, connection }).to_vec());
         assert_eq!((served.inferences, late(&served.ledger) == 0), (3, fits), "due {due}: {served:?}");
     }
+}
+
+/// 64 robots at 100 Hz, due 9 ms after each arrival: 375 µs alone is 2.4 of a worker, and 25 µs more for each further one.
+#[test]
+fn sixty_four_robots_at_100_hz_share_one_worker() {
+    let (set, executions) = cell_line(9 * MILLI);
+    let Err(Unschedulable::Overloaded(share)) = schedulable(&set, 1) else { panic!("one by one is too much") };
+    assert_eq!(share.parts_per_million(), 2_399_999, "of one worker, rounded down");
+    let slack = schedulable_together(&set, &executions, Duration::ZERO).expect("all together fit");
+    assert_eq!(slack.least.nanos(), 9 * MILLI - 1 - (700 + 64 * 25) * MICRO);
+    let mut rng = Rng::with_seed(1);
+    let (together, one_by_one) = (vec![record(0, 0, executions)], Vec::new);
+    for releases in [synchronous(&set), sporadic(&mut rng, &set)] {
+        let count = u64::try_from(releases.len()).expect("a run is short");
+        let served = serve_line(&set, together.iter().map(again).collect(), releases.clone());
+        assert_eq!((served.ledger.model(), late(&served.ledger)), (count, 0));
+        // The negative control: the same without batches.
+        let alone = serve_line(&set, one_by_one(), releases);
+        println!(
+            "{count} observations: {} inferences answer all; one by one {} of them",
+            served.inferences,
+            alone.ledger.model()
+        );
+        assert!(alone.ledger.model() < count / 2);
+    }
+}
+
+#[test]
+fn all_together_is_judged_within_one_member() {
+    // The first runs alone, 31 wait for it, and 32 more come as those begin: two batches that share 63.
+    let releases: Vec<Release> = (0..64)
+        .map(|connection| {
+            let at = if connection == 0 {
+                0
+            } else {
+                u64::from(connection < 32) + 375 * MICRO * u64::from(connection >= 32)
+            };
+            Release { at, connection }
+        })
+        .collect();
+    for (due, accepted, in_time) in [
+        (2_300 * MICRO + 1, true, true),
+        (2_300 * MICRO, false, true),
+        (2_275 * MICRO + 1, false, true),
+        (2_275 * MICRO, false, false),
+    ] {
+        let (set, executions) = cell_line(due);
+        assert_eq!(schedulable_together(&set, &executions, Duration::ZERO).is_ok(), accepted, "{due}");
+        let served = serve_line(&set, vec![record(0, 0, executions)], releases.clone());
+        assert_eq!(late(&served.ledger) == 0, in_time, "due {due}: {served:?}");
+    }
+}
+
+fn cell_line(due: u64) -> (Vec<Demand>, Executions) {
+    let sizes: Vec<Duration> = (1..=64).map(|members| Duration::from_nanos((350 + 25 * members) * MICRO)).collect();
+    let executions = Executions::new(&sizes).expect("good sizes");
+    let demand = |place| Demand {
+        connection: ConnectionId(place),
+        min_period: Duration::from_nanos(10 * MILLI),
+        arrival_jitter: Duration::ZERO,
+        due: Duration::from_nanos(due),
+        execution: executions.alone(),
+        longest: executions.longest(),
+    };
+    ((0..64).map(demand).collect(), executions)
+}
+
+fn serve_line(set: &[Demand], records: Vec<Record>, releases: Vec<Release>) -> Served {
+    let takes = |members: &[usize]| (350 + 25 * u64::try_from(members.len()).expect("a batch is small")) * MICRO;
+    serve_measured(set, (1, 1), records, releases, takes)
 }
 
 impl Drawn {
@@ -160,4 +230,8 @@ fn record(worker: u16, model: u8, executions: Executions) -> Record {
     let above = Share::from_parts_per_million(1_000).expect("a small share");
     let (worker, model) = (WorkerId(worker), ModelId(model));
     Record::new(RecordSpec { worker, model, executions, above, window: 1_000 }).expect("a window long enough")
+}
+
+fn again(record: &Record) -> Record {
+    Record::new(record.spec().clone()).expect("as it was")
 }
