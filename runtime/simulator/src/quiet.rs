@@ -53,21 +53,22 @@ pub fn serve(
     releases: impl IntoIterator<Item = Release>,
     mut execution: impl FnMut(usize) -> u64,
 ) -> Ledger {
-    serve_measured(set, shape, Vec::new(), releases, |members| execution(members[0])).ledger
+    serve_measured(set, shape, (Vec::new(), Status::NONE), releases, |members| execution(members[0])).ledger
 }
 
-/// The same with timing records, and therefore with batches: `execution` is asked for all members of an inference.
+/// The same with timing records, and therefore with batches: `execution` is asked for all members of an inference. The
+/// tasks are marked so.
 #[must_use]
 pub fn serve_measured(
     set: &[Demand],
     (workers, models): (u16, u8),
-    mut records: Vec<Record>,
+    (mut records, status): (Vec<Record>, Status),
     releases: impl IntoIterator<Item = Release>,
     execution: impl FnMut(&[usize]) -> u64,
 ) -> Served {
     let elements = [Element { min: 0.0, max: 1.0, max_change_per_s: 1.0, rest: 0.0, start: Start::Value(0.0) }];
     let tasks: Vec<Task<'_>> =
-        set.iter().zip((0..models).cycle()).map(|(one, model)| task(*one, model, &elements)).collect();
+        set.iter().zip((0..models).cycle()).map(|(one, model)| task((*one, model), status, &elements)).collect();
     let spec = |place: usize| ConnectionSpec { task: TaskId(id(place)), address: Address::new(0) };
     let mut connections: Vec<Connection> = (0..set.len()).map(|place| Connection::new(spec(place))).collect();
     let all = (0..models).fold(ModelSet::EMPTY, |set, model| set.with(ModelId(model)));
@@ -188,7 +189,7 @@ impl<F: FnMut(&[usize]) -> u64> Quiet<'_, F> {
     }
 }
 
-fn task(demand: Demand, model: u8, elements: &[Element]) -> Task<'_> {
+fn task((demand, model): (Demand, u8), status: Status, elements: &[Element]) -> Task<'_> {
     let max_step = Duration::from_nanos(MARGIN);
     let spec = TaskSpec {
         contract: CONTRACT,
@@ -201,7 +202,7 @@ fn task(demand: Demand, model: u8, elements: &[Element]) -> Task<'_> {
         hold: Duration::ZERO,
         envelope: Envelope::new(elements, TooFast::Clamp, max_step).expect("one good element"),
         degraded: Degraded::Keep,
-        status: Status::NONE,
+        status,
     };
     Task::new(spec).expect("a set that can be declared")
 }

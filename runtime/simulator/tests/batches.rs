@@ -7,6 +7,7 @@ use engine::{
     schedulability::{Demand, Unschedulable, schedulable, schedulable_together},
 };
 use fastrand::Rng;
+use message::Status;
 use sets::{MILLI, bursts, constrained, draw, fastest, horizon, just_accepted_at, sporadic, synchronous};
 use simulator::quiet::{Release, Served, late, serve_measured};
 
@@ -79,6 +80,37 @@ fn a_batch_blocks_to_the_nanosecond() {
     }
 }
 
+/// Whom a batch passes over is in time among those who wait. The time that it gives away was promised to later arrivals.
+#[test]
+fn who_was_promised_to_be_in_time_is_not_passed_over() {
+    // Even connections are of one model, whose batch of two takes 2 ms; odd ones of another. Each alone takes 1 ms.
+    let soon = [(10, 3), (8, 4), (6, 5), (13, 6)];
+    let demand = |place: u16| {
+        let due = soon.iter().find(|(connection, _)| *connection == place).map_or(100, |(_, due)| *due);
+        Demand {
+            connection: ConnectionId(place),
+            min_period: Duration::from_nanos(200 * MILLI),
+            arrival_jitter: Duration::ZERO,
+            due: Duration::from_nanos(due * MILLI + 1),
+            execution: Duration::from_nanos(MILLI),
+            longest: Duration::from_nanos(if place.is_multiple_of(2) { 2 * MILLI } else { MILLI }),
+        }
+    };
+    let set: Vec<Demand> = (0..14).map(demand).collect();
+    assert!(schedulable(&set, 1).is_ok());
+    // 2 and 4 begin together, and 13 comes. When they end, 6 may take 12 along, but for 13. Then come 8 and 10.
+    let at =
+        [0, 1, 1, MILLI, 2 * MILLI - 1, 2 * MILLI, 3 * MILLI, 4 * MILLI].into_iter().zip([0, 2, 4, 13, 6, 12, 8, 10]);
+    let releases: Vec<Release> = at.map(|(at, connection)| Release { at, connection }).collect();
+    let takes = |members: &[usize]| u64::try_from(members.len()).expect("a batch is small") * MILLI;
+    for (status, in_time) in [(Status::NONE, true), (Status::UNSCHEDULABLE, false)] {
+        let pair = Executions::new(&[MILLI, 2 * MILLI].map(Duration::from_nanos)).expect("good sizes");
+        let records = vec![record(0, 0, pair), record(0, 1, Executions::single(Duration::from_nanos(MILLI)))];
+        let served = serve_measured(&set, (1, 2), (records, status), releases.clone(), takes);
+        assert_eq!(late(&served.ledger) == 0, in_time, "{served:?}");
+    }
+}
+
 /// 64 robots at 100 Hz, due 9 ms after each arrival: 375 µs alone is 2.4 of a worker, and 25 µs more for each further one.
 #[test]
 fn sixty_four_robots_at_100_hz_share_one_worker() {
@@ -146,7 +178,7 @@ fn cell_line(due: u64) -> (Vec<Demand>, Executions) {
 
 fn serve_line(set: &[Demand], records: Vec<Record>, releases: Vec<Release>) -> Served {
     let takes = |members: &[usize]| (350 + 25 * u64::try_from(members.len()).expect("a batch is small")) * MICRO;
-    serve_measured(set, (1, 1), records, releases, takes)
+    serve_measured(set, (1, 1), (records, Status::NONE), releases, takes)
 }
 
 impl Drawn {
@@ -197,7 +229,7 @@ impl Drawn {
                 records.push(record(worker, model, Executions::new(&sizes).expect("worth their while")));
             }
         }
-        serve_measured(set, (workers, models), records, releases, |members| {
+        serve_measured(set, (workers, models), (records, Status::NONE), releases, |members| {
             let model = members[0] % self.models.len();
             self.takes(set[members[0]].execution.nanos(), model, members.len())
         })

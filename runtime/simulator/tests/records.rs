@@ -4,6 +4,7 @@ use engine::{
     ConnectionId, Duration, Executions, ModelId, Reason, Record, RecordSpec, Share, WorkerId, schedulability::Demand,
 };
 use fastrand::Rng;
+use message::Status;
 use simulator::quiet::{Release, Served, serve_measured};
 
 const PERIOD: u64 = 1_000_000;
@@ -63,7 +64,7 @@ fn run(inferences: u64, mut execution: impl FnMut(u64) -> u64) -> Served {
     assert_eq!(record.most_above(), 9);
     let releases = (0..inferences).map(|number| Release { at: number * PERIOD, connection: 0 });
     let mut number = 0;
-    serve_measured(&set, (1, 1), vec![record], releases, |_| {
+    serve_measured(&set, (1, 1), (vec![record], Status::NONE), releases, |_| {
         number += 1;
         execution(number - 1)
     })
