@@ -15,6 +15,7 @@ use crate::{
     respond::{Echo, Target},
     task::{ConnectionId, SlotId},
     time::Instant,
+    worker::Awaited,
 };
 
 /// A place to wait.
@@ -138,7 +139,7 @@ impl Engine<'_> {
         match core::mem::replace(&mut self.connection(id).stage, Stage::Idle) {
             Stage::Idle => {}
             Stage::Running { job, worker } => {
-                self.worker(worker).disown(false);
+                self.abandon(id, worker, Awaited::Closed);
                 self.retire(id, job);
             }
             Stage::Sending(mut sending) => {

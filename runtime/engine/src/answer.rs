@@ -12,21 +12,21 @@ use crate::{
     fault::Fault,
     guard::{self, Guarded, Origin},
     reason::Reason,
-    respond::{Answer, Send, Target, Ticket},
-    task::{ConnectionId, ModelId, SlotId, WorkerId},
+    respond::{Answer, Echo, Send, Target, Ticket},
+    task::{ConnectionId, MAX_BATCH, SlotId, WorkerId},
     time::{Duration, Instant},
-    worker::Running,
+    worker::{Awaited, Member, Running, Seat},
 };
 
 impl Engine<'_> {
-    /// The waiting observation's inference begins.
-    pub(crate) fn begin(&mut self, id: ConnectionId, worker: WorkerId) -> (ModelId, SlotId) {
-        let model = self.task(id).model();
+    /// The waiting observation's inference begins on this worker.
+    pub(crate) fn begin(&mut self, id: ConnectionId, worker: WorkerId) -> Seat {
         let connection = self.connection(id);
         let job = connection.waiting.take().expect("the agenda names connections with a waiting observation only");
         connection.stage = Stage::Running { job, worker };
         self.refresh(id);
-        (model, job.slot)
+        let Job { slot, sequence, echo: Echo { epoch, .. }, .. } = job;
+        Seat { member: Member { connection: id, epoch, sequence, slot }, answer: Awaited::Open }
     }
 
     /// The fallback of this connection's oldest open observation goes out.
@@ -38,7 +38,7 @@ impl Engine<'_> {
             Stage::Idle => self.fall_back_waiting(id),
             Stage::Running { worker, .. } if newer_first && connection.waiting.is_some_and(|job| job.due <= now) => {
                 self.fall_back_waiting(id);
-                self.worker(worker).disown(false);
+                self.abandon(id, worker, Awaited::Closed);
                 self.connection(id).ledger.record(Outcome::Fallback(Reason::Overtaken));
             }
             Stage::Running { job, worker } => self.fall_back_running(id, job, worker),
@@ -47,32 +47,57 @@ impl Engine<'_> {
         self.refresh(id);
     }
 
-    /// A worker is free again: its result goes to the guard, or is discarded.
-    pub(crate) fn finished(&mut self, worker: WorkerId, output: Result<&[f32], ModelFailed>, execution: Duration) {
-        if let (Some(running), Ok(_)) = (self.worker(worker).running, output) {
-            self.watch(worker, running.model, execution);
+    /// A worker is free again: the result of each member goes to the guard, or is discarded.
+    pub(crate) fn finished(&mut self, worker: WorkerId, outputs: Result<&[&[f32]], ModelFailed>, execution: Duration) {
+        if let (Some(running), Ok(_)) = (&self.peek_worker(worker).running, outputs) {
+            let ran = (running.model, running.seats.len());
+            self.watch(worker, ran, execution);
         }
-        let owner = self.worker(worker).running.and_then(|running| running.owner);
-        if let Some(id) = owner
-            && self.peek(id).due() <= self.now
-        {
-            self.fall_due(id);
+        for place in 0..MAX_BATCH {
+            let Some(Seat { member, answer }) = self.peek_worker(worker).seat(place) else { break };
+            if answer == Awaited::Open && self.peek(member.connection).due() <= self.now {
+                self.fall_due(member.connection);
+            }
         }
         let running = self.worker(worker).running.take().expect("only a worker that was started finishes");
-        let Some(id) = running.owner else {
-            self.connection(running.started_for).ledger.discard();
-            if !self.fault.is(Fault::FreeSlotWhileRunning) {
-                self.free_slot(running.slot);
+        for (place, seat) in running.seats.iter().enumerate() {
+            let swapped = running.seats.len().saturating_sub(place).saturating_sub(1);
+            let place = if self.fault.is(Fault::BatchSwapsOutputs) { swapped } else { place };
+            // What has no output failed.
+            let output = outputs.and_then(|outputs| outputs.get(place).copied().ok_or(ModelFailed));
+            match seat.answer {
+                Awaited::Open => self.answer_with(seat.member, output),
+                Awaited::Closed | Awaited::FellDue => self.discard(worker, seat.member, output),
             }
-            self.count_overrun(worker, running);
-            self.refresh(running.started_for);
-            return self.send_late(running.started_for, output);
-        };
+        }
+        self.count_overrun(worker, &running);
+    }
+
+    fn answer_with(&mut self, Member { connection: id, slot, .. }: Member, output: Result<&[f32], ModelFailed>) {
         let Stage::Running { job, .. } = core::mem::replace(&mut self.connection(id).stage, Stage::Idle) else {
-            unreachable!("a worker has an owner as long as the owner waits for it")
+            unreachable!("an answer is awaited as long as its connection waits for it")
         };
         let guarded = self.guard(id, output);
-        self.hand_out(id, job, guarded, Some(running.slot));
+        self.hand_out(id, job, guarded, Some(slot));
+    }
+
+    fn discard(&mut self, worker: WorkerId, member: Member, output: Result<&[f32], ModelFailed>) {
+        let Member { connection: id, slot, .. } = member;
+        let connection = self.connection(id);
+        connection.ledger.discard();
+        connection.abandoned_on.take_if(|abandoned| *abandoned == worker);
+        if !self.fault.is(Fault::FreeSlotWhileRunning) {
+            self.free_slot(slot);
+        }
+        self.refresh(id);
+        self.send_late(id, output);
+    }
+
+    /// The result that this worker computes for this connection will be discarded.
+    pub(crate) fn abandon(&mut self, id: ConnectionId, worker: WorkerId, answer: Awaited) {
+        self.connection(id).abandoned_on = Some(worker);
+        let seat = self.worker(worker).seat_of(id).expect("a connection that waits for a worker has a seat there");
+        seat.answer = answer;
     }
 
     /// The send of this connection's answer, once.
@@ -140,20 +165,21 @@ impl Engine<'_> {
             self.connection(id).stage = Stage::Running { job: later, worker };
             return;
         }
-        self.worker(worker).disown(overran);
-        let reason = if overran { Reason::Late } else { Reason::Overtaken };
+        let (answer, reason) =
+            if overran { (Awaited::FellDue, Reason::Late) } else { (Awaited::Closed, Reason::Overtaken) };
+        self.abandon(id, worker, answer);
         let stand_in = self.stand_in(id, reason);
         let early = self.fault.is(Fault::FreeSlotWhileRunning).then_some(job.slot);
         self.hand_out(id, job, stand_in, early);
     }
 
-    /// Blames a worker for a late answer if its inference alone took longer than a whole deadline leaves: one that
-    /// began late on a loaded box, or for a small budget, is not its fault.
-    fn count_overrun(&mut self, worker: WorkerId, running: Running) {
-        let allowed = Duration::from_nanos(
-            self.task(running.started_for).deadline().nanos().saturating_sub(self.settings.margin.nanos()),
-        );
-        if !running.late || self.now.since(running.since) < allowed || self.fault.is(Fault::NeverQuarantine) {
+    /// Blames a worker, once for each inference, if that took by itself longer than a whole deadline leaves to a member
+    /// that fell due: one that began late on a loaded box, or for a small budget, is not its fault.
+    fn count_overrun(&mut self, worker: WorkerId, running: &Running) {
+        let took = self.now.since(running.since);
+        let left = |seat: &Seat| self.task(seat.member.connection).deadline().less(self.settings.margin);
+        let blames = |seat: &Seat| seat.answer == Awaited::FellDue && took >= left(seat);
+        if !running.seats.iter().any(blames) || self.fault.is(Fault::NeverQuarantine) {
             return;
         }
         let (now, window, max) = (self.now, self.settings.overrun_window, self.settings.max_overruns);

@@ -27,6 +27,9 @@ pub struct Connection {
     pub(crate) bucket: Bucket,
     pub(crate) waiting: Option<Job>,
     pub(crate) stage: Stage,
+    /// Which worker runs, or ran last before it was taken out of service, an inference of this connection whose answer
+    /// is closed.
+    pub(crate) abandoned_on: Option<WorkerId>,
     pub(crate) reference: Reference,
     pub(crate) ledger: Ledger,
     pub(crate) serial: u64,
@@ -42,6 +45,7 @@ impl Connection {
             bucket: Bucket::default(),
             waiting: None,
             stage: Stage::Idle,
+            abandoned_on: None,
             reference: Reference::default(),
             ledger: Ledger::default(),
             serial: 0,
@@ -215,11 +219,12 @@ pub struct Agenda {
     pub(crate) due: Instant,
     pub(crate) startable: Instant,
     pub(crate) model: ModelId,
+    pub(crate) unschedulable: bool,
 }
 
 impl Default for Agenda {
     fn default() -> Self {
-        Self { due: Instant::NEVER, startable: Instant::NEVER, model: ModelId(0) }
+        Self { due: Instant::NEVER, startable: Instant::NEVER, model: ModelId(0), unschedulable: false }
     }
 }
 

@@ -12,16 +12,17 @@ use crate::{
     face::{Action, Event, Timeout, Timer, Withheld},
     fault::Injected,
     reason::Reason,
-    record::{Record, RecordSpec, Standing},
+    record::{Record, Standing},
     respond::{Answer, Echo, Identity, Notify, Refusal, Send, Target, Ticket},
     schedule,
-    task::{ConnectionId, ModelId, Settings, SlotId, Task, WorkerId},
+    task::{ConnectionId, MAX_BATCH, ModelId, Settings, SlotId, Task, WorkerId},
     time::Instant,
-    worker::{MAX_OVERRUNS, Service, Worker},
+    worker::{MAX_OVERRUNS, Member, Running, Service, Worker},
 };
 
-/// More than one event can cause before its actions are taken: a frame that changes the epoch causes four.
-const PENDING: usize = 16;
+/// More than one event can cause before its actions are taken: an answer for each member of a batch, and then a
+/// quarantine and an exit. A frame that changes the epoch causes four.
+const PENDING: usize = MAX_BATCH + 16;
 
 /// The tables that the daemon allocates once, from its config, and lends.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub struct Tables<'t> {
     pub workers: &'t mut [Worker],
     /// The timing records, one at most for each model of a worker. What has none is marked as unmeasured.
     pub records: &'t mut [Record],
-    /// Each slot's id once: at least two for each connection and one for each worker.
+    /// Each slot's id once: at least as many as [`slots_needed`].
     pub free_slots: &'t mut [SlotId],
 }
 
@@ -51,7 +52,7 @@ pub enum LimitError {
     Deadline(ConnectionId),
     /// No worker in service has a session for this model.
     NoWorker(ModelId),
-    /// Fewer slots than two for each connection and one for each worker.
+    /// Fewer slots than [`slots_needed`].
     TooFewSlots,
     /// `max_overruns` is not between 1 and 16.
     MaxOverruns,
@@ -69,7 +70,7 @@ impl core::fmt::Display for LimitError {
             }
             Self::NoWorker(ModelId(id)) => write!(formatter, "no worker in service has a session for model {id}"),
             Self::TooFewSlots => {
-                formatter.write_str("two slots are needed for each connection and one for each worker")
+                formatter.write_str("two slots are needed for each connection, and its largest batch for each worker")
             }
             Self::Record(ModelId(id)) => {
                 write!(formatter, "a timing record of model {id} is of a worker without it, or there are two")
@@ -112,11 +113,7 @@ pub(crate) enum Draining {
 #[derive(Debug)]
 pub(crate) enum Pending {
     Store(SlotId),
-    Start {
-        worker: WorkerId,
-        model: ModelId,
-        slot: SlotId,
-    },
+    Start(WorkerId),
     Send(ConnectionId),
     /// `of`: a stray's address and contract, to be echoed.
     Refuse {
@@ -135,7 +132,8 @@ pub(crate) enum Pending {
         spare: Option<WorkerId>,
     },
     RecordVoid {
-        of: RecordSpec,
+        worker: WorkerId,
+        model: ModelId,
         reason: Reason,
     },
     Exit,
@@ -152,7 +150,8 @@ impl<'t> Engine<'t> {
         let free = tables.free_slots.len();
         for (entry, connection) in tables.agenda.iter_mut().zip(tables.connections.iter()) {
             let task = tables.tasks.get(usize::from(connection.spec.task.0)).expect("just checked");
-            *entry = Agenda { model: task.model(), ..Agenda::default() };
+            let unschedulable = task.is_unschedulable();
+            *entry = Agenda { model: task.model(), unschedulable, ..Agenda::default() };
         }
         let standing = Standing::of(&tables);
         Ok(Self {
@@ -200,7 +199,7 @@ impl<'t> Engine<'t> {
                 self.push(Pending::Refuse { target, echo, reason, of: None });
             }
             Event::QueriesUnseen { count } => self.requests.refuse(count),
-            Event::Finished { worker, output, execution } => self.finished(worker, output, execution),
+            Event::Finished { worker, outputs, execution } => self.finished(worker, outputs, execution),
             Event::RecordVoid { worker, cause } => self.void_records(worker, cause),
             Event::Sent { ticket, at } => self.sent(ticket, at),
             Event::Withheld { ticket, why } => self.withheld(ticket, why),
@@ -274,7 +273,13 @@ impl<'t> Engine<'t> {
     /// Whether this worker gets work.
     #[must_use]
     pub fn service(&self, worker: WorkerId) -> Service {
-        self.tables.workers.get(usize::from(worker.0)).expect("a worker's id is below the table's length").service
+        self.peek_worker(worker).service
+    }
+
+    /// The observations that this worker's inference answers, in the order of their slots; none if it runs none.
+    pub fn members(&self, worker: WorkerId) -> impl Iterator<Item = Member> + '_ {
+        let running = self.peek_worker(worker).running.iter();
+        running.flat_map(|running| &running.seats).map(|seat| seat.member)
     }
 
     /// Switches one deliberate fault on, or all off.
@@ -294,12 +299,12 @@ impl<'t> Engine<'t> {
             self.quarantine(worker, Reason::WorkerHang);
             return true;
         }
-        if let Some((of, reason)) = self.next_void() {
-            self.push(Pending::RecordVoid { of, reason });
+        if let Some((worker, model, reason)) = self.next_void() {
+            self.push(Pending::RecordVoid { worker, model, reason });
             return true;
         }
-        if let Some((worker, connection)) = schedule::next(self.tables.agenda, self.tables.workers, self.fault) {
-            self.start(worker, connection);
+        if let Some((worker, first)) = schedule::next(self.tables.agenda, self.tables.workers, self.fault) {
+            self.start(worker, first);
             return true;
         }
         self.farewell()
@@ -308,7 +313,11 @@ impl<'t> Engine<'t> {
     fn action(&mut self, pending: Pending) -> Action {
         match pending {
             Pending::Store(slot) => Action::Store { slot },
-            Pending::Start { worker, model, slot } => Action::StartInference { worker, model, slot },
+            Pending::Start(worker) => {
+                let running = self.peek_worker(worker).running.as_ref().expect("it was started just before");
+                let slots = running.seats.iter().map(|seat| seat.member.slot).collect();
+                Action::StartInference { worker, model: running.model, slots }
+            }
             Pending::Send(connection) => Action::Send(self.answer(connection)),
             Pending::Refuse { target, echo, reason, of } => Action::Send(self.refusal(target, echo, reason, of)),
             Pending::Notify { connection, epoch } => {
@@ -316,9 +325,7 @@ impl<'t> Engine<'t> {
                 Action::Notify(Notify::farewell(connection, address, self.settings.boot, epoch))
             }
             Pending::Quarantine { worker, reason, spare } => Action::Quarantine { worker, reason, spare },
-            Pending::RecordVoid { of: RecordSpec { worker, model, .. }, reason } => {
-                Action::RecordVoid { worker, model, reason }
-            }
+            Pending::RecordVoid { worker, model, reason } => Action::RecordVoid { worker, model, reason },
             Pending::Exit => Action::Exit { reason: Reason::NoWorkerLeft },
             Pending::Drained => Action::Drained,
         }
@@ -355,16 +362,13 @@ impl<'t> Engine<'t> {
     pub(crate) fn quarantine(&mut self, worker: WorkerId, reason: Reason) {
         let quarantined = self.worker(worker);
         quarantined.service = Service::Quarantined;
-        let (models, running) = (quarantined.models, quarantined.running);
+        let models = quarantined.models;
         let mut workers = (0u16..).zip(self.tables.workers.iter_mut());
         let spare = workers.find(|(_, other)| other.service == Service::Spare && other.models.covers(models));
         let spare = spare.map(|(id, spare)| {
             spare.service = Service::Active;
             WorkerId(id)
         });
-        if let Some(running) = running {
-            self.refresh(running.started_for);
-        }
         self.judge_records();
         self.push(Pending::Quarantine { worker, reason, spare });
         if !self.exiting && self.unserved().is_some() {
@@ -377,18 +381,12 @@ impl<'t> Engine<'t> {
         unserved(&self.tables)
     }
 
-    fn start(&mut self, worker: WorkerId, connection: ConnectionId) {
-        let since = self.now;
-        let (model, slot) = self.begin(connection, worker);
-        self.worker(worker).running = Some(crate::worker::Running {
-            model,
-            slot,
-            since,
-            owner: Some(connection),
-            started_for: connection,
-            late: false,
-        });
-        self.push(Pending::Start { worker, model, slot });
+    fn start(&mut self, worker: WorkerId, first: ConnectionId) {
+        let (model, since) = (self.task(first).model(), self.now);
+        let members = self.batch(worker, first);
+        let seats = members.into_iter().map(|connection| self.begin(connection, worker)).collect();
+        self.worker(worker).running = Some(Running { model, since, seats });
+        self.push(Pending::Start(worker));
     }
 
     fn drain(&mut self) {
@@ -436,6 +434,18 @@ impl<'t> Engine<'t> {
         self.tables.workers.get_mut(usize::from(id.0)).expect("a worker's id is below the table's length")
     }
 
+    pub(crate) fn peek_worker(&self, id: WorkerId) -> &Worker {
+        self.tables.workers.get(usize::from(id.0)).expect("a worker's id is below the table's length")
+    }
+
+    pub(crate) fn entry(&self, id: ConnectionId) -> Agenda {
+        *self.tables.agenda.get(usize::from(id.0)).expect("as many entries as connections")
+    }
+
+    pub(crate) fn record(&self, worker: WorkerId, model: ModelId) -> Option<&Record> {
+        self.tables.records.iter().find(|record| record.is_of(worker, model))
+    }
+
     pub(crate) fn task(&self, id: ConnectionId) -> Task<'t> {
         let task = self.peek(id).spec.task;
         *self.tables.tasks.get(usize::from(task.0)).expect("each connection's task was checked at the start")
@@ -474,13 +484,11 @@ impl<'t> Engine<'t> {
     /// Whether an inference of this connection whose answer is closed still runs on a worker in service: then its
     /// next one waits, so that one robot's slow observations never hold more than one worker.
     fn occupies_a_worker(&self, id: ConnectionId) -> bool {
-        let abandoned =
-            |worker: &Worker| worker.running.is_some_and(|run| run.owner.is_none() && run.started_for == id);
-        self.tables.workers.iter().any(|worker| worker.is_in_service() && abandoned(worker))
+        self.peek(id).abandoned_on.is_some_and(|worker| self.peek_worker(worker).is_in_service())
     }
 
     pub(crate) fn take_slot(&mut self) -> SlotId {
-        self.free = self.free.checked_sub(1).expect("two slots a connection and one a worker are always enough");
+        self.free = self.free.checked_sub(1).expect("as many slots as are needed: Engine::new checks");
         *self.tables.free_slots.get(self.free).expect("below the number of free slots")
     }
 
@@ -506,14 +514,24 @@ impl Withheld {
     }
 }
 
+/// How many slots so many connections and workers need: an observation that waits and one that is answered for each
+/// connection; and for each worker its largest batch, because one that is quarantined may keep its members' slots.
+#[must_use]
+pub fn slots_needed(connections: usize, workers: usize, records: &[Record]) -> usize {
+    let largest = |worker: usize| {
+        let own = records.iter().map(Record::spec).filter(|spec| usize::from(spec.worker.0) == worker);
+        own.map(|spec| spec.executions.largest_batch()).max().unwrap_or(1).min(connections)
+    };
+    (0..workers).map(largest).fold(connections.saturating_mul(2), usize::saturating_add)
+}
+
 fn check(settings: &Settings, tables: &Tables<'_>) -> Result<(), LimitError> {
     let Tables { tasks, connections, agenda, workers, records, free_slots } = tables;
     let sizes = [tasks.len(), connections.len(), workers.len(), free_slots.len()];
     if sizes.iter().any(|size| *size == 0 || *size > usize::from(u16::MAX)) || agenda.len() != connections.len() {
         return Err(LimitError::TableSize);
     }
-    let needed = connections.len().saturating_mul(2).saturating_add(workers.len());
-    if free_slots.len() < needed {
+    if free_slots.len() < slots_needed(connections.len(), workers.len(), records) {
         return Err(LimitError::TooFewSlots);
     }
     if !(1..=MAX_OVERRUNS).contains(&usize::from(settings.max_overruns)) {

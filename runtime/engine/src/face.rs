@@ -5,7 +5,7 @@ use message::Header;
 use crate::{
     reason::Reason,
     respond::{Notify, Send, Ticket},
-    task::{ConnectionId, ModelId, SlotId, WorkerId},
+    task::{ConnectionId, MAX_BATCH, ModelId, SlotId, WorkerId},
     time::{Duration, Instant},
 };
 
@@ -62,9 +62,10 @@ pub enum Event<'e> {
     Finished {
         /// Which.
         worker: WorkerId,
-        /// The model's action, lent for this call, or that it failed.
-        output: Result<&'e [f32], ModelFailed>,
-        /// How long the model ran, measured by the worker itself.
+        /// The model's action for each member, in the order of the slots that were started, lent for this call; or
+        /// that it failed, for all of them.
+        outputs: Result<&'e [&'e [f32]], ModelFailed>,
+        /// How long the model ran, measured by the worker itself: once for all members.
         execution: Duration,
     },
     /// A worker's timing records no longer hold, for a cause outside its inferences.
@@ -93,6 +94,9 @@ pub enum Event<'e> {
     /// The box is to shut down: new observations are refused, open ones answered.
     Drain,
 }
+
+/// The slots of one inference.
+pub type Slots = heapless::Vec<SlotId, MAX_BATCH>;
 
 /// The model could not be run; the worker's log says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,14 +128,15 @@ pub enum Action {
         /// The slot, free until now.
         slot: SlotId,
     },
-    /// Run this model on this slot's values and report [`Event::Finished`].
+    /// Run this model once, on the values of all these slots, and report [`Event::Finished`].
+    /// [`Engine::members`](crate::Engine::members) says whose they are.
     StartInference {
         /// Which worker.
         worker: WorkerId,
         /// Which of its sessions.
         model: ModelId,
-        /// On which values.
-        slot: SlotId,
+        /// On which values: at least one slot, at most the largest batch of the model's timing record.
+        slots: Slots,
     },
     /// Put a response before its deadline or withhold it, and report which if it has a ticket.
     Send(Send),

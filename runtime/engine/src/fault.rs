@@ -52,6 +52,11 @@ pub enum Fault {
     UnmeasuredUnmarked,
     DegradedKeepsRate,
     RestRuns,
+    BatchMakesMemberLate,
+    BatchMakesPassedLate,
+    BatchPassesPromised,
+    BatchSwapsOutputs,
+    BatchWatchedAsOne,
 }
 
 #[cfg(feature = "faults")]
@@ -98,6 +103,11 @@ impl Fault {
         Self::UnmeasuredUnmarked,
         Self::DegradedKeepsRate,
         Self::RestRuns,
+        Self::BatchMakesMemberLate,
+        Self::BatchMakesPassedLate,
+        Self::BatchPassesPromised,
+        Self::BatchSwapsOutputs,
+        Self::BatchWatchedAsOne,
     ];
 }
 

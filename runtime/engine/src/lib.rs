@@ -32,9 +32,11 @@ mod time;
 mod account;
 mod admit;
 mod answer;
+mod batch;
 mod bucket;
 mod connection;
 mod decode;
+mod executions;
 mod fault;
 mod guard;
 mod reason;
@@ -46,8 +48,9 @@ mod worker;
 
 pub use account::{Ledger, Outcome, Requests};
 pub use connection::{Agenda, Connection};
-pub use engine::{Engine, LimitError, Tables};
-pub use face::{Action, Event, ModelFailed, Timeout, Timer, VoidCause, Withheld};
+pub use engine::{Engine, LimitError, Tables, slots_needed};
+pub use executions::{Executions, ExecutionsError};
+pub use face::{Action, Event, ModelFailed, Slots, Timeout, Timer, VoidCause, Withheld};
 #[cfg(feature = "faults")]
 pub use fault::Fault;
 pub use guard::{Guarded, Origin};
@@ -55,8 +58,8 @@ pub use reason::{Reason, ReasonKind, Row, TABLE};
 pub use record::{Record, RecordSpec, Share, WindowError};
 pub use respond::{Answer, Notify, Refusal, Send, Target, Ticket};
 pub use task::{
-    ConnectionId, ConnectionSpec, DeclarationError, Degraded, Element, Envelope, MAX_ACTION, ModelId, ModelSet,
-    Settings, SlotId, Start, Task, TaskId, TaskSpec, TooFast, WorkerId, WorkerSpec,
+    ConnectionId, ConnectionSpec, DeclarationError, Degraded, Element, Envelope, MAX_ACTION, MAX_BATCH, ModelId,
+    ModelSet, Settings, SlotId, Start, Task, TaskId, TaskSpec, TooFast, WorkerId, WorkerSpec,
 };
 pub use time::{Duration, Instant};
-pub use worker::{Service, Worker};
+pub use worker::{Member, Service, Worker};

@@ -1,10 +1,10 @@
 //! record: whether a model still runs on a worker as its timing record says, and what its tasks do where it does not.
 //!
-//! A record declares an execution that only a small share of inferences exceeds. Each one that does is counted. In
-//! windows of a declared number of inferences, one after the other, more of them than chance explains make the record
-//! void for good: as many as a healthy worker would show in one window out of a million at most. That holds as far as
-//! the declared share does; an execution estimated from few samples belongs declared with room. A worker that exceeds
-//! its record every time is found within 2·[`Record::most_above`] + 1 inferences.
+//! A record declares, for each size of a batch, an execution that only a small share of inferences exceeds. Each one
+//! that does is counted. In windows of a declared number of inferences, one after the other, more of them than chance
+//! explains make the record void for good: as many as a healthy worker would show in one window out of a million at
+//! most. That holds as far as the declared share does; an execution estimated from few samples belongs declared with
+//! room. A worker that exceeds its record every time is found within 2·[`Record::most_above`] + 1 inferences.
 //!
 //! The daemon voids a worker's records too, when it sees the device throttle or a setting change.
 
@@ -14,6 +14,7 @@ use message::Status;
 
 use crate::{
     engine::{Engine, Tables},
+    executions::Executions,
     face::VoidCause,
     fault::Fault,
     reason::Reason,
@@ -21,15 +22,16 @@ use crate::{
     time::Duration,
 };
 
-/// What was measured of one model on one worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What was measured of one model on one worker. Without it the model answers one observation at a time there.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordSpec {
     /// On which worker.
     pub worker: WorkerId,
     /// Which model.
     pub model: ModelId,
-    /// The execution that all but `above` of the inferences keep to.
-    pub execution: Duration,
+    /// The execution that all but `above` of the inferences keep to, for each size of a batch. The largest size is the
+    /// largest batch of this model on this worker.
+    pub executions: Executions,
     /// The share of inferences that may take longer.
     pub above: Share,
     /// How many inferences a window has.
@@ -93,8 +95,8 @@ impl Record {
 
     /// What was declared.
     #[must_use]
-    pub const fn spec(&self) -> RecordSpec {
-        self.spec
+    pub const fn spec(&self) -> &RecordSpec {
+        &self.spec
     }
 
     /// How many executions in one window may be above the declared one.
@@ -109,7 +111,7 @@ impl Record {
         self.executions
     }
 
-    /// How many of them were above the declared one.
+    /// How many of them were above the one declared for their batch's size.
     #[must_use]
     pub const fn above(&self) -> u64 {
         self.above
@@ -126,8 +128,8 @@ impl Record {
     }
 
     /// Counts an execution, and says whether it voids the record.
-    fn count(&mut self, execution: Duration, most: u32) -> bool {
-        let above = execution > self.spec.execution;
+    fn count(&mut self, execution: Duration, declared: Duration, most: u32) -> bool {
+        let above = execution > declared;
         self.executions = self.executions.saturating_add(1);
         self.above = self.above.saturating_add(u64::from(above));
         self.in_window = self.in_window.saturating_add(1);
@@ -171,16 +173,19 @@ impl Standing {
 }
 
 impl Engine<'_> {
-    /// An inference ended well: its execution is held against its record. A worker out of service is not watched.
-    pub(crate) fn watch(&mut self, worker: WorkerId, model: ModelId, execution: Duration) {
+    /// An inference ended well: its execution is held against its record, for as many observations as it answered. A
+    /// worker out of service is not watched.
+    pub(crate) fn watch(&mut self, worker: WorkerId, (model, members): (ModelId, usize), execution: Duration) {
         if !self.worker(worker).is_in_service() {
             return;
         }
         let (one_is_too_many, never) = (self.fault.is(Fault::VoidAtOnce), self.fault.is(Fault::NeverVoid));
+        let members = if self.fault.is(Fault::BatchWatchedAsOne) { 1 } else { members };
         let mut records = self.tables.records.iter_mut();
         let Some(record) = records.find(|record| record.is_of(worker, model)) else { return };
         let most = if one_is_too_many { 0 } else { record.most };
-        if record.count(execution, most) && record.void.is_none() && !never {
+        let declared = record.spec.executions.of(members).expect("no batch is larger than its record's largest");
+        if record.count(execution, declared, most) && record.void.is_none() && !never {
             record.make_void(Reason::RecordExceeded);
             self.judge_records();
         }
@@ -203,11 +208,11 @@ impl Engine<'_> {
     }
 
     /// The next void record that nobody was told of; it then was.
-    pub(crate) fn next_void(&mut self) -> Option<(RecordSpec, Reason)> {
+    pub(crate) fn next_void(&mut self) -> Option<(WorkerId, ModelId, Reason)> {
         let mut void = self.tables.records.iter_mut().filter(|record| !record.told);
         let (record, reason) = void.find_map(|record| record.void.map(|reason| (record, reason)))?;
         record.told = true;
-        Some((record.spec, reason))
+        Some((record.spec.worker, record.spec.model, reason))
     }
 
     /// The marks of this task's responses that come from its model's timing.

@@ -20,8 +20,14 @@
 //!   It may make its own answer late; the promise is for observations that use their whole budget.
 //!
 //! For one worker the test is therefore sufficient for any deadlines. It is necessary where each deadline is at most
-//! T − J, so that nothing is superseded: then the arrivals that a [`Violation`] describes do make its connection late,
-//! or one whose deadline is the same.
+//! T − J, so that nothing is superseded, and no inference answers more than one observation: then the arrivals that a
+//! [`Violation`] describes do make its connection late, or one whose deadline is the same.
+//!
+//! Batches cost what they block, and no more. They are formed in the order of deadlines, pass nobody over whose set
+//! was accepted, and take no longer than their members one by one. Take an observation that is late, and the last
+//! inference before with a member of a later deadline: when it began, nobody waited with an earlier one who is not in
+//! it. From there on only arrivals count, beside this one inference, which took as long as the largest batch at most.
+//! What batches gain is not counted: a set that is accepted fits one by one. [`schedulable_together`] counts on them.
 //!
 //! It does not account for controllers that restart: an epoch that ends leaves an inference running for nobody, and
 //! one that begins afresh adds at most 1 + J / T observations a second. Nor for inferences longer than declared,
@@ -31,6 +37,7 @@
 
 mod one;
 mod several;
+mod together;
 mod utilisation;
 
 use crate::{
@@ -38,6 +45,7 @@ use crate::{
     time::{Duration, Instant},
 };
 
+pub use together::schedulable_together;
 pub use utilisation::Utilisation;
 
 /// What one connection asks of the workers of its model.
@@ -51,8 +59,11 @@ pub struct Demand {
     pub arrival_jitter: Duration,
     /// From an arrival until its fallback falls due: the task's deadline less the margin.
     pub due: Duration,
-    /// The longest execution of one inference, with what the box adds to each.
+    /// The longest execution of one inference for this observation alone, with what the box adds to each.
     pub execution: Duration,
+    /// The longest execution of one inference of its model, with what the box adds: that of the largest batch, which is
+    /// never larger than the number of the model's connections. Without batches it is `execution`.
+    pub longest: Duration,
 }
 
 /// By how much a set of demands holds.
@@ -77,7 +88,8 @@ pub enum Unschedulable {
     Late(Violation),
     /// Whether it holds was not found within the bounded work: the set uses nearly all of the worker's time.
     TooLong(Utilisation),
-    /// For several workers the test needs each `due` to be at most `min_period` less `arrival_jitter`.
+    /// The test does not cover this connection. For several workers, and for all together, each `due` must be at most
+    /// `min_period` less `arrival_jitter`; all together must not be more than the largest batch.
     NotCovered(ConnectionId),
 }
 
@@ -87,12 +99,13 @@ pub struct Violation {
     /// Whose model is late.
     pub late: ConnectionId,
     /// On one worker: the time until the end of an inference that would just be in time, counted from where every
-    /// connection sends as fast as it may. On several: how long the inference of `late` may wait for a worker.
+    /// connection sends as fast as it may. On several: how long the inference of `late` may wait for a worker. All
+    /// together: how long two batches may take.
     pub within: Duration,
     /// How much execution the observations ask for within that time, without the blocker. On one worker, the late
-    /// one's too; on several, that of all others at the worst.
+    /// one's too; on several, that of all others at the worst; all together, that of two batches.
     pub demand: Duration,
-    /// Whose inference may have begun just before, with a later deadline; the longest of them.
+    /// Whose inference may have begun just before, with a later deadline; the longest of them, in its largest batch.
     pub blocker: Option<Blocker>,
     /// Of how many workers.
     pub workers: u16,
@@ -149,6 +162,7 @@ struct Asks {
     /// The latest good end of an inference, from its observation's arrival.
     end: u64,
     execution: u64,
+    longest: u64,
 }
 
 impl From<Demand> for Asks {
@@ -158,6 +172,7 @@ impl From<Demand> for Asks {
             jitter: demand.arrival_jitter.nanos(),
             end: demand.due.nanos().saturating_sub(1),
             execution: demand.execution.nanos().max(1),
+            longest: demand.longest.max(demand.execution).nanos().max(1),
         }
     }
 }
@@ -188,12 +203,12 @@ impl Asks {
     }
 }
 
-/// The longest execution of those with a later end than `end`.
+/// The longest inference that answers one with a later end than `end`.
 fn blocker(set: &[Demand], end: u64) -> Option<Blocker> {
     let later = set.iter().filter(|demand| Asks::from(**demand).end > end);
-    later.max_by_key(|demand| demand.execution).map(|demand| Blocker {
+    later.max_by_key(|demand| Asks::from(**demand).longest).map(|demand| Blocker {
         connection: demand.connection,
-        execution: Duration::from_nanos(Asks::from(*demand).execution),
+        execution: Duration::from_nanos(Asks::from(*demand).longest),
     })
 }
 
@@ -209,7 +224,7 @@ mod tests {
         rows.map(|row| {
             let [min_period, arrival_jitter, due, execution] = row.map(Duration::from_micros);
             let connection = ConnectionId(place.next().unwrap());
-            Demand { connection, min_period, arrival_jitter, due, execution }
+            Demand { connection, min_period, arrival_jitter, due, execution, longest: execution }
         })
     }
 
@@ -244,10 +259,10 @@ mod tests {
     fn a_blocker_fits_to_the_nanosecond() {
         let mut set = set([[10_000, 0, 2_001, 500], [100_000, 0, 80_000, 1_500]]);
         assert_eq!(schedulable(&set, 1).map(|slack| slack.least.nanos()), Ok(MICRO - 1));
-        set[1].execution = Duration::from_nanos(1_501 * MICRO - 1);
+        set[1].longest = Duration::from_nanos(1_501 * MICRO - 1);
         assert_eq!(schedulable(&set, 1).map(|slack| slack.least.nanos()), Ok(0), "it ends 1 ns before its fallback");
-        set[1].execution = Duration::from_nanos(1_501 * MICRO);
-        assert_eq!(violation(&set, 1).late, ConnectionId(0));
+        set[1].longest = Duration::from_nanos(1_501 * MICRO);
+        assert_eq!(violation(&set, 1).late, ConnectionId(0), "a batch blocks as one inference does");
     }
 
     #[test]

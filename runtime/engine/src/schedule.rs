@@ -4,7 +4,7 @@
 use crate::{
     connection::Agenda,
     fault::{Fault, Injected},
-    task::{ConnectionId, WorkerId},
+    task::{ConnectionId, ModelSet, WorkerId},
     time::Instant,
     worker::Worker,
 };
@@ -15,17 +15,29 @@ pub(crate) fn next(agenda: &[Agenda], workers: &[Worker], fault: Injected) -> Op
     let mut free = (0u16..)
         .zip(workers)
         .filter(|(_, worker)| worker.is_free() || fault.is(Fault::ReuseQuarantined) && worker.is_idle_in_quarantine());
-    free.find_map(|(id, worker)| earliest(agenda, worker, fault).map(|connection| (WorkerId(id), connection)))
+    free.find_map(|(id, worker)| earliest(agenda, worker.models, fault).map(|connection| (WorkerId(id), connection)))
 }
 
-fn earliest(agenda: &[Agenda], worker: &Worker, fault: Injected) -> Option<ConnectionId> {
-    let startable = (0u16..)
-        .zip(agenda)
-        .filter(|(_, entry)| entry.startable != Instant::NEVER && worker.models.contains(entry.model));
+/// Whose turn is after this one's among those that wait for one of these models.
+pub(crate) fn after(agenda: &[Agenda], models: ModelSet, last: ConnectionId) -> Option<ConnectionId> {
+    let (_, rank) = startable(agenda, models).find(|(id, _)| *id == last)?;
+    let later = startable(agenda, models).filter(|turn| (turn.1, turn.0.0) > (rank, last.0));
+    later.min_by_key(|(_, rank)| *rank).map(|(id, _)| id)
+}
+
+fn earliest(agenda: &[Agenda], models: ModelSet, fault: Injected) -> Option<ConnectionId> {
+    let startable = startable(agenda, models);
     let chosen = if fault.is(Fault::LatestDeadlineFirst) {
-        startable.max_by_key(|(_, entry)| entry.startable)
+        startable.max_by_key(|(_, rank)| *rank)
     } else {
-        startable.min_by_key(|(_, entry)| entry.startable)
+        startable.min_by_key(|(_, rank)| *rank)
     };
-    chosen.map(|(id, _)| ConnectionId(id))
+    chosen.map(|(id, _)| id)
+}
+
+/// Who waits for one of these models and may start now, and of which rank.
+fn startable(agenda: &[Agenda], models: ModelSet) -> impl Iterator<Item = (ConnectionId, Instant)> + '_ {
+    let entries = (0u16..).zip(agenda);
+    let waiting = entries.filter(move |(_, entry)| entry.startable != Instant::NEVER && models.contains(entry.model));
+    waiting.map(|(id, entry)| (ConnectionId(id), entry.startable))
 }

@@ -8,6 +8,9 @@ use crate::time::Duration;
 
 /// The most elements an action may have.
 pub const MAX_ACTION: usize = 64;
+/// The most observations that one inference answers: the 64 robots of a whole cell line on one worker at once. Each
+/// costs a worker 24 bytes and a timing record 8.
+pub const MAX_BATCH: usize = 64;
 
 /// Which task, by its place in the table handed to the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -225,7 +228,8 @@ pub struct TaskSpec<'t> {
     pub envelope: Envelope<'t>,
     /// What it does when its model's timing record is void.
     pub degraded: Degraded,
-    /// What each of its responses is marked with, e.g. [`message::Status::UNSCHEDULABLE`].
+    /// What each of its responses is marked with. With [`message::Status::UNSCHEDULABLE`] its observations may also be
+    /// overtaken by batches of other models.
     pub status: message::Status,
 }
 
@@ -338,6 +342,11 @@ impl<'t> Task<'t> {
     pub const fn status(&self) -> message::Status {
         self.0.status
     }
+
+    /// Whether it was not shown that its model is in time: then nothing was promised that later arrivals could break.
+    pub(crate) const fn is_unschedulable(&self) -> bool {
+        self.0.status.contains(message::Status::UNSCHEDULABLE)
+    }
 }
 
 /// One connection that the box serves: a robot and a task.
@@ -371,6 +380,8 @@ pub struct Settings {
     pub overrun_window: Duration,
     /// One inference longer than this quarantines its worker.
     pub hang: Duration,
+    /// What the box adds to each execution, from its start to its answer, as schedulability counts it too.
+    pub overhead: Duration,
     /// What every response is marked with, e.g. [`message::Status::INSECURE`].
     pub status: message::Status,
 }

@@ -68,6 +68,18 @@ impl Duration {
         Self(micros.saturating_mul(NANOS_PER_MICRO))
     }
 
+    /// This span and another; saturates.
+    #[must_use]
+    pub(crate) const fn plus(self, more: Self) -> Self {
+        Self(self.0.saturating_add(more.0))
+    }
+
+    /// This span less another; zero if that is longer.
+    #[must_use]
+    pub(crate) const fn less(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// This span so many times over; saturates.
     #[must_use]
     pub(crate) const fn times(self, factor: u16) -> Self {

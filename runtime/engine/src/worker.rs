@@ -1,9 +1,10 @@
-//! One worker, as the engine sees it: what it runs, how often it overran, whether it is in service.
+//! One worker, as the engine sees it: what it runs and for whom, how often it overran, whether it is in service.
 
-use heapless::Deque;
+use heapless::{Deque, Vec};
+use message::{Epoch, Sequence};
 
 use crate::{
-    task::{ConnectionId, ModelId, ModelSet, SlotId, WorkerSpec},
+    task::{ConnectionId, MAX_BATCH, ModelId, ModelSet, SlotId, WorkerSpec},
     time::{Duration, Instant},
 };
 
@@ -30,18 +31,44 @@ pub enum Service {
     Quarantined,
 }
 
-/// The inference that a worker runs.
-#[derive(Debug, Clone, Copy)]
+/// The inference that a worker runs: one for all its members.
+#[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) model: ModelId,
-    pub(crate) slot: SlotId,
     pub(crate) since: Instant,
-    /// Whose answer it computes; `None`: that answer is closed and the result will be discarded.
-    pub(crate) owner: Option<ConnectionId>,
-    /// For whom it was started: it occupies this worker, and counts the result if that is discarded.
-    pub(crate) started_for: ConnectionId,
-    /// Its observation fell due meanwhile.
-    pub(crate) late: bool,
+    /// In the order of their ranks, each of another connection.
+    pub(crate) seats: Vec<Seat, MAX_BATCH>,
+}
+
+/// An observation in an inference, and what becomes of its result.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seat {
+    pub(crate) member: Member,
+    pub(crate) answer: Awaited,
+}
+
+/// What becomes of a result that an inference computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// It will be the answer.
+    Open,
+    /// It will be discarded: another answer went out, or its epoch ended.
+    Closed,
+    /// It will be discarded: its fallback fell due meanwhile.
+    FellDue,
+}
+
+/// An observation in an inference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// Of which epoch.
+    pub epoch: Epoch,
+    /// Its sequence.
+    pub sequence: Sequence,
+    /// Where its values lie.
+    pub slot: SlotId,
 }
 
 impl Worker {
@@ -61,12 +88,15 @@ impl Worker {
         self.service == Service::Active
     }
 
-    /// The answer that it computes is closed: its result will be discarded.
-    pub(crate) const fn disown(&mut self, late: bool) {
-        if let Some(running) = &mut self.running {
-            running.owner = None;
-            running.late = late;
-        }
+    /// The seat in its inference that this connection's open answer comes from.
+    pub(crate) fn seat_of(&mut self, connection: ConnectionId) -> Option<&mut Seat> {
+        let mut seats = self.running.as_mut()?.seats.iter_mut();
+        seats.find(|seat| seat.member.connection == connection)
+    }
+
+    /// The seat at this place, if its inference has one.
+    pub(crate) fn seat(&self, place: usize) -> Option<Seat> {
+        self.running.as_ref()?.seats.get(place).copied()
     }
 
     pub(crate) fn is_idle_in_quarantine(&self) -> bool {
@@ -75,7 +105,7 @@ impl Worker {
 
     /// When its inference counts as hung.
     pub(crate) fn hang_at(&self, hang: Duration) -> Instant {
-        match (self.service, self.running) {
+        match (self.service, &self.running) {
             (Service::Active, Some(running)) => running.since.after(hang),
             (Service::Active | Service::Spare | Service::Quarantined, _) => Instant::NEVER,
         }

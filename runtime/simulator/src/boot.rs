@@ -132,9 +132,9 @@ impl<'t, 's> Boot<'t, 's> {
                     self.turn(world)?;
                 }
             }
-            Happening::Finish { boot, worker, output, execution } => {
+            Happening::Finish { boot, worker, outputs, execution } => {
                 if boot == self.number {
-                    self.reports.push_back(Input::Finished { worker, output, execution });
+                    self.reports.push_back(Input::Finished { worker, outputs, execution });
                 }
             }
             Happening::Put { boot, serial } => {

@@ -3,6 +3,7 @@
 //! [`Checks`] follows each observation that the engine accepted and asks each check about what it sees.
 
 mod accounts;
+mod batches;
 mod envelope;
 mod follow;
 mod in_time;
@@ -33,8 +34,8 @@ pub(crate) struct Checks<'s> {
     strays: Tally,
     queries: u64,
     drain: Drain,
-    /// The inference whose end is being handled.
-    finished: Option<Finished>,
+    /// The members of the inference whose end is being handled.
+    finished: Vec<Finished>,
     /// The send whose withholding is being handled.
     withheld: Option<Key>,
     /// An observation whose epoch ended in this event, and whether a newer one was let in.
@@ -77,9 +78,11 @@ struct Sending {
     orphaned: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Finished {
     key: Key,
+    /// What the model said for it.
+    output: Option<Vec<f32>>,
     answered: bool,
 }
 
@@ -100,7 +103,7 @@ impl<'s> Checks<'s> {
             strays: Tally::default(),
             queries: 0,
             drain: Drain::No,
-            finished: None,
+            finished: Vec::new(),
             withheld: None,
             retired: None,
             let_in: false,
@@ -154,7 +157,7 @@ impl<'s> Checks<'s> {
     }
 
     /// Whose inference this worker runs.
-    pub(crate) fn running_on(&self, worker: usize) -> Option<Key> {
+    pub(crate) fn running_on(&self, worker: usize) -> Vec<Key> {
         self.workers.running(worker)
     }
 
@@ -166,7 +169,7 @@ impl<'s> Checks<'s> {
 
     /// An event is about to be handed in.
     pub(crate) fn event(&mut self, now: u64, input: &Input) {
-        self.finished = None;
+        self.finished.clear();
         self.withheld = None;
         self.retired = None;
         self.let_in = false;
@@ -182,14 +185,17 @@ impl<'s> Checks<'s> {
             Input::Stray { .. } => self.strays.receive(1),
             Input::Query => self.queries += 1,
             Input::QueriesUnseen { count } => self.queries += count,
-            Input::Finished { worker, output, execution } => {
+            Input::Finished { worker, outputs, execution } => {
                 let in_service = self.workers.is_in_service(*worker);
-                let key = self.workers.finish(self.scenario, now, *worker);
-                if output.is_ok() && in_service {
-                    let model = self.scenario.tasks[self.scenario.connections[key.connection].task].model;
-                    self.records.count(self.scenario, (*worker, model), *execution, &mut self.seen);
+                let keys = self.workers.finish(self.scenario, now, *worker);
+                if outputs.is_ok() && in_service {
+                    let model = self.scenario.task_of(keys[0].connection).model;
+                    let ran = (keys.len(), *execution);
+                    self.records.count(self.scenario, (*worker, model), ran, &mut self.seen);
                 }
-                self.finished = Some(Finished { key, answered: false });
+                let output = |place: usize| outputs.as_ref().ok().map(|outputs| outputs[place].clone());
+                let finished = |(place, key)| Finished { key, output: output(place), answered: false };
+                self.finished = keys.into_iter().enumerate().map(finished).collect();
             }
             Input::RecordVoid { worker, cause } => self.records.void(self.scenario, *worker, *cause),
             Input::Sent { ticket, .. } => {
@@ -221,7 +227,7 @@ impl<'s> Checks<'s> {
         }
         match action {
             Action::Store { slot } => self.store(now, input, parsed, *slot),
-            Action::StartInference { worker, model, slot } => self.start(now, usize::from(worker.0), *model, *slot),
+            Action::StartInference { worker, model, slots } => self.start(now, (usize::from(worker.0), *model), slots),
             Action::Send(send) => match refusal {
                 Some(frame) => self.refusal(now, input, parsed, frame, excuses),
                 None => self.send(now, send),
@@ -267,8 +273,8 @@ impl<'s> Checks<'s> {
         touched: Option<usize>,
         excuses: &Excuses,
     ) -> Verdict {
-        if let Some(Finished { key, answered: false, .. }) = self.finished {
-            self.lines[key.connection].tally.discard();
+        for finished in self.finished.iter().filter(|finished| !finished.answered) {
+            self.lines[finished.key.connection].tally.discard();
         }
         let untold = || format!("{:?} was withheld and its controller not told", self.withheld);
         Finding::unless(self.withheld.is_none(), Check::InTime, untold)?;

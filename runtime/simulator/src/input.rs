@@ -12,7 +12,7 @@ pub(crate) enum Input {
     Stray { arrival: u64, bytes: Vec<u8> },
     Query,
     QueriesUnseen { count: u64 },
-    Finished { worker: usize, output: Result<Vec<f32>, ModelFailed>, execution: u64 },
+    Finished { worker: usize, outputs: Result<Vec<Vec<f32>>, ModelFailed>, execution: u64 },
     RecordVoid { worker: usize, cause: VoidCause },
     Sent { ticket: Ticket, at: u64 },
     Withheld { ticket: Ticket, why: Withheld },
@@ -21,8 +21,8 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    /// The event as the engine takes it.
-    pub(crate) fn lend(&self) -> Event<'_> {
+    /// The event as the engine takes it; `outputs` holds the list that it lends.
+    pub(crate) fn lend<'e>(&'e self, outputs: &'e mut Vec<&'e [f32]>) -> Event<'e> {
         match self {
             Self::Frame { connection, arrival, bytes } => {
                 Event::Frame { connection: connection_id(*connection), arrival: Instant::from_nanos(*arrival), bytes }
@@ -41,11 +41,14 @@ impl Input {
             Self::Stray { arrival, bytes } => Event::Stray { arrival: Instant::from_nanos(*arrival), bytes },
             Self::Query => Event::Query,
             Self::QueriesUnseen { count } => Event::QueriesUnseen { count: *count },
-            Self::Finished { worker, output, execution } => Event::Finished {
-                worker: worker_id(*worker),
-                output: output.as_deref().map_err(|failed| *failed),
-                execution: Duration::from_nanos(*execution),
-            },
+            Self::Finished { worker, outputs: computed, execution } => {
+                outputs.extend(computed.iter().flatten().map(Vec::as_slice));
+                Event::Finished {
+                    worker: worker_id(*worker),
+                    outputs: computed.as_ref().map(|_| &outputs[..]).map_err(|failed| *failed),
+                    execution: Duration::from_nanos(*execution),
+                }
+            }
             Self::RecordVoid { worker, cause } => Event::RecordVoid { worker: worker_id(*worker), cause: *cause },
             Self::Sent { ticket, at } => Event::Sent { ticket: *ticket, at: Instant::from_nanos(*at) },
             Self::Withheld { ticket, why } => Event::Withheld { ticket: *ticket, why: *why },

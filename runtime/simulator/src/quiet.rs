@@ -1,14 +1,14 @@
 //! A box where nothing goes wrong but its load: the real engine, exact arrivals, executions as told.
 //!
-//! Schedulability and timing records are judged here. There is no noise between an arrival and a decision, so that to the nanosecond a set
-//! holds or does not.
+//! Schedulability, batches and timing records are judged here. There is no noise between an arrival and a decision, so
+//! that to the nanosecond a set holds or does not.
 
 use std::iter::Peekable;
 
 use engine::{
     Action, Agenda, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope, Event,
-    Instant, Ledger, ModelId, ModelSet, Reason, Record, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec,
-    TooFast, Worker, WorkerId, WorkerSpec, schedulability::Demand,
+    Instant, Ledger, MAX_BATCH, ModelId, ModelSet, Reason, Record, Settings, SlotId, Start, Tables, Task, TaskId,
+    TaskSpec, TooFast, Worker, WorkerId, WorkerSpec, schedulability::Demand, slots_needed,
 };
 use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Sequence, Stamp, Status};
 
@@ -24,6 +24,8 @@ pub struct Release {
 }
 
 const MARGIN: u64 = 1_000_000;
+/// What the model says.
+const NOTHING: &[f32] = &[0.0];
 const CONTRACT: ContractDigest = ContractDigest::new([1; 16]);
 
 /// What came of a run.
@@ -31,6 +33,10 @@ const CONTRACT: ContractDigest = ContractDigest::new([1; 16]);
 pub struct Served {
     /// The box's ledger at the end.
     pub ledger: Ledger,
+    /// How many inferences ended.
+    pub inferences: u64,
+    /// How many observations shared an inference with others.
+    pub batched: u64,
     /// The first record that was told to be void: after how many inferences, and why.
     pub void: Option<(u64, Reason)>,
 }
@@ -45,35 +51,38 @@ pub fn serve(
     set: &[Demand],
     shape: (u16, u8),
     releases: impl IntoIterator<Item = Release>,
-    execution: impl FnMut(usize) -> u64,
+    mut execution: impl FnMut(usize) -> u64,
 ) -> Ledger {
-    serve_watched(set, shape, Vec::new(), releases, execution).ledger
+    serve_measured(set, shape, (Vec::new(), Status::NONE), releases, |members| execution(members[0])).ledger
 }
 
-/// The same with timing records.
+/// The same with timing records, and therefore with batches: `execution` is asked for all members of an inference. The
+/// tasks are marked so.
 #[must_use]
-pub fn serve_watched(
+pub fn serve_measured(
     set: &[Demand],
     (workers, models): (u16, u8),
-    mut records: Vec<Record>,
+    (mut records, status): (Vec<Record>, Status),
     releases: impl IntoIterator<Item = Release>,
-    execution: impl FnMut(usize) -> u64,
+    execution: impl FnMut(&[usize]) -> u64,
 ) -> Served {
     let elements = [Element { min: 0.0, max: 1.0, max_change_per_s: 1.0, rest: 0.0, start: Start::Value(0.0) }];
     let tasks: Vec<Task<'_>> =
-        set.iter().zip((0..models).cycle()).map(|(one, model)| task(*one, model, &elements)).collect();
+        set.iter().zip((0..models).cycle()).map(|(one, model)| task((*one, model), status, &elements)).collect();
     let spec = |place: usize| ConnectionSpec { task: TaskId(id(place)), address: Address::new(0) };
     let mut connections: Vec<Connection> = (0..set.len()).map(|place| Connection::new(spec(place))).collect();
     let all = (0..models).fold(ModelSet::EMPTY, |set, model| set.with(ModelId(model)));
     let mut table: Vec<Worker> = (0..workers).map(|_| Worker::new(WorkerSpec { models: all, spare: false })).collect();
     let mut agenda = vec![Agenda::default(); set.len()];
-    let mut free_slots: Vec<SlotId> = (0..id(2 * set.len()) + workers).map(SlotId).collect();
+    let slots = slots_needed(set.len(), usize::from(workers), &records);
+    let mut free_slots: Vec<SlotId> = (0..id(slots)).map(SlotId).collect();
     let settings = Settings {
         boot: Boot::new(1),
         margin: Duration::from_nanos(MARGIN),
         max_overruns: 16,
         overrun_window: Duration::from_nanos(1),
         hang: Duration::from_nanos(u64::MAX),
+        overhead: Duration::ZERO,
         status: Status::NONE,
     };
     let tables = Tables {
@@ -88,14 +97,16 @@ pub fn serve_watched(
     let mut quiet = Quiet {
         engine,
         running: vec![None; usize::from(workers)],
-        owners: vec![0; 2 * set.len() + usize::from(workers)],
+        owners: vec![0; slots],
         execution,
         arriving: 0,
         inferences: 0,
+        batched: 0,
         void: None,
     };
     quiet.run(set.len(), releases.into_iter().peekable());
-    Served { ledger: quiet.engine.total(), void: quiet.void }
+    let Quiet { inferences, batched, void, .. } = quiet;
+    Served { ledger: quiet.engine.total(), inferences, batched, void }
 }
 
 /// Answers that were not the model's although it was asked.
@@ -113,10 +124,11 @@ struct Quiet<'t, F> {
     execution: F,
     arriving: usize,
     inferences: u64,
+    batched: u64,
     void: Option<(u64, Reason)>,
 }
 
-impl<F: FnMut(usize) -> u64> Quiet<'_, F> {
+impl<F: FnMut(&[usize]) -> u64> Quiet<'_, F> {
     fn run(&mut self, connections: usize, mut releases: Peekable<impl Iterator<Item = Release>>) {
         let mut sequences = vec![0; connections];
         loop {
@@ -133,7 +145,7 @@ impl<F: FnMut(usize) -> u64> Quiet<'_, F> {
                     let (_, length) = self.running[worker].take().expect("it just ended");
                     self.inferences += 1;
                     let (worker, execution) = (WorkerId(id(worker)), Duration::from_nanos(length));
-                    self.handle(now, Event::Finished { worker, output: Ok(&[0.0]), execution });
+                    self.handle(now, Event::Finished { worker, outputs: Ok(&[NOTHING; MAX_BATCH]), execution });
                 }
                 (_, Some(Release { at, connection })) if at == now => {
                     releases.next();
@@ -154,8 +166,12 @@ impl<F: FnMut(usize) -> u64> Quiet<'_, F> {
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Store { slot } => self.owners[usize::from(slot.0)] = self.arriving,
-                Action::StartInference { worker, slot, .. } => {
-                    let length = (self.execution)(self.owners[usize::from(slot.0)]);
+                Action::StartInference { worker, slots, .. } => {
+                    let members: Vec<usize> = slots.iter().map(|slot| self.owners[usize::from(slot.0)]).collect();
+                    if let [_, _, ..] = members[..] {
+                        self.batched += u64::try_from(members.len()).expect("a batch is small");
+                    }
+                    let length = (self.execution)(&members);
                     self.running[usize::from(worker.0)] = Some((now + length, length));
                 }
                 // Reported before the next action is taken, as the daemon does.
@@ -173,7 +189,7 @@ impl<F: FnMut(usize) -> u64> Quiet<'_, F> {
     }
 }
 
-fn task(demand: Demand, model: u8, elements: &[Element]) -> Task<'_> {
+fn task((demand, model): (Demand, u8), status: Status, elements: &[Element]) -> Task<'_> {
     let max_step = Duration::from_nanos(MARGIN);
     let spec = TaskSpec {
         contract: CONTRACT,
@@ -186,7 +202,7 @@ fn task(demand: Demand, model: u8, elements: &[Element]) -> Task<'_> {
         hold: Duration::ZERO,
         envelope: Envelope::new(elements, TooFast::Clamp, max_step).expect("one good element"),
         degraded: Degraded::Keep,
-        status: Status::NONE,
+        status,
     };
     Task::new(spec).expect("a set that can be declared")
 }

@@ -4,6 +4,7 @@
 //! the same events and returns the actions that must come out; [`compare`] holds the two side by side.
 
 mod admit;
+mod company;
 mod compare;
 mod rate;
 mod records;
@@ -78,7 +79,7 @@ impl<'s> Reference<'s> {
     /// What must come out of this event.
     pub(crate) fn handle(&mut self, now: u64, input: &Input, parsed: Option<&Parsed>) -> Vec<Expected> {
         self.learn(input);
-        if let Some(connection) = self.concerned(input) {
+        for connection in self.concerned(input) {
             self.answer_if_due(now, connection);
         }
         match input {
@@ -92,7 +93,7 @@ impl<'s> Reference<'s> {
             Input::ShedUnseen { .. } | Input::QueriesUnseen { .. } | Input::RecordVoid { .. } | Input::Timeout => {}
             Input::Stray { arrival, bytes } => self.stray(*arrival, bytes),
             Input::Query => self.refuse(To::Query, Reason::QueryOnTopic, (0, None, 0), None),
-            Input::Finished { worker, output, .. } => self.finished(now, *worker, output),
+            Input::Finished { worker, outputs, .. } => self.finished(now, *worker, outputs),
             Input::Sent { ticket, at } => self.sent(usize::from(ticket.connection().0), *at),
             Input::Withheld { ticket, why } => self.withheld(usize::from(ticket.connection().0), *why),
             Input::Drain => self.draining = true,
@@ -152,24 +153,26 @@ impl<'s> Reference<'s> {
                 self.fall_back(now, job, if rests { Reason::Resting } else { Reason::Unstarted });
             }
             Phase::Running { job, worker } if self.due(&job) <= now => {
-                self.orphan(worker, Answer::FellLate);
+                self.orphan(worker, connection, Answer::FellLate);
                 self.fall_back(now, job, Reason::Late);
             }
             Phase::Running { job, worker } if waiting_is_due => {
-                self.orphan(worker, Answer::Closed);
+                self.orphan(worker, connection, Answer::Closed);
                 self.fall_back(now, job, Reason::Overtaken);
             }
             Phase::Idle | Phase::Running { .. } | Phase::Sending { .. } => {}
         }
     }
 
-    /// Whose observation, if due, is answered before this event is looked at.
-    fn concerned(&self, input: &Input) -> Option<usize> {
+    /// Whose observations, if due, are answered before this event is looked at.
+    fn concerned(&self, input: &Input) -> Vec<usize> {
         if let Input::Frame { connection, .. } = input {
-            return Some(*connection);
+            return vec![*connection];
         }
-        let Input::Finished { worker, .. } = input else { return None };
-        self.workers[*worker].running.map(|inference| inference.connection)
+        let Input::Finished { worker, .. } = input else { return Vec::new() };
+        let members = self.workers[*worker].running.iter().flat_map(|inference| &inference.members);
+        let open = members.filter(|member| matches!(member.answer, Answer::Open(_)));
+        open.map(|member| member.connection).collect()
     }
 
     fn fall_back(&mut self, now: u64, job: Job, reason: Reason) {
@@ -245,9 +248,17 @@ impl<'s> Reference<'s> {
         self.refuse_unread(to, Reason::UnknownTask, message::peek(bytes), arrival);
     }
 
-    fn finished(&mut self, now: u64, worker: usize, output: &Result<Vec<f32>, ModelFailed>) {
+    fn finished(&mut self, now: u64, worker: usize, outputs: &Result<Vec<Vec<f32>>, ModelFailed>) {
         let inference = self.workers[worker].running.take().expect("a worker that finishes was running");
-        let Answer::Open(key) = inference.answer else { return self.count_overrun(now, worker, &inference) };
+        for (place, member) in inference.members.iter().enumerate() {
+            if let Answer::Open(key) = member.answer {
+                self.answer_with(now, key, outputs.as_ref().map(|outputs| outputs[place].as_slice()));
+            }
+        }
+        self.count_overrun(now, worker, &inference);
+    }
+
+    fn answer_with(&mut self, now: u64, key: Key, output: Result<&[f32], &ModelFailed>) {
         let line = &mut self.lines[key.connection];
         let Phase::Running { job, .. } = std::mem::replace(&mut line.phase, Phase::Idle) else {
             unreachable!("an inference whose answer is open is its connection's");

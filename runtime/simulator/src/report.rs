@@ -70,6 +70,11 @@ pub enum Disturbance {
     ExecutionAbove,
     WindowEnded,
     Recovered,
+    Batched,
+    PassedOver,
+    LeftBehind,
+    FellDueInABatch,
+    OverrunBySeveral,
 }
 
 impl Disturbance {
@@ -77,7 +82,7 @@ impl Disturbance {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every disturbance, in order.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 66] = [
         Self::Jitter,
         Self::Burst,
         Self::Flood,
@@ -139,6 +144,11 @@ impl Disturbance {
         Self::ExecutionAbove,
         Self::WindowEnded,
         Self::Recovered,
+        Self::Batched,
+        Self::PassedOver,
+        Self::LeftBehind,
+        Self::FellDueInABatch,
+        Self::OverrunBySeveral,
     ];
 }
 
@@ -265,6 +275,9 @@ pub enum Check {
     /// Workers: at most one inference each, the earliest deadline by longest budget first, none idle without need, and none after a
     /// quarantine.
     Workers,
+    /// A batch has no more members than were measured, in the order of deadlines, makes nobody late who would be in time
+    /// without, and leaves nobody behind who might come along.
+    Batches,
     /// A timing record is void when too many inferences exceed it, its tasks do as they declare, and each response
     /// says so.
     Records,

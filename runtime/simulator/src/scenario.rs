@@ -1,8 +1,8 @@
 //! What a seed decides before a run begins: the box's tasks, connections and workers, and the odds of each disturbance.
 
 use engine::{
-    ConnectionSpec, Degraded, Duration, Element, Envelope, MAX_ACTION, ModelId, ModelSet, Record, RecordSpec, Settings,
-    Share, Start, Task, TaskId, TaskSpec, TooFast, WorkerSpec,
+    ConnectionSpec, Degraded, Duration, Element, Envelope, Executions, MAX_ACTION, ModelId, ModelSet, Record,
+    RecordSpec, Settings, Share, Start, Task, TaskId, TaskSpec, TooFast, WorkerSpec,
 };
 use fastrand::Rng;
 use message::{Address, Boot, ContractDigest, ModelDigest, Status};
@@ -43,7 +43,8 @@ pub(crate) struct TaskPlan {
 pub(crate) struct RecordPlan {
     pub(crate) worker: usize,
     pub(crate) model: ModelId,
-    pub(crate) execution: u64,
+    /// Of a batch of each size, from one to the largest.
+    pub(crate) executions: Vec<u64>,
     pub(crate) window: u32,
     /// In millionths.
     pub(crate) above: u32,
@@ -65,9 +66,13 @@ pub(crate) struct BoxPlan {
     pub(crate) max_overruns: u8,
     pub(crate) overrun_window: u64,
     pub(crate) hang: u64,
+    /// What the box adds to each execution.
+    pub(crate) overhead: u64,
     pub(crate) status: Status,
     /// Points of time are multiples of this.
     pub(crate) grid: u64,
+    /// How long inferences take, in percent of what is usual.
+    pub(crate) pace: u64,
     /// Frames that wait for the engine, for each connection.
     pub(crate) queue: usize,
 }
@@ -120,13 +125,18 @@ pub(crate) fn between(rng: &mut Rng, low: f32, high: f32) -> f32 {
 impl Scenario {
     pub(crate) fn from_seed(rng: &mut Rng) -> Self {
         let margin = rng.u64(15..=45) * COARSE;
-        let models = rng.u8(1..=3);
-        let tasks: Vec<TaskPlan> = (0..rng.u8(1..=4)).map(|name| task(rng, name, models)).collect();
-        let connections = (0..rng.usize(1..=6)).map(|robot| connection(rng, robot, &tasks)).collect();
-        let workers = workers(rng, models);
+        // Sometimes many robots of one deadline share few workers with short inferences, so that some wait together.
+        let crowded = rng.bool();
+        let models = if crowded { rng.u8(1..=2) } else { rng.u8(1..=3) };
+        let one_for_all = crowded.then(|| (deadline(rng), schedulable(rng)));
+        let tasks = (0..rng.u8(1..=4)).map(|name| task(rng, (name, models), one_for_all)).collect::<Vec<_>>();
+        let robots = if crowded { rng.usize(8..=14) } else { rng.usize(1..=6) };
+        let pace = if crowded { 40 } else { 100 };
+        let connections = (0..robots).map(|robot| connection(rng, robot, &tasks, crowded)).collect();
+        let workers = workers(rng, models, crowded);
         let longest = tasks.iter().map(|task| task.deadline).max().unwrap_or(SECOND);
         Self {
-            records: records(rng, &workers, &tasks),
+            records: records(rng, &workers, &tasks, pace),
             workers,
             connections,
             tasks,
@@ -135,8 +145,10 @@ impl Scenario {
                 max_overruns: rng.u8(2..=16),
                 overrun_window: rng.u64(20..=1_000) * MILLI,
                 hang: longest * 2 + rng.u64(..200) * MILLI,
+                overhead: rng.u64(..=10) * COARSE,
                 status: *pick(rng, &[Status::NONE, Status::UNMEASURED, Status::UNSCHEDULABLE.with(Status::INSECURE)]),
                 grid: if rng.u8(..3) == 0 { COARSE } else { 1 },
+                pace,
                 queue: rng.usize(1..=12),
             },
             odds: odds(rng),
@@ -175,9 +187,28 @@ impl TaskPlan {
 impl RecordPlan {
     pub(crate) fn declare(&self) -> Record {
         let above = Share::from_parts_per_million(self.above).expect("a scenario's shares are small");
-        let (worker, execution) = (worker_id(self.worker), Duration::from_nanos(self.execution));
-        let record = Record::new(RecordSpec { worker, model: self.model, execution, above, window: self.window });
+        let sizes: Vec<Duration> = self.executions.iter().copied().map(Duration::from_nanos).collect();
+        let executions = Executions::new(&sizes).expect("a scenario's batches are worth their while");
+        let (worker, model, window) = (worker_id(self.worker), self.model, self.window);
+        let record = Record::new(RecordSpec { worker, model, executions, above, window });
         record.expect("a scenario's windows are long enough")
+    }
+
+    /// How long an inference of so many takes at most; `None`: it may not be so large.
+    pub(crate) fn execution(&self, members: usize) -> Option<u64> {
+        self.executions.get(members.checked_sub(1)?).copied()
+    }
+}
+
+impl Scenario {
+    /// What was measured of this model on this worker.
+    pub(crate) fn record(&self, worker: usize, model: ModelId) -> Option<&RecordPlan> {
+        self.records.iter().find(|record| (record.worker, record.model) == (worker, model))
+    }
+
+    /// The task of this connection.
+    pub(crate) fn task_of(&self, connection: usize) -> &TaskPlan {
+        &self.tasks[self.connections[connection].task]
     }
 }
 
@@ -196,15 +227,24 @@ impl BoxPlan {
             max_overruns: self.max_overruns,
             overrun_window: Duration::from_nanos(self.overrun_window),
             hang: Duration::from_nanos(self.hang),
+            overhead: Duration::from_nanos(self.overhead),
             status: self.status,
         }
     }
 }
 
-fn task(rng: &mut Rng, name: u8, models: u8) -> TaskPlan {
+fn deadline(rng: &mut Rng) -> u64 {
+    *pick(rng, &[4, 8, 10, 20, 33]) * MILLI
+}
+
+fn schedulable(rng: &mut Rng) -> Status {
+    *pick(rng, &[Status::NONE, Status::UNSCHEDULABLE])
+}
+
+fn task(rng: &mut Rng, (name, models): (u8, u8), one_for_all: Option<(u64, Status)>) -> TaskPlan {
     let inputs = rng.usize(1..=12);
     let model = if name < models { name } else { rng.u8(..models) };
-    let deadline = *pick(rng, &[4, 8, 10, 20, 33]) * MILLI;
+    let (deadline, status) = one_for_all.unwrap_or_else(|| (deadline(rng), schedulable(rng)));
     let long = rng.u8(..12) == 0;
     let elements = if long { MAX_ACTION } else { rng.usize(1..=7) };
     let (min_period, arrival_jitter) = period(rng, deadline);
@@ -224,7 +264,7 @@ fn task(rng: &mut Rng, name: u8, models: u8) -> TaskPlan {
             rng,
             &[Degraded::Keep, Degraded::Keep, Degraded::LowerRate { factor: 2 + u16::from(name) }, Degraded::Rest],
         ),
-        status: *pick(rng, &[Status::NONE, Status::NONE, Status::UNSCHEDULABLE]),
+        status,
     }
 }
 
@@ -255,28 +295,28 @@ fn element(rng: &mut Rng, inputs: usize) -> Element {
     }
 }
 
-fn connection(rng: &mut Rng, robot: usize, tasks: &[TaskPlan]) -> ConnectionPlan {
+fn connection(rng: &mut Rng, robot: usize, tasks: &[TaskPlan], crowded: bool) -> ConnectionPlan {
     let task = if robot < tasks.len() { robot } else { rng.usize(..tasks.len()) };
     // From nearly twice as fast as its deadline, so that observations supersede each other, to four times slower.
-    let period = tasks[task].deadline * rng.u64(60..=400) / 100;
+    let period = tasks[task].deadline * rng.u64(60..=if crowded { 120 } else { 400 }) / 100;
     // Most controllers keep to their task's period, the others are always too fast.
     let period = if rng.u8(..4) > 0 { period.max(tasks[task].min_period) } else { period };
     ConnectionPlan { task, address: Address::of(&format!("robot-{robot}"), &format!("task-{task}")), period }
 }
 
 /// Each model has a worker; others and spares have some models or all.
-fn workers(rng: &mut Rng, models: u8) -> Vec<WorkerSpec> {
+fn workers(rng: &mut Rng, models: u8, few: bool) -> Vec<WorkerSpec> {
     let all = (0..models).fold(ModelSet::EMPTY, |set, model| set.with(ModelId(model)));
     let some = |rng: &mut Rng| {
         let first = ModelSet::EMPTY.with(ModelId(rng.u8(..models)));
         if rng.bool() { all } else { first }
     };
-    let mut workers: Vec<WorkerSpec> = if rng.bool() {
+    let mut workers: Vec<WorkerSpec> = if few || rng.bool() {
         vec![WorkerSpec { models: all, spare: false }]
     } else {
         (0..models).map(|model| WorkerSpec { models: ModelSet::EMPTY.with(ModelId(model)), spare: false }).collect()
     };
-    for _ in 0..rng.u8(..=2) {
+    for _ in 0..rng.u8(..=if few { 0 } else { 2 }) {
         workers.push(WorkerSpec { models: some(rng), spare: false });
     }
     for _ in 0..rng.u8(..=2) {
@@ -287,21 +327,29 @@ fn workers(rng: &mut Rng, models: u8) -> Vec<WorkerSpec> {
 }
 
 /// Most models of most workers were measured, some badly: with an execution that many inferences exceed.
-fn records(rng: &mut Rng, workers: &[WorkerSpec], tasks: &[TaskPlan]) -> Vec<RecordPlan> {
+fn records(rng: &mut Rng, workers: &[WorkerSpec], tasks: &[TaskPlan], pace: u64) -> Vec<RecordPlan> {
     let mut records = Vec::new();
     for (worker, spec) in workers.iter().enumerate() {
         for task in tasks.iter().filter(|task| spec.models.contains(task.model)) {
             let again = records.iter().any(|one: &RecordPlan| (one.worker, one.model) == (worker, task.model));
-            if again || rng.u8(..4) == 0 {
+            if again || rng.u8(..6) == 0 {
                 continue;
             }
             let (window, above) = (rng.u32(60..=400), *pick(rng, &[1_000, 10_000, 50_000, 200_000]));
-            let execution = task.deadline * rng.u64(45..=260) / 100;
             let most = most_above(window, above);
-            records.push(RecordPlan { worker, model: task.model, execution, window, above, most });
+            let executions = executions(rng, task.deadline * pace / 100);
+            records.push(RecordPlan { worker, model: task.model, executions, window, above, most });
         }
     }
     records
+}
+
+/// Batches up to eight, each member more for nothing, for as much as one alone, or in between.
+fn executions(rng: &mut Rng, usual: u64) -> Vec<u64> {
+    let percent = if rng.u8(..3) > 0 { rng.u64(45..=65) } else { rng.u64(45..=260) };
+    let alone = usual * percent / 100;
+    let more = alone * *pick(rng, &[0, 30, 60, 100]) / 100;
+    (0..*pick(rng, &[1, 4, 8, 8])).map(|others| alone + others * more).collect()
 }
 
 /// The least count that a healthy worker exceeds in one window of a million at most: the distribution summed from

@@ -1,6 +1,6 @@
 //! One turn of the engine's thread: an event goes in, every action is judged and done.
 
-use engine::{Action, Answer, Instant, Target};
+use engine::{Action, Answer, Instant, SlotId, Target};
 use message::Observation;
 
 use crate::{
@@ -25,7 +25,7 @@ impl<'s> Boot<'_, 's> {
         note(world, now, input, parsed);
         self.checks.event(now, input);
         let expected = self.reference.as_mut().map(|reference| reference.handle(now, input, parsed));
-        self.engine.handle(Instant::from_nanos(now), input.lend());
+        self.engine.handle(Instant::from_nanos(now), input.lend(&mut Vec::new()));
         let actions = self.take_actions()?;
         for action in &actions {
             world.progress.line(|| format!("{now}   {}", tell(action)));
@@ -84,9 +84,12 @@ impl<'s> Boot<'_, 's> {
                 *cell = Some(parsed.key);
                 world.progress.hash(&[1, u64::from(slot.0)], &[]);
             }
-            Action::StartInference { worker, model, slot } => {
-                world.progress.hash(&[2, u64::from(worker.0), u64::from(model.0), u64::from(slot.0)], &[]);
-                self.start(world, usize::from(worker.0), usize::from(slot.0))?;
+            Action::StartInference { worker, model, slots } => {
+                world.progress.hash(&[2, u64::from(worker.0), u64::from(model.0)], &[]);
+                for slot in &slots {
+                    world.progress.hash(&[u64::from(slot.0)], &[]);
+                }
+                self.start(world, usize::from(worker.0), &slots)?;
             }
             Action::Notify(notify) => {
                 let mut bytes = [0; message::Notice::MAX_FRAME];
@@ -149,24 +152,35 @@ impl<'s> Boot<'_, 's> {
         Ok(())
     }
 
-    fn start(&mut self, world: &mut World<'s>, worker: usize, slot: usize) -> Verdict {
+    fn start(&mut self, world: &mut World<'s>, worker: usize, slots: &[SlotId]) -> Verdict {
         let now = world.timeline.now();
         let running = self.checks.running_on(worker);
-        let held = self.memory.get(slot).copied().flatten();
-        Finding::unless(running.is_some() && running == held, Check::Slots, || {
-            format!("slot {slot} holds {held:?}, but is started for {running:?}")
+        let held: Vec<Option<Key>> =
+            slots.iter().map(|slot| self.memory.get(usize::from(slot.0)).copied().flatten()).collect();
+        let is_held = running.iter().map(|key| Some(*key)).eq(held.iter().copied());
+        Finding::unless(is_held, Check::Slots, || format!("{slots:?} hold {held:?}, but are started for {running:?}"))?;
+        let recorded = self.engine.members(crate::input::worker_id(worker)).map(|member| Key {
+            connection: usize::from(member.connection.0),
+            epoch: member.epoch.value(),
+            sequence: member.sequence.value(),
+        });
+        Finding::unless(recorded.eq(running.iter().copied()), Check::Accounts, || {
+            format!("worker {worker} runs {running:?}, the engine says otherwise")
         })?;
-        let Some(key) = running else { return Ok(()) };
-        let task = &self.scenario.tasks[self.scenario.connections[key.connection].task];
-        let due = self.checks.due_of(key);
-        let last = self.checks.last_values(key.connection);
         let (odds, seen) = (&self.scenario.odds, &mut world.report.disturbances);
-        let output = worker::output(&mut world.rng, odds, seen, task, &last);
-        let plan = &self.scenario.box_plan;
-        if let Some(length) = worker::duration(&mut world.rng, odds, seen, (task, plan), (now, due)) {
-            world
-                .timeline
-                .schedule(now + length, Happening::Finish { boot: self.number, worker, output, execution: length });
+        let mut outputs = Vec::new();
+        for key in &running {
+            let task = &self.scenario.tasks[self.scenario.connections[key.connection].task];
+            let last = self.checks.last_values(key.connection);
+            outputs.push(worker::output(&mut world.rng, odds, seen, task, &last));
+        }
+        let outputs = outputs.into_iter().collect();
+        let key = running[world.rng.usize(..running.len())];
+        let task = &self.scenario.tasks[self.scenario.connections[key.connection].task];
+        let (plan, due) = (&self.scenario.box_plan, self.checks.due_of(key));
+        if let Some(length) = worker::duration(&mut world.rng, odds, seen, (task, plan), (now, due), running.len()) {
+            let finish = Happening::Finish { boot: self.number, worker, outputs, execution: length };
+            world.timeline.schedule(now + length, finish);
         }
         Ok(())
     }

@@ -9,13 +9,14 @@ use crate::{
     scenario::{BoxPlan, Odds, TaskPlan, between, happens},
 };
 
-/// How long an inference runs that starts at `now`; `None`: for ever.
+/// How long an inference of so many members runs that starts at `now`; `None`: for ever. One of them is looked at.
 pub(crate) fn duration(
     rng: &mut Rng,
     odds: &Odds,
     seen: &mut Disturbances,
     (task, plan): (&TaskPlan, &BoxPlan),
     (now, due): (u64, u64),
+    members: usize,
 ) -> Option<u64> {
     if happens(rng, odds.hung_forever) {
         seen.note(Disturbance::WorkerHungForever);
@@ -33,7 +34,9 @@ pub(crate) fn duration(
         seen.note(Disturbance::WorkerSlow);
         return Some(task.deadline * rng.u64(100..250) / 100);
     }
-    Some(task.deadline * rng.u64(10..50) / 100 + rng.u64(..MICRO))
+    let alone = task.deadline * rng.u64(10..50) * plan.pace / 10_000 + rng.u64(..MICRO);
+    let more = u64::try_from(members).expect("a batch is small") - 1;
+    Some(alone + alone * more / 8)
 }
 
 /// What the model says: near `last`, unless it misbehaves.

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use engine::{Connection, Engine, ModelFailed, SlotId, Tables, Task};
+use engine::{Connection, Engine, ModelFailed, SlotId, Tables, Task, slots_needed};
 use fastrand::Rng;
 
 use crate::{
@@ -22,7 +22,7 @@ pub(crate) enum Happening {
     Publish { controller: usize },
     Arrive { connection: usize, bytes: Vec<u8> },
     Turn { boot: u64, serial: u64 },
-    Finish { boot: u64, worker: usize, output: Result<Vec<f32>, ModelFailed>, execution: u64 },
+    Finish { boot: u64, worker: usize, outputs: Result<Vec<Vec<f32>>, ModelFailed>, execution: u64 },
     Put { boot: u64, serial: u64 },
     Reported { boot: u64, input: Input },
     Deliver { connection: usize, bytes: Vec<u8> },
@@ -129,7 +129,7 @@ impl World<'_> {
         let mut workers: Vec<engine::Worker> = scenario.workers.iter().map(|spec| engine::Worker::new(*spec)).collect();
         let mut records: Vec<engine::Record> = scenario.records.iter().map(RecordPlan::declare).collect();
         // As few slots as the engine asks for: one that leaks is missing soon.
-        let slots = 2 * connections.len() + workers.len();
+        let slots = slots_needed(connections.len(), workers.len(), &records);
         let mut free_slots: Vec<SlotId> = (0..u16::MAX).take(slots).map(SlotId).collect();
         let id = self.rng.u64(1..);
         let tables = Tables {

@@ -1,8 +1,11 @@
 //! Timing records over many inferences: a healthy worker keeps its record, a slowed one loses it soon.
 
-use engine::{ConnectionId, Duration, ModelId, Reason, Record, RecordSpec, Share, WorkerId, schedulability::Demand};
+use engine::{
+    ConnectionId, Duration, Executions, ModelId, Reason, Record, RecordSpec, Share, WorkerId, schedulability::Demand,
+};
 use fastrand::Rng;
-use simulator::quiet::{Release, Served, serve_watched};
+use message::Status;
+use simulator::quiet::{Release, Served, serve_measured};
 
 const PERIOD: u64 = 1_000_000;
 /// What the record declares, in nanoseconds; one inference in a thousand may take longer.
@@ -13,7 +16,7 @@ const WINDOW: u32 = 1_000;
 fn a_healthy_worker_keeps_its_record_for_a_million_inferences() {
     let mut rng = Rng::with_seed(7);
     // As often above as is declared, to the letter.
-    let Served { ledger, void } =
+    let Served { ledger, void, .. } =
         run(1_000_000, |_| if rng.u32(..1_000) == 0 { EXECUTION + 1 } else { rng.u64(400_000..=EXECUTION) });
     assert_eq!((ledger.model(), void), (1_000_000, None));
 }
@@ -52,15 +55,16 @@ fn run(inferences: u64, mut execution: impl FnMut(u64) -> u64) -> Served {
         arrival_jitter: Duration::ZERO,
         due: Duration::from_nanos(PERIOD),
         execution: Duration::from_nanos(EXECUTION),
+        longest: Duration::from_nanos(EXECUTION),
     }];
     let above = Share::from_parts_per_million(1_000).expect("a small share");
     let (worker, model) = (WorkerId(0), ModelId(0));
-    let spec = RecordSpec { worker, model, execution: set[0].execution, above, window: WINDOW };
+    let spec = RecordSpec { worker, model, executions: Executions::single(set[0].execution), above, window: WINDOW };
     let record = Record::new(spec).expect("a window long enough");
     assert_eq!(record.most_above(), 9);
     let releases = (0..inferences).map(|number| Release { at: number * PERIOD, connection: 0 });
     let mut number = 0;
-    serve_watched(&set, (1, 1), vec![record], releases, |_| {
+    serve_measured(&set, (1, 1), (vec![record], Status::NONE), releases, |_| {
         number += 1;
         execution(number - 1)
     })

@@ -1,6 +1,7 @@
 //! The design's invariants that are the engine's, one scene each. The simulator finds what nobody thought of;
 //! these say what is meant.
 
+mod batches;
 mod records;
 mod scene;
 
@@ -54,7 +55,7 @@ fn invariant_4_the_deadline_counts_from_arrival_not_from_admission() {
 fn invariant_5_a_late_result_is_discarded_and_its_slot_kept_until_then() {
     let mut scene = Scene::new();
     scene.observe(0, 1);
-    let held = scene.running.expect("it runs");
+    let held = scene.running[0];
     scene.time(DUE_US);
     scene.observe(DUE_US + 1, 2);
     assert_ne!(scene.stored, Some(held), "the slot is the worker's until it returns");

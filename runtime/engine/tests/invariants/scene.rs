@@ -1,9 +1,9 @@
-//! One connection, one worker, and a caller that performs what the engine decides.
+//! One worker, one connection or some, and a caller that performs what the engine decides.
 
 use engine::{
     Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope,
-    Event, Instant, ModelId, ModelSet, Origin, Reason, Record, RecordSpec, Send, Settings, Share, SlotId, Start,
-    Tables, Task, TaskId, TaskSpec, TooFast, Withheld, Worker, WorkerId, WorkerSpec,
+    Event, Executions, Instant, ModelId, ModelSet, Origin, Reason, Record, RecordSpec, Send, Settings, Share, SlotId,
+    Start, Tables, Task, TaskId, TaskSpec, TooFast, Withheld, Worker, WorkerId, WorkerSpec, slots_needed,
 };
 use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Response, Sequence, Stamp, Status};
 
@@ -21,7 +21,8 @@ pub(crate) enum Said {
 pub(crate) struct Scene {
     pub(crate) engine: Engine<'static>,
     pub(crate) withhold: bool,
-    pub(crate) running: Option<SlotId>,
+    /// The slots of the inference that began last.
+    pub(crate) running: Vec<SlotId>,
     pub(crate) stored: Option<SlotId>,
     pub(crate) values: Vec<f32>,
     /// The marks of the last response.
@@ -37,43 +38,32 @@ impl Scene {
     }
 
     pub(crate) fn policed(min_period: Duration) -> Self {
-        Self::declared(min_period, Degraded::Keep, Vec::new())
+        Self::declared(&[TaskSpec { min_period, ..task() }], Vec::new())
     }
 
     /// Its model was measured: 1 ms, which four of 50 inferences must not exceed.
     pub(crate) fn measured(degraded: Degraded) -> Self {
-        let above = Share::from_parts_per_million(1_000).expect("a small share");
-        let (execution, window) = (Duration::from_micros(1_000), 50);
-        let spec = RecordSpec { worker: WORKER, model: ModelId(0), execution, above, window };
-        Self::declared(Duration::from_micros(10), degraded, vec![Record::new(spec).expect("a good window")])
+        let task = TaskSpec { min_period: Duration::from_micros(10), degraded, ..task() };
+        Self::declared(&[task], vec![record(0, &[1_000])])
     }
 
-    fn declared(min_period: Duration, degraded: Degraded, records: Vec<Record>) -> Self {
-        let element = Element { min: -1.0, max: 1.0, max_change_per_s: 10.0, rest: 0.0, start: Start::Value(0.0) };
-        let max_step = Duration::from_micros(10_000);
-        let envelope = Envelope::new(vec![element].leak(), TooFast::Clamp, max_step).expect("a good element");
-        let task = TaskSpec {
-            contract: CONTRACT,
-            model: ModelId(0),
-            model_digest: ModelDigest::new([9; 32]),
-            inputs: 2,
-            deadline: Duration::from_micros(8_000),
-            min_period,
-            arrival_jitter: Duration::ZERO,
-            hold: Duration::from_micros(50_000),
-            envelope,
-            degraded,
-            status: Status::NONE,
-        };
-        let spec = ConnectionSpec { task: TaskId(0), address: Address::new(5) };
-        let worker = WorkerSpec { models: ModelSet::EMPTY.with(ModelId(0)), spare: false };
+    /// A connection for each task, and records that say how many microseconds batches of each model take.
+    pub(crate) fn batching(tasks: &[TaskSpec<'static>], records: &[&[u64]]) -> Self {
+        Self::declared(tasks, (0..).zip(records).map(|(model, micros)| record(model, micros)).collect())
+    }
+
+    fn declared(tasks: &[TaskSpec<'static>], records: Vec<Record>) -> Self {
+        let spec = |task| ConnectionSpec { task: TaskId(task), address: Address::new(5) };
+        let count = u16::try_from(tasks.len()).expect("a scene is small");
+        let models = tasks.iter().fold(ModelSet::EMPTY, |models, task| models.with(task.model));
+        let slots = u16::try_from(slots_needed(tasks.len(), 1, &records)).expect("a scene is small");
         let tables = Tables {
-            tasks: vec![Task::new(task).expect("a good task")].leak(),
-            connections: vec![Connection::new(spec)].leak(),
-            agenda: vec![Agenda::default()].leak(),
-            workers: vec![Worker::new(worker)].leak(),
+            tasks: tasks.iter().map(|task| Task::new(*task).expect("a good task")).collect::<Vec<_>>().leak(),
+            connections: (0..count).map(|task| Connection::new(spec(task))).collect::<Vec<_>>().leak(),
+            agenda: vec![Agenda::default(); tasks.len()].leak(),
+            workers: vec![Worker::new(WorkerSpec { models, spare: false })].leak(),
             records: records.leak(),
-            free_slots: vec![SlotId(0), SlotId(1), SlotId(2)].leak(),
+            free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
         };
         let settings = Settings {
             boot: Boot::new(1),
@@ -81,13 +71,14 @@ impl Scene {
             max_overruns: 16,
             overrun_window: Duration::SECOND,
             hang: Duration::SECOND,
+            overhead: Duration::ZERO,
             status: Status::NONE,
         };
         let engine = Engine::new(settings, tables).expect("good tables");
         Self {
             engine,
             withhold: false,
-            running: None,
+            running: Vec::new(),
             stored: None,
             values: Vec::new(),
             status: Status::NONE,
@@ -104,12 +95,31 @@ impl Scene {
         self.handle(micros, Event::Frame { connection: ONLY, arrival: at(micros), bytes })
     }
 
+    /// The first observation of this connection; its sequence is 1 more than the connection's number.
+    pub(crate) fn observe_by(&mut self, micros: u64, connection: u16) -> Vec<(u64, Said)> {
+        self.observe_again(micros, connection, u64::from(connection) + 1)
+    }
+
+    pub(crate) fn observe_again(&mut self, micros: u64, connection: u16, sequence: u64) -> Vec<(u64, Said)> {
+        let (connection, frame) = (ConnectionId(connection), observation(sequence, 7, 0));
+        self.handle(micros, Event::Frame { connection, arrival: at(micros), bytes: &frame })
+    }
+
+    /// The sequences that the inference answers.
+    pub(crate) fn members(&self) -> Vec<u64> {
+        self.engine.members(WORKER).map(|member| member.sequence.value()).collect()
+    }
+
     pub(crate) fn finish(&mut self, micros: u64, action: &[f32]) -> Vec<(u64, Said)> {
         self.finish_after(micros, Duration::ZERO, action)
     }
 
     pub(crate) fn finish_after(&mut self, micros: u64, execution: Duration, action: &[f32]) -> Vec<(u64, Said)> {
-        self.handle(micros, Event::Finished { worker: WORKER, output: Ok(action), execution })
+        self.finish_batch(micros, execution, &[action])
+    }
+
+    pub(crate) fn finish_batch(&mut self, micros: u64, execution: Duration, actions: &[&[f32]]) -> Vec<(u64, Said)> {
+        self.handle(micros, Event::Finished { worker: WORKER, outputs: Ok(actions), execution })
     }
 
     pub(crate) fn time(&mut self, micros: u64) -> Vec<(u64, Said)> {
@@ -123,7 +133,7 @@ impl Scene {
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Store { slot } => self.stored = Some(slot),
-                Action::StartInference { slot, .. } => self.running = Some(slot),
+                Action::StartInference { slots, .. } => self.running = slots.to_vec(),
                 Action::Send(send) => said.extend(self.send(micros, &send)),
                 Action::RecordVoid { reason, .. } => self.void.push(reason),
                 Action::Notify(_) | Action::Quarantine { .. } | Action::Exit { .. } | Action::Drained => {}
@@ -155,6 +165,33 @@ impl Scene {
         };
         Some((send.sequence().map_or(0, Sequence::value), what))
     }
+}
+
+/// Deadline 8 ms, two inputs, one element in the range of ±1.
+pub(crate) fn task() -> TaskSpec<'static> {
+    let element = Element { min: -1.0, max: 1.0, max_change_per_s: 10.0, rest: 0.0, start: Start::Value(0.0) };
+    let max_step = Duration::from_micros(10_000);
+    TaskSpec {
+        contract: CONTRACT,
+        model: ModelId(0),
+        model_digest: ModelDigest::new([9; 32]),
+        inputs: 2,
+        deadline: Duration::from_micros(8_000),
+        min_period: Duration::from_nanos(1),
+        arrival_jitter: Duration::ZERO,
+        hold: Duration::from_micros(50_000),
+        envelope: Envelope::new(vec![element].leak(), TooFast::Clamp, max_step).expect("a good element"),
+        degraded: Degraded::Keep,
+        status: Status::NONE,
+    }
+}
+
+fn record(model: u8, micros: &[u64]) -> Record {
+    let sizes: Vec<Duration> = micros.iter().copied().map(Duration::from_micros).collect();
+    let executions = Executions::new(&sizes).expect("good sizes");
+    let above = Share::from_parts_per_million(1_000).expect("a small share");
+    let spec = RecordSpec { worker: WORKER, model: ModelId(model), executions, above, window: 50 };
+    Record::new(spec).expect("a good window")
 }
 
 pub(crate) fn at(micros: u64) -> Instant {

@@ -1,9 +1,9 @@
 //! Follows an observation from its slot to its answer or refusal.
 
-use engine::{Answer, ModelId, Origin, Reason, ReasonKind, Send, SlotId};
+use engine::{Answer, Guarded, ModelId, Origin, Reason, ReasonKind, Send, SlotId};
 use message::{Response, Status};
 
-use super::{Checks, Excuses, Open, Sending, envelope, in_time, once};
+use super::{Checks, Excuses, Finished, Open, Sending, batches, envelope, in_time, once, workers::Member};
 use crate::{
     input::{Input, Key, Parsed},
     report::{Check, Disturbance, Finding, Verdict},
@@ -67,9 +67,10 @@ impl Checks<'_> {
             Origin::Fallback(_) => false,
         };
         if from_result {
-            let finished = self.finished.as_mut().filter(|finished| finished.key == open.key);
+            let finished = self.finished.iter_mut().find(|finished| finished.key == open.key);
             let late = now + margin >= open.deadline;
-            let holds = finished.is_some() && !late;
+            let says_so = finished.as_ref().is_some_and(|finished| is_its_own(finished, guarded));
+            let holds = says_so && !late;
             if let Some(finished) = finished {
                 finished.answered = true;
             }
@@ -202,29 +203,36 @@ impl Checks<'_> {
         }
     }
 
-    /// The observation that waits in this slot begins: it has the earliest rank of those that might.
-    pub(super) fn start(&mut self, now: u64, worker: usize, model: ModelId, slot: SlotId) -> Verdict {
-        let place = self.lines.iter().position(|line| line.waiting.is_some_and(|open| open.slot == slot));
-        let (Some(place), true) = (place, self.scenario.workers.len() > worker) else {
-            return Err(Finding { check: Check::Slots, what: format!("nothing waits in {slot:?}, which is started") });
-        };
-        let Some(open) = self.lines[place].waiting.take() else { return Ok(()) };
-        let model_of = |connection: usize| self.scenario.tasks[self.scenario.connections[connection].task].model;
+    /// The observations that wait in these slots begin: the one of the earliest rank of those that might, and the
+    /// company that may come along.
+    pub(super) fn start(&mut self, now: u64, (worker, model): (usize, ModelId), slots: &[SlotId]) -> Verdict {
+        let mut members = Vec::new();
+        for slot in slots {
+            let open = self.lines.iter_mut().find_map(|line| line.waiting.take_if(|open| open.slot == *slot));
+            let (Some(open), true) = (open, self.scenario.workers.len() > worker) else {
+                return Err(Finding { check: Check::Slots, what: format!("nothing waits in {slot:?}, which starts") });
+            };
+            members.push(open);
+        }
         let models = self.scenario.workers[worker].models;
         let others = self.lines.iter().enumerate().filter(|(_, line)| line.is_idle());
-        let others = others.filter(|(connection, _)| models.contains(model_of(*connection)));
+        let others = others.filter(|(connection, _)| models.contains(self.scenario.task_of(*connection).model));
         let others = others.filter(|(connection, _)| self.workers.occupied_by(*connection) == 0);
-        let earliest = others.filter_map(|(_, line)| line.waiting).map(|other| other.rank).min();
-        let in_order = earliest.is_none_or(|earliest| open.rank <= earliest);
-        Finding::unless(in_order, Check::Workers, || format!("{open:?} is started before rank {earliest:?}"))?;
-        let one_open = self.lines[place].is_idle();
-        Finding::unless(one_open, Check::Once, || format!("{open:?} is started before the one before is answered"))?;
-        let task = &self.scenario.tasks[self.scenario.connections[place].task];
-        let rests = self.records.rests(self.scenario, &self.workers, task);
-        Finding::unless(!rests, Check::Records, || format!("{open:?} is started, but its task rests"))?;
-        self.lines[place].running = Some(open);
-        self.workers.start(self.scenario, now, (worker, model), open.key, slot)?;
-        self.workers.one_worker_each(place)
+        let others: Vec<Open> = others.filter_map(|(_, line)| line.waiting).collect();
+        batches::judge(self.scenario, now, (worker, model), &members, others, &mut self.seen)?;
+        for open in &members {
+            let connection = open.key.connection;
+            let one_open = self.lines[connection].is_idle();
+            Finding::unless(one_open, Check::Once, || {
+                format!("{open:?} is started before the one before is answered")
+            })?;
+            let rests = self.records.rests(self.scenario, &self.workers, self.scenario.task_of(connection));
+            Finding::unless(!rests, Check::Records, || format!("{open:?} is started, but its task rests"))?;
+            self.lines[connection].running = Some(*open);
+        }
+        let ran = members.iter().map(|open| Member { key: open.key, slot: open.slot, late: false }).collect();
+        self.workers.start(self.scenario, now, (worker, model), ran)?;
+        members.iter().try_for_each(|open| self.workers.one_worker_each(open.key.connection))
     }
 
     /// No worker is idle that an observation waits for, but where its connection occupies another.
@@ -246,6 +254,17 @@ impl Checks<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether an answer from a result is from the one of its own inference: what the rate limit left alone is the same to
+/// the bit.
+fn is_its_own(finished: &Finished, guarded: &Guarded) -> bool {
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    match (guarded.origin(), &finished.output) {
+        (Origin::Model { clamped: false }, Some(output)) => bits(output) == bits(guarded.values()),
+        (Origin::Model { .. }, None) => false,
+        (Origin::Model { clamped: true } | Origin::Fallback(_), _) => true,
     }
 }
 

@@ -31,14 +31,15 @@ impl Records {
         &mut self,
         scenario: &Scenario,
         (worker, model): (usize, ModelId),
-        execution: u64,
+        (members, execution): (usize, u64),
         seen: &mut Disturbances,
     ) {
         let mut pairs = self.table.iter_mut().zip(&scenario.records);
         let Some((one, plan)) = pairs.find(|(_, plan)| (plan.worker, plan.model) == (worker, model)) else { return };
-        one.window.push(execution > plan.execution);
+        let is_above = plan.execution(members).is_none_or(|longest| execution > longest);
+        one.window.push(is_above);
         let above = one.window.iter().filter(|above| **above).count();
-        if execution > plan.execution {
+        if is_above {
             seen.note(Disturbance::ExecutionAbove);
         }
         if u32::try_from(above).is_ok_and(|above| above > plan.most) {

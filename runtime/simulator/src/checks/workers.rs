@@ -19,18 +19,30 @@ struct Worker {
     service: Service,
     running: Option<Running>,
     /// What it ran last, and until when: its result may come after its fallback fell due.
-    last: Option<(Running, u64)>,
+    last: Option<Ended>,
     /// When late inferences returned that took longer than a deadline leaves, within the window.
     overruns: Vec<u64>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Running {
-    key: Key,
-    slot: SlotId,
+    members: Vec<Member>,
     since: u64,
-    /// Its observation's fallback fell due while it ran.
-    late: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub(super) key: Key,
+    pub(super) slot: SlotId,
+    /// Its fallback fell due while it ran.
+    pub(super) late: bool,
+}
+
+struct Ended {
+    ran: Running,
+    at: u64,
+    /// It was counted as an overrun, for whichever member.
+    blamed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,73 +69,86 @@ impl Workers {
         scenario: &Scenario,
         now: u64,
         (worker, model): (usize, ModelId),
-        key: Key,
-        slot: SlotId,
+        members: Vec<Member>,
     ) -> Verdict {
-        let task = &scenario.tasks[scenario.connections[key.connection].task];
-        let has_session = model == task.model && scenario.workers[worker].models.contains(model);
+        let of_model = members.iter().all(|member| scenario.task_of(member.key.connection).model == model);
+        let has_session = of_model && scenario.workers[worker].models.contains(model);
         let one = &mut self.table[worker];
         let holds = has_session && one.service == Service::In && one.running.is_none();
         Finding::unless(holds, Check::Workers, || {
-            format!("worker {worker} ({:?}, running {:?}) is to run {model:?} for {key:?}", one.service, one.running)
+            format!("worker {worker} ({:?}, {:?}) is to run {model:?} for {members:?}", one.service, one.running)
         })?;
-        one.running = Some(Running { key, slot, since: now, late: false });
+        one.running = Some(Running { members, since: now });
         Ok(())
     }
 
     /// Whose inference ended.
-    pub(super) fn finish(&mut self, scenario: &Scenario, now: u64, worker: usize) -> Key {
-        let one = &mut self.table[worker];
-        let ended = one.running.take().expect("the simulator reports only inferences that were started");
-        one.last = Some((ended, now));
-        if ended.late {
-            self.judge(scenario, now, worker, ended);
+    pub(super) fn finish(&mut self, scenario: &Scenario, now: u64, worker: usize) -> Vec<Key> {
+        let ran = self.table[worker].running.take().expect("the simulator reports only inferences that were started");
+        let late: Vec<Key> = ran.members.iter().filter(|member| member.late).map(|member| member.key).collect();
+        let keys = ran.members.iter().map(|member| member.key).collect();
+        self.table[worker].last = Some(Ended { ran, at: now, blamed: false });
+        for key in late {
+            self.judge(scenario, worker, key);
         }
-        ended.key
+        keys
     }
 
-    /// A late inference returned: its worker's fault, if it took longer than its task's deadline leaves.
-    fn judge(&mut self, scenario: &Scenario, now: u64, worker: usize, ended: Running) {
-        let task = &scenario.tasks[scenario.connections[ended.key.connection].task];
-        if now - ended.since < task.deadline - scenario.box_plan.margin {
+    /// A late inference returned: its worker's fault, once, if it took longer than a member's deadline leaves.
+    fn judge(&mut self, scenario: &Scenario, worker: usize, key: Key) {
+        let Worker { last: Some(Ended { ran, at, blamed }), overruns, .. } = &mut self.table[worker] else { return };
+        if *at - ran.since < scenario.task_of(key.connection).deadline - scenario.box_plan.margin {
             return self.seen.note(Disturbance::LateButNotOverrun);
         }
+        if std::mem::replace(blamed, true) {
+            return self.seen.note(Disturbance::OverrunBySeveral);
+        }
         self.seen.note(Disturbance::OverrunCounted);
-        let overruns = &mut self.table[worker].overruns;
-        overruns.push(now);
-        overruns.retain(|at| now - at <= scenario.box_plan.overrun_window);
+        overruns.push(*at);
+        overruns.retain(|earlier| *at - earlier <= scenario.box_plan.overrun_window);
     }
 
     pub(super) fn is_in_service(&self, worker: usize) -> bool {
         self.table[worker].service == Service::In
     }
 
-    pub(super) fn running(&self, worker: usize) -> Option<Key> {
-        self.table[worker].running.map(|running| running.key)
+    pub(super) fn running(&self, worker: usize) -> Vec<Key> {
+        self.table[worker].running.iter().flat_map(|running| &running.members).map(|member| member.key).collect()
     }
 
     pub(super) fn reads(&self, slot: SlotId) -> bool {
-        self.table.iter().filter_map(|worker| worker.running).any(|running| running.slot == slot)
+        self.members().any(|member| member.slot == slot)
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        self.table.iter().filter_map(|worker| worker.running.as_ref()).flat_map(|running| &running.members)
     }
 
     /// This observation's fallback fell due while its inference still ran, or as it returned.
     pub(super) fn fell_late(&mut self, scenario: &Scenario, now: u64, key: Key) {
         let mut running = self.table.iter_mut().filter_map(|worker| worker.running.as_mut());
-        if let Some(running) = running.find(|running| running.key == key) {
-            running.late = true;
+        if let Some((member, others)) = running.find_map(|running| {
+            let others = running.members.len() - 1;
+            Some((running.members.iter_mut().find(|member| member.key == key)?, others))
+        }) {
+            member.late = true;
+            if others > 0 {
+                self.seen.note(Disturbance::FellDueInABatch);
+            }
             return;
         }
-        let returned = |worker: &Worker| worker.last.filter(|(last, until)| last.key == key && *until == now);
-        let whose = self.table.iter().enumerate().find_map(|(place, worker)| Some((place, returned(worker)?.0)));
-        if let Some((worker, ended)) = whose {
-            self.judge(scenario, now, worker, ended);
+        let has = |ended: &Ended| ended.at == now && ended.ran.members.iter().any(|member| member.key == key);
+        let returned = self.table.iter().position(|worker| worker.last.as_ref().is_some_and(has));
+        if let Some(worker) = returned {
+            self.judge(scenario, worker, key);
         }
     }
 
     /// How many workers in service run inferences of this connection.
     pub(super) fn occupied_by(&self, connection: usize) -> usize {
         let in_service = self.table.iter().filter(|worker| worker.service == Service::In);
-        in_service.filter_map(|worker| worker.running).filter(|running| running.key.connection == connection).count()
+        let running = in_service.filter_map(|worker| worker.running.as_ref()).flat_map(|running| &running.members);
+        running.filter(|member| member.key.connection == connection).count()
     }
 
     pub(super) fn one_worker_each(&self, connection: usize) -> Verdict {
@@ -190,6 +215,6 @@ impl Worker {
     }
 
     fn hangs(&self, scenario: &Scenario, now: u64) -> bool {
-        self.running.is_some_and(|running| now - running.since >= scenario.box_plan.hang)
+        self.running.as_ref().is_some_and(|running| now - running.since >= scenario.box_plan.hang)
     }
 }

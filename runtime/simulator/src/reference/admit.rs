@@ -165,7 +165,7 @@ impl Reference<'_> {
         let running = match std::mem::replace(&mut line.phase, Phase::Idle) {
             Phase::Idle => None,
             Phase::Running { job, worker } => {
-                self.orphan(worker, Answer::Closed);
+                self.orphan(worker, connection, Answer::Closed);
                 Some(job)
             }
             sending @ Phase::Sending { .. } => {

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) enum Expected {
     Store { job: Key },
-    Start { worker: usize, model: ModelId, job: Key },
+    Start { worker: usize, model: ModelId, jobs: Vec<Key> },
     Answer(ExpectedAnswer),
     Notify { connection: usize, epoch: u64 },
     Quarantine { worker: usize, reason: Reason, spare: Option<usize> },
@@ -160,8 +160,9 @@ fn is_as_expected(expected: &Expected, actual: &Action, whose: impl Fn(SlotId) -
         (Expected::Store { .. }, Action::Store { .. })
         | (Expected::Exit, Action::Exit { reason: Reason::NoWorkerLeft })
         | (Expected::Drained, Action::Drained) => true,
-        (Expected::Start { worker, model, job }, Action::StartInference { worker: actual, model: of, slot }) => {
-            *worker == place(*actual) && model == of && whose(*slot) == Some(*job)
+        (Expected::Start { worker, model, jobs }, Action::StartInference { worker: actual, model: of, slots }) => {
+            let right = slots.iter().map(|slot| whose(*slot)).eq(jobs.iter().map(|job| Some(*job)));
+            *worker == place(*actual) && model == of && right
         }
         (Expected::Answer(answer), Action::Send(send)) => is_the_answer(answer, send),
         (Expected::Notify { connection, epoch }, Action::Notify(notify)) => {

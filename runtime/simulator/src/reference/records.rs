@@ -3,7 +3,7 @@
 use engine::{Degraded, ModelId, Reason, VoidCause};
 use message::Status;
 
-use super::{Expected, Reference};
+use super::{Expected, Reference, workers::Inference};
 use crate::input::Input;
 
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(super) struct Record {
 impl Reference<'_> {
     /// What an event says of a model's timing holds for everything that it causes.
     pub(super) fn learn(&mut self, input: &Input) {
-        if let Input::Finished { worker, output: Ok(_), execution } = input {
+        if let Input::Finished { worker, outputs: Ok(_), execution } = input {
             self.count(*worker, *execution);
         }
         let Input::RecordVoid { worker, cause } = input else { return };
@@ -34,8 +34,8 @@ impl Reference<'_> {
 
     fn count(&mut self, worker: usize, execution: u64) {
         let one = &self.workers[worker];
-        let Some(connection) = one.running.map(|inference| inference.connection) else { return };
-        let model = self.scenario.tasks[self.scenario.connections[connection].task].model;
+        let Some(Inference { members, .. }) = &one.running else { return };
+        let model = self.scenario.task_of(members[0].connection).model;
         if !one.in_service {
             return;
         }
@@ -44,7 +44,7 @@ impl Reference<'_> {
                 continue;
             }
             record.executions += 1;
-            record.above += u32::from(execution > plan.execution);
+            record.above += u32::from(execution > plan.executions[members.len() - 1]);
             if record.above > plan.most && record.void.is_none() {
                 record.void = Some(Reason::RecordExceeded);
             }

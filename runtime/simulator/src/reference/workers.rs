@@ -15,15 +15,19 @@ pub(super) struct Worker {
     overruns: VecDeque<u64>,
 }
 
-#[derive(Clone, Copy)]
 pub(super) struct Inference {
+    pub(super) members: Vec<Member>,
+    pub(super) since: u64,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Member {
     /// The connection it was started for.
     pub(super) connection: usize,
-    pub(super) since: u64,
     pub(super) answer: Answer,
 }
 
-/// What became of an inference's answer.
+/// What became of a member's answer.
 #[derive(Clone, Copy)]
 pub(super) enum Answer {
     /// It is open: the result belongs to this observation.
@@ -41,19 +45,21 @@ impl Worker {
 }
 
 impl Reference<'_> {
-    /// Its result will be discarded.
-    pub(super) fn orphan(&mut self, worker: usize, answer: Answer) {
-        if let Some(inference) = &mut self.workers[worker].running {
-            inference.answer = answer;
+    /// The result for this connection will be discarded.
+    pub(super) fn orphan(&mut self, worker: usize, connection: usize, answer: Answer) {
+        let members = self.workers[worker].running.iter_mut().flat_map(|inference| &mut inference.members);
+        for member in members.filter(|member| member.connection == connection) {
+            member.answer = answer;
         }
     }
 
-    /// A late inference that returns is its worker's fault if it took a whole deadline less the margin by itself.
+    /// An inference that returns too late for a member is its worker's fault if it took, by itself, the whole deadline
+    /// of that member less the margin.
     pub(super) fn count_overrun(&mut self, now: u64, worker: usize, inference: &Inference) {
         let plan = self.scenario.box_plan;
-        let task = &self.scenario.tasks[self.scenario.connections[inference.connection].task];
-        let fell_late = matches!(inference.answer, Answer::FellLate);
-        if !fell_late || now < inference.since + task.deadline - plan.margin {
+        let late = inference.members.iter().filter(|member| matches!(member.answer, Answer::FellLate));
+        let mut deadlines = late.map(|member| self.scenario.task_of(member.connection).deadline);
+        if !deadlines.any(|deadline| now >= inference.since + deadline - plan.margin) {
             return;
         }
         let one = &mut self.workers[worker];
@@ -66,7 +72,8 @@ impl Reference<'_> {
 
     pub(super) fn quarantine_what_hangs(&mut self, now: u64) {
         for worker in 0..self.workers.len() {
-            let hangs = self.workers[worker].running.is_some_and(|one| one.since + self.scenario.box_plan.hang <= now);
+            let running = self.workers[worker].running.as_ref();
+            let hangs = running.is_some_and(|one| one.since + self.scenario.box_plan.hang <= now);
             if self.workers[worker].in_service && hangs {
                 self.quarantine(worker, Reason::WorkerHang);
             }
@@ -99,24 +106,34 @@ impl Reference<'_> {
             if !self.workers[worker].in_service || self.workers[worker].running.is_some() {
                 continue;
             }
-            let model = |connection: usize| self.scenario.tasks[self.scenario.connections[connection].task].model;
             let startable = (0..self.lines.len()).filter(|connection| {
                 matches!(self.lines[*connection].phase, Phase::Idle)
                     && !self.occupies_a_worker(*connection)
-                    && self.scenario.workers[worker].models.contains(model(*connection))
+                    && self.scenario.workers[worker].models.contains(self.scenario.task_of(*connection).model)
             });
             let jobs =
                 startable.filter_map(|connection| Some((self.lines[connection].waiting.as_ref()?.rank, connection)));
-            let Some((_, connection)) = jobs.min() else { continue };
-            let job = self.lines[connection].waiting.take().expect("it was just found waiting");
-            self.workers[worker].running = Some(Inference { connection, since: now, answer: Answer::Open(job.key) });
-            self.expected.push(Expected::Start { worker, model: model(connection), job: job.key });
-            self.lines[connection].phase = Phase::Running { job, worker };
+            let mut turns: Vec<(u64, usize)> = jobs.collect();
+            turns.sort_unstable();
+            let order: Vec<usize> = turns.into_iter().map(|(_, connection)| connection).collect();
+            let Some(first) = order.first() else { continue };
+            let model = self.scenario.task_of(*first).model;
+            let (mut members, mut jobs) = (Vec::new(), Vec::new());
+            for connection in self.company(now, (worker, model), &order) {
+                let job = self.lines[connection].waiting.take().expect("it was just found waiting");
+                members.push(Member { connection, answer: Answer::Open(job.key) });
+                jobs.push(job.key);
+                self.lines[connection].phase = Phase::Running { job, worker };
+            }
+            self.workers[worker].running = Some(Inference { members, since: now });
+            self.expected.push(Expected::Start { worker, model, jobs });
         }
     }
+
     /// Whether a worker in service still runs what was started for this connection.
     fn occupies_a_worker(&self, connection: usize) -> bool {
         let in_service = self.workers.iter().filter(|worker| worker.in_service);
-        in_service.filter_map(|worker| worker.running).any(|inference| inference.connection == connection)
+        let members = in_service.filter_map(|worker| worker.running.as_ref()).flat_map(|running| &running.members);
+        members.clone().any(|member| member.connection == connection)
     }
 }
