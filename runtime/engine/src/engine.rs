@@ -17,7 +17,7 @@ use crate::{
     schedule,
     task::{ConnectionId, MAX_BATCH, ModelId, Settings, SlotId, Task, WorkerId},
     time::Instant,
-    worker::{MAX_OVERRUNS, Member, Running, Service, Worker},
+    worker::{MAX_OVERRUNS, Member, Running, Service, Work, Worker},
 };
 
 /// More than one event can cause before its actions are taken: an answer for each member of a batch, and then a
@@ -276,6 +276,19 @@ impl<'t> Engine<'t> {
         self.peek_worker(worker).service
     }
 
+    /// What this worker has done since the boot.
+    #[must_use]
+    pub fn work(&self, worker: WorkerId) -> Work {
+        self.peek_worker(worker).work
+    }
+
+    /// What each response of this connection is marked with now.
+    #[must_use]
+    pub fn marks(&self, id: ConnectionId) -> Status {
+        let task = self.task(id);
+        self.settings.status.with(task.status()).with(self.timing_marks(&task))
+    }
+
     /// The observations that this worker's inference answers, in the order of their slots; none if it runs none.
     pub fn members(&self, worker: WorkerId) -> impl Iterator<Item = Member> + '_ {
         let running = self.peek_worker(worker).running.iter();
@@ -460,12 +473,6 @@ impl<'t> Engine<'t> {
             model: task.model_digest(),
             status: self.marks(id),
         }
-    }
-
-    /// What each response of this connection is marked with now.
-    pub(crate) fn marks(&self, id: ConnectionId) -> Status {
-        let task = self.task(id);
-        self.settings.status.with(task.status()).with(self.timing_marks(&task))
     }
 
     /// Brings the agenda's entry up to date; called after each change of a connection.

@@ -62,4 +62,4 @@ pub use task::{
     ModelSet, Settings, SlotId, Start, Task, TaskId, TaskSpec, TooFast, WorkerId, WorkerSpec,
 };
 pub use time::{Duration, Instant};
-pub use worker::{Member, Service, Worker};
+pub use worker::{Member, Service, Work, Worker};
