@@ -6,7 +6,7 @@ CARGO_FLAGS = --release --locked
 BUILD = cargo build $(CARGO_FLAGS) --workspace --bins
 TEST_PACKAGES = adapters/message/tests/requirements.txt hil-tests/tests/python/requirements.txt
 
-.PHONY: demo test build native lint bench tools
+.PHONY: demo test build native lint bench simulate tools
 
 ## The main job: a UR5e follows a part on a conveyor, its torques answered over zenoh.
 demo: build
@@ -32,6 +32,11 @@ lint: native
 ## The round trip beside its parts and a naive server, about four minutes. Writes bench.json.
 bench: build
 	target/release/genba-bench
+
+## 10^8 simulated observations at 90 % load, and 10^8 more in factories where everything goes wrong: half an hour.
+simulate: tools
+	OBSERVATIONS=100000000 cargo test $(CARGO_FLAGS) --package simulator --test load -- --nocapture
+	SEEDS=10000 cargo test $(CARGO_FLAGS) --package simulator --test seeds -- --nocapture
 
 tools:
 	@command -v cargo >/dev/null || { echo "genba needs Rust 1.95 or newer: install it from https://rustup.rs"; exit 1; }

@@ -6,9 +6,9 @@
 use std::iter::Peekable;
 
 use engine::{
-    Action, Agenda, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope, Event,
-    Instant, Ledger, MAX_BATCH, ModelId, ModelSet, Reason, Record, Settings, SlotId, Start, Tables, Task, TaskId,
-    TaskSpec, TooFast, Worker, WorkerId, WorkerSpec, schedulability::Demand, slots_needed,
+    Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope,
+    Event, Instant, Ledger, MAX_BATCH, ModelId, ModelSet, Reason, Record, Settings, SlotId, Start, Tables, Task,
+    TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec, schedulability::Demand, slots_needed,
 };
 use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Sequence, Stamp, Status};
 
@@ -103,6 +103,7 @@ pub fn serve_measured(
         inferences: 0,
         batched: 0,
         void: None,
+        promises: Promises { last: vec![0; set.len()] },
     };
     quiet.run(set.len(), releases.into_iter().peekable());
     let Quiet { inferences, batched, void, .. } = quiet;
@@ -126,6 +127,27 @@ struct Quiet<'t, F> {
     inferences: u64,
     batched: u64,
     void: Option<(u64, Reason)>,
+    promises: Promises,
+}
+
+/// What every response keeps is asserted: it leaves before its deadline (P1), its sequence is above all before it (P2), an
+/// action's values are within the envelope (P4).
+struct Promises {
+    /// The last sequence that was answered, by connection.
+    last: Vec<u64>,
+}
+
+impl Promises {
+    fn hold(&mut self, send: &engine::Send, at: Instant) {
+        let Answer::Guarded(guarded) = send.answer() else { return };
+        assert!(send.deadline().is_some_and(|deadline| at < deadline), "a late response: {send:?} at {at:?}");
+        assert!(guarded.values().iter().all(|value| (0.0..=1.0).contains(value)), "outside the envelope: {send:?}");
+        let connection = send.connection().expect("an action is somebody's");
+        let last = &mut self.last[usize::from(connection.0)];
+        let sequence = send.sequence().expect("an action answers an observation").value();
+        assert!(sequence > *last, "{connection:?}: {sequence} after {last}");
+        *last = sequence;
+    }
 }
 
 impl<F: FnMut(&[usize]) -> u64> Quiet<'_, F> {
@@ -163,6 +185,8 @@ impl<F: FnMut(&[usize]) -> u64> Quiet<'_, F> {
     fn handle(&mut self, now: u64, event: Event<'_>) {
         let at = Instant::from_nanos(now);
         self.engine.handle(at, event);
+        // P6, after whatever happened.
+        assert!(self.engine.ledger(ConnectionId(id(self.arriving))).balances(), "the ledger at {at:?}");
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Store { slot } => self.owners[usize::from(slot.0)] = self.arriving,
@@ -176,6 +200,7 @@ impl<F: FnMut(&[usize]) -> u64> Quiet<'_, F> {
                 }
                 // Reported before the next action is taken, as the daemon does.
                 Action::Send(send) => {
+                    self.promises.hold(&send, at);
                     if let Some(ticket) = send.ticket() {
                         self.engine.handle(at, Event::Sent { ticket, at });
                     }
