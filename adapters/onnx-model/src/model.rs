@@ -166,7 +166,7 @@ impl Model {
     }
 
     /// The smallest batch with room for so many observations, if there is one. Rows that nobody fills keep what was in
-    /// them: their answers are of no use, and no other row's depends on them.
+    /// them, and fail the whole run if that does: fill them with zeros, on which it ran at load.
     pub fn batch(&mut self, members: usize) -> Option<Batch<'_>> {
         let room = self.rooms.iter_mut().find(|room| room.rows.get() >= members)?;
         Some(Batch { session: &mut self.session, room })

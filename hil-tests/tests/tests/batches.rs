@@ -2,14 +2,16 @@
 
 use std::{thread, time::Duration};
 
-use tests::{BoxConfig, Frame, Genba, Stranger};
+use engine::Reason;
+use rig::Site;
+use tests::{BoxConfig, Frame, Genba, Said, Stranger};
 
 const ROBOTS: [&str; 8] = ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7"];
 const ROUNDS: u16 = 200;
 const PERIOD: Duration = Duration::from_millis(12);
 
-/// Everybody asks at once, again and again; how many inferences that took, of how many observations, most at once.
-fn rounds(max_batch: usize) -> (u64, u64, u64) {
+/// A box whose one model was measured, and its robots' places.
+fn boxed(max_batch: usize) -> (Genba, [Site; 8]) {
     let genba = Genba::start(&BoxConfig {
         model: "../hil-tests/tests/models/double",
         max_batch,
@@ -21,20 +23,28 @@ fn rounds(max_batch: usize) -> (u64, u64, u64) {
         ..BoxConfig::default()
     });
     let sites = ROBOTS.map(|robot| genba.site(robot));
+    (genba, sites)
+}
+
+/// What a robot sends in a round, and nobody else.
+fn asked(robot: u16, round: u16) -> Vec<f32> {
+    let mut values = vec![0.0; 21];
+    values[..3].copy_from_slice(&[f32::from(robot), f32::from(round), f32::from(robot) * 1_000.0]);
+    values
+}
+
+/// Everybody asks at once, again and again; how many inferences that took, of how many observations, most at once.
+fn rounds(max_batch: usize) -> (u64, u64, u64) {
+    let (genba, sites) = boxed(max_batch);
     let strangers = sites.each_ref().map(|site| Stranger::connect(&genba, site));
     for round in 1..=ROUNDS {
-        let asked = |robot: u16| {
-            let mut values = vec![0.0; 21];
-            values[..3].copy_from_slice(&[f32::from(robot), f32::from(round), f32::from(robot) * 1_000.0]);
-            values
-        };
-        let frame = |(robot, site)| Frame { values: asked(robot), ..Frame::of(site, 7, round.into()) }.bytes();
+        let frame = |(robot, site)| Frame { values: asked(robot, round), ..Frame::of(site, 7, round.into()) }.bytes();
         let frames: Vec<_> = (0..).zip(&sites).map(frame).collect();
         for (stranger, frame) in strangers.iter().zip(frames) {
             stranger.send(frame);
         }
         for (robot, stranger) in (0..).zip(&strangers) {
-            let twice: Vec<_> = asked(robot)[..6].iter().map(|value| value * 2.0).collect();
+            let twice: Vec<_> = asked(robot, round)[..6].iter().map(|value| value * 2.0).collect();
             assert_eq!(stranger.values(), twice, "{robot} in round {round}");
         }
         thread::sleep(PERIOD);
@@ -56,4 +66,26 @@ fn robots_that_ask_at_the_same_time_share_an_inference_and_each_gets_its_own_ans
 fn negative_control_without_batches_each_observation_has_an_inference_of_its_own() {
     let (inferences, observations, largest) = rounds(1);
     assert_eq!((inferences, largest), (observations, 1));
+}
+
+#[test]
+fn an_observation_that_the_model_fails_on_costs_nobody_else_its_answer() {
+    let (genba, sites) = boxed(64);
+    let strangers = sites.each_ref().map(|site| Stranger::connect(&genba, site));
+    for round in 1..=ROUNDS {
+        for ((robot, site), stranger) in (0..).zip(&sites).zip(&strangers) {
+            let mut frame = Frame { values: asked(robot, round), ..Frame::of(site, 7, round.into()) };
+            // Outside the model's table.
+            frame.values[20] = if robot == 3 { 99.0 } else { 0.0 };
+            stranger.send(frame.bytes());
+        }
+        for (robot, stranger) in (0..).zip(&strangers) {
+            let said = stranger.hear().said;
+            let expected = if robot == 3 { Said::Fallback(Reason::ModelFailed.row().number) } else { Said::Action };
+            assert_eq!(said, expected, "{robot} in round {round}");
+        }
+        thread::sleep(PERIOD);
+    }
+    let (_, _, largest) = genba.settled().work();
+    assert!(largest > 1, "nobody ever waited");
 }

@@ -6,6 +6,7 @@
 use std::{
     mem,
     num::NonZeroUsize,
+    slice,
     thread::{self, Thread},
     time,
 };
@@ -194,6 +195,7 @@ fn work(
         let session = sessions.get_mut(usize::from(model.0)).and_then(Option::as_mut);
         let session = session.expect("the engine starts a model only on a worker that has it");
         let result = allocation::ours(|| infer(session, &mut members));
+        let some_ran = members.iter().any(|member| !member.memory.output.is_empty());
         let execution = clock::now().since(at);
         if let Err(RunError::Panicked(panicked)) = &result {
             tracing::error!("worker {name}: {panicked}; its session is not used again, the worker counts as hung");
@@ -205,7 +207,7 @@ fn work(
             tracing::error!("worker {name}: {error}; fallbacks answer until the model runs again");
         }
         failing = result.is_err();
-        let done = Done { members, result: result.map_err(|_| ModelFailed), execution };
+        let done = Done { members, result: if some_ran { Ok(()) } else { Err(ModelFailed) }, execution };
         // It works with the engine and with the link as the engine's thread does: nobody who waits for either waits for
         // a thread of lower priority.
         if let Some(ranks) = ranks {
@@ -218,14 +220,35 @@ fn work(
     }
 }
 
-/// Runs the model once, on the observations of all members.
+/// Runs the model on the observations of all members at once. If it fails, on each alone: what one robot sent costs no
+/// other its answer. A member without an action failed.
 fn infer(model: &mut Model, members: &mut [Member]) -> Result<(), RunError> {
+    match together(model, members) {
+        Err(RunError::Failed(_)) if members.len() > 1 => {
+            members.iter_mut().map(|member| together(model, slice::from_mut(member))).fold(Ok(()), worse)
+        }
+        result => result,
+    }
+}
+
+/// The first failure; a panic before all.
+fn worse(one: Result<(), RunError>, other: Result<(), RunError>) -> Result<(), RunError> {
+    match (&one, &other) {
+        (Ok(()), _) | (_, Err(RunError::Panicked(_))) => other,
+        (Err(_), _) => one,
+    }
+}
+
+fn together(model: &mut Model, members: &mut [Member]) -> Result<(), RunError> {
     let (inputs, outputs) = (model.input_len(), model.output_len());
     let mut batch = model.batch(members.len()).expect("the engine orders no batch beyond the record's largest");
-    for (row, member) in batch.input_mut().chunks_exact_mut(inputs).zip(&mut *members) {
+    let (rows, idle) = batch.input_mut().split_at_mut(inputs * members.len());
+    for (row, member) in rows.chunks_exact_mut(inputs).zip(&mut *members) {
         member.memory.output.clear();
         row.copy_from_slice(&member.memory.input);
     }
+    // What somebody sent earlier is no part of this.
+    idle.fill(0.0);
     for (row, member) in batch.run()?.chunks_exact(outputs).zip(members) {
         member.memory.output.extend_from_slice(row);
     }

@@ -49,7 +49,9 @@ impl Engine<'_> {
 
     /// A worker is free again: the result of each member goes to the guard, or is discarded.
     pub(crate) fn finished(&mut self, worker: WorkerId, outputs: Result<&[&[f32]], ModelFailed>, execution: Duration) {
-        if let (Some(running), Ok(_)) = (&self.peek_worker(worker).running, outputs) {
+        // Where a member failed the others were run once more, each alone: that is no execution of a batch.
+        let ran_well = outputs.is_ok_and(|outputs| outputs.iter().all(|output| !output.is_empty()));
+        if let (Some(running), true) = (&self.peek_worker(worker).running, ran_well) {
             let ran = (running.model, running.seats.len());
             self.watch(worker, ran, execution);
         }

@@ -62,8 +62,8 @@ pub enum Event<'e> {
     Finished {
         /// Which.
         worker: WorkerId,
-        /// The model's action for each member, in the order of the slots that were started, lent for this call; or
-        /// that it failed, for all of them.
+        /// The model's action for each member, in the order of the slots that were started, lent for this call: empty
+        /// where it failed; or that it failed, for all of them.
         outputs: Result<&'e [&'e [f32]], ModelFailed>,
         /// How long the model ran, measured by the worker itself: once for all members.
         execution: Duration,

@@ -1,7 +1,8 @@
 """Makes this folder's model.onnx and model.toml: `pip install onnx==1.19.1`, then run it.
 
 Twice the first six of 21 numbers, for any number of observations at once: as many as the conveyor's robots send and
-take, and whose answer is whose can be seen.
+take, and whose answer is whose can be seen. The last number must be 0 or 1: anything else is outside a table, and the
+model fails.
 """
 
 import hashlib
@@ -16,12 +17,24 @@ INPUTS, OUTPUTS = 21, 6
 
 twice = numpy.zeros((INPUTS, OUTPUTS), numpy.float32)
 numpy.fill_diagonal(twice, 2)
+last = numpy.zeros((INPUTS, 1), numpy.float32)
+last[-1] = 1
 graph = helper.make_graph(
-    [helper.make_node("MatMul", ["observation", "twice"], ["target"])],
+    [
+        helper.make_node("MatMul", ["observation", "twice"], ["doubled"]),
+        helper.make_node("MatMul", ["observation", "last"], ["place"]),
+        helper.make_node("Cast", ["place"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["one"]),
+        helper.make_node("Mul", ["doubled", "one"], ["target"]),
+    ],
     "double",
     [helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["batch", INPUTS])],
     [helper.make_tensor_value_info("target", TensorProto.FLOAT, ["batch", OUTPUTS])],
-    [numpy_helper.from_array(twice, "twice")],
+    [
+        numpy_helper.from_array(twice, "twice"),
+        numpy_helper.from_array(last, "last"),
+        numpy_helper.from_array(numpy.ones(2, numpy.float32), "table"),
+    ],
 )
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 onnx.checker.check_model(model)
@@ -33,7 +46,7 @@ inputs = "\n".join(f'  {{ name = "x{place}", unit = "1" }},' for place in range(
 outputs = "\n".join(f'  {{ name = "y{place}", unit = "1", {limits} }},' for place in range(OUTPUTS))
 (HERE / "model.toml").write_text(f"""name = "double"
 version = "1.0.0"
-description = "Twice the first six of 21 numbers, for any number of observations at once."
+description = "Twice the first six of 21 numbers, for any number of observations at once; fails unless the last is 0 or 1."
 file = "model.onnx"
 sha256 = "{digest}"
 licence = "Apache-2.0"

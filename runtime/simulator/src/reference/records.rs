@@ -17,7 +17,9 @@ pub(super) struct Record {
 impl Reference<'_> {
     /// What an event says of a model's timing holds for everything that it causes.
     pub(super) fn learn(&mut self, input: &Input) {
-        if let Input::Finished { worker, outputs: Ok(_), execution } = input {
+        if let Input::Finished { worker, outputs: Ok(outputs), execution } = input
+            && outputs.iter().all(|output| !output.is_empty())
+        {
             self.count(*worker, *execution);
         }
         let Input::RecordVoid { worker, cause } = input else { return };
