@@ -48,9 +48,9 @@ pub fn schedulable_together(
     if let Some(least) = tightest.end.checked_sub(pair.max(behind).nanos()) {
         return Ok(Slack { least: Duration::from_nanos(least), tightest: connection, utilisation });
     }
-    let blocked = behind > pair;
-    let blocker = blocked.then_some(Blocker { whose: Whose::OneOff, execution: one_off });
-    let demand = if blocked { all } else { pair };
+    let held_up = behind > pair;
+    let blocker = held_up.then_some(Blocker { whose: Whose::OneOff, execution: one_off });
+    let demand = if held_up { all } else { pair };
     Err(Unschedulable::Late(Violation { late: connection, within, demand, blocker, workers: 1, utilisation }))
 }
 
