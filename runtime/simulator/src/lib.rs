@@ -26,11 +26,13 @@
 
 mod boot;
 mod checks;
+mod client;
 mod clock;
 mod controller;
 mod input;
 mod link;
 mod mangle;
+mod outlook;
 pub mod quiet;
 mod reference;
 mod report;

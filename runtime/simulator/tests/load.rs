@@ -68,7 +68,7 @@ fn at_90_percent_load_99_999_percent_are_the_models() {
 #[test]
 fn negative_control_beyond_its_capacity_a_worker_does_not_answer_everything() {
     let set = scaled_to(&robots(&mut Rng::with_seed(1)), 1_200_000);
-    assert!(schedulable(&set, 1).is_err());
+    assert!(schedulable(&set, 1, Duration::ZERO).is_err());
     let executions = |place: usize| set[place].execution.nanos();
     let ledger = serve(&set, (1, 1), Periodic::new(&set, 1, 20_000), executions);
     assert!(late(&ledger) > 1_000, "{ledger:?}");
@@ -101,7 +101,7 @@ impl Sum {
 fn one_box(seed: u64, observations: u64) -> Sum {
     let mut rng = Rng::with_seed(seed);
     let set = scaled_to(&robots(&mut rng), LOAD);
-    assert!(schedulable(&set, 1).is_ok(), "box {seed}: a set that `run` would serve: {set:?}");
+    assert!(schedulable(&set, 1, Duration::ZERO).is_ok(), "box {seed}: a set that `run` would serve: {set:?}");
     let (mut busy, mut exceeded, mut longest) = (0, 0, 0);
     let releases = Periodic::new(&set, seed, observations).inspect(|release| longest = release.at);
     let execution = |place: usize| {

@@ -26,6 +26,7 @@ struct Worker {
 
 #[derive(Debug)]
 struct Running {
+    model: ModelId,
     members: Vec<Member>,
     since: u64,
 }
@@ -78,8 +79,23 @@ impl Workers {
         Finding::unless(holds, Check::Workers, || {
             format!("worker {worker} ({:?}, {:?}) is to run {model:?} for {members:?}", one.service, one.running)
         })?;
-        one.running = Some(Running { members, since: now });
+        one.running = Some(Running { model, members, since: now });
         Ok(())
+    }
+
+    /// The model that this worker runs.
+    pub(super) fn model_on(&self, worker: usize) -> ModelId {
+        self.table[worker].running.as_ref().expect("the simulator reports only inferences that were started").model
+    }
+
+    /// A one-off that expired returned: its worker's fault if it took the whole deadline of its task.
+    pub(super) fn blame(&mut self, scenario: &Scenario, worker: usize, deadline: u64) {
+        let Worker { last: Some(Ended { ran, at, .. }), overruns, .. } = &mut self.table[worker] else { return };
+        if *at - ran.since >= deadline {
+            self.seen.note(Disturbance::OneOffOverran);
+            overruns.push(*at);
+            overruns.retain(|earlier| *at - earlier <= scenario.box_plan.overrun_window);
+        }
     }
 
     /// Whose inference ended.
@@ -108,6 +124,15 @@ impl Workers {
         overruns.retain(|earlier| *at - earlier <= scenario.box_plan.overrun_window);
     }
 
+    /// The workers in service, what each runs, for how many and since when.
+    pub(super) fn serving(&self) -> impl Iterator<Item = (usize, Option<(ModelId, usize, u64)>)> {
+        let in_service = self.table.iter().enumerate().filter(|(_, worker)| worker.service == Service::In);
+        in_service.map(|(worker, one)| {
+            let runs = one.running.as_ref().map(|running| (running.model, running.members.len().max(1), running.since));
+            (worker, runs)
+        })
+    }
+
     pub(super) fn is_in_service(&self, worker: usize) -> bool {
         self.table[worker].service == Service::In
     }
@@ -128,7 +153,7 @@ impl Workers {
     pub(super) fn fell_late(&mut self, scenario: &Scenario, now: u64, key: Key) {
         let mut running = self.table.iter_mut().filter_map(|worker| worker.running.as_mut());
         if let Some((member, others)) = running.find_map(|running| {
-            let others = running.members.len() - 1;
+            let others = running.members.len().saturating_sub(1);
             Some((running.members.iter_mut().find(|member| member.key == key)?, others))
         }) {
             member.late = true;
@@ -155,14 +180,6 @@ impl Workers {
         let occupied = self.occupied_by(connection);
         Finding::unless(occupied <= 1, Check::OneWorker, || {
             format!("connection {connection} occupies {occupied} workers in service")
-        })
-    }
-
-    /// Whether a worker in service has a session for this model and nothing to run.
-    pub(super) fn has_a_free_one(&self, scenario: &Scenario, model: ModelId) -> bool {
-        let mut pairs = self.table.iter().zip(&scenario.workers);
-        pairs.any(|(worker, spec)| {
-            worker.service == Service::In && worker.running.is_none() && spec.models.contains(model)
         })
     }
 
