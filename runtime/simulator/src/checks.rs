@@ -208,7 +208,8 @@ impl<'s> Checks<'s> {
                 let in_service = self.workers.is_in_service(*worker);
                 let (model, client) = (self.workers.model_on(*worker), self.requests.on(*worker));
                 let keys = self.workers.finish(self.scenario, now, *worker);
-                if outputs.is_ok() && in_service {
+                let ran_well = outputs.as_ref().is_ok_and(|outputs| outputs.iter().all(|output| !output.is_empty()));
+                if ran_well && in_service {
                     let ran = (keys.len().max(1), *execution);
                     self.records.count(self.scenario, (*worker, model), ran, &mut self.seen);
                 }
