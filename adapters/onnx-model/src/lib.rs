@@ -23,6 +23,6 @@ mod version;
 pub use contain::Panicked;
 pub use find::FindError;
 pub use library::{Library, LoadError};
-pub use model::{Model, ModelError, RunError};
+pub use model::{Batch, Model, ModelError, RunError};
 pub use provider::Provider;
 pub use signature::{Mismatch, Side};

@@ -23,12 +23,24 @@ use crate::{Library, Provider};
 /// [`run`](Self::run); neither allocates in Rust.
 pub struct Model {
     session: Session,
+    /// One observation first, then the batches by their size.
+    rooms: Vec<Room>,
+    digest: [u8; 32],
+}
+
+/// The memory for so many observations at once.
+struct Room {
+    rows: NonZeroUsize,
     input: Tensor<f32>,
     /// Selects the one output and holds the tensor it is written into.
     options: RunOptions<HasSelectedOutputs>,
     output: Vec<f32>,
-    digest: [u8; 32],
-    free_batch: bool,
+}
+
+/// A model's memory for several observations, to be filled and run.
+pub struct Batch<'m> {
+    session: &'m mut Session,
+    room: &'m mut Room,
 }
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
@@ -92,6 +104,14 @@ pub enum ModelError {
         /// Why.
         reason: RunError,
     },
+    /// Rows of a batch get other answers than alone, so one robot's answer would depend on another's observation.
+    #[error("{}: in a batch of {rows} a row gets another answer than alone; let [[model]] max_batch be 1", manifest.display())]
+    RowsDepend {
+        /// The manifest of the model.
+        manifest: PathBuf,
+        /// The size of the batch.
+        rows: NonZeroUsize,
+    },
     /// The binding panicked during the load.
     #[error("{}: {panicked}", manifest.display())]
     Panicked {
@@ -120,28 +140,36 @@ impl Model {
     /// # Errors
     /// [`ModelError`], whose text names the `model.toml`.
     pub fn load(library: &Library, manifest: &Manifest, provider: Provider) -> Result<Self, ModelError> {
-        Self::load_batch(library, manifest, provider, ONE)
+        Self::load_batches(library, manifest, provider, &[])
     }
 
-    /// The same for so many observations at once, where [`has_free_batch`](Self::has_free_batch): input and output are
-    /// that many times as long. A worker never does this; it is for measuring.
+    /// The same with memory for batches of these sizes too, where the graph leaves the first dimension of input and
+    /// output open and the manifest says 1; elsewhere they are left out. Each is run, and each row's answer compared
+    /// with what it is alone.
     ///
     /// # Errors
-    /// [`ModelError`], also where the graph takes no other batch size than the manifest's.
-    pub fn load_batch(
+    /// [`ModelError`], whose text names the `model.toml`.
+    pub fn load_batches(
         library: &Library,
         manifest: &Manifest,
         provider: Provider,
-        batch: NonZeroUsize,
+        sizes: &[NonZeroUsize],
     ) -> Result<Self, ModelError> {
         let panicked = |panicked| ModelError::Panicked { manifest: manifest.path().to_path_buf(), panicked };
-        contain(|| load(library, manifest, provider, batch)).map_err(panicked)?
+        contain(|| load(library, manifest, provider, sizes)).map_err(panicked)?
     }
 
-    /// Whether the graph leaves the first dimension of input and output open, where the manifest says 1.
+    /// The most observations that one run can answer.
     #[must_use]
-    pub fn has_free_batch(&self) -> bool {
-        self.free_batch
+    pub fn largest_batch(&self) -> NonZeroUsize {
+        self.rooms.last().map_or(ONE, |room| room.rows)
+    }
+
+    /// The smallest batch with room for so many observations, if there is one. Rows that nobody fills keep what was in
+    /// them: their answers are of no use, and no other row's depends on them.
+    pub fn batch(&mut self, members: usize) -> Option<Batch<'_>> {
+        let room = self.rooms.iter_mut().find(|room| room.rows.get() >= members)?;
+        Some(Batch { session: &mut self.session, room })
     }
 
     /// How every session is set up, whatever the model: what was measured under other settings does not hold.
@@ -153,7 +181,7 @@ impl Model {
 
     /// The observation to run on, row-major, in the order of the manifest's input elements.
     pub fn input_mut(&mut self) -> &mut [f32] {
-        self.input.extract_tensor_mut().1
+        self.rooms[0].input.extract_tensor_mut().1
     }
 
     /// Runs the model on the input as it stands; the action, in the order of the output elements.
@@ -163,9 +191,8 @@ impl Model {
     /// # Errors
     /// [`RunError`]; the input is left as it was.
     pub fn run(&mut self) -> Result<&[f32], RunError> {
-        let Self { session, input, options, output, .. } = self;
-        contain(|| run_into(session, input, options, output))??;
-        Ok(&self.output)
+        let Self { session, rooms, .. } = self;
+        rooms[0].run(session)
     }
 
     /// The SHA-256 of the ONNX file that runs.
@@ -177,17 +204,53 @@ impl Model {
     /// The number of input elements.
     #[must_use]
     pub fn input_len(&self) -> usize {
-        self.input.shape().num_elements()
+        self.rooms[0].input.shape().num_elements()
     }
 
     /// The number of output elements.
     #[must_use]
     pub fn output_len(&self) -> usize {
-        self.output.len()
+        self.rooms[0].output.len()
     }
 }
 
-fn load(library: &Library, manifest: &Manifest, provider: Provider, batch: NonZeroUsize) -> Result<Model, ModelError> {
+impl<'m> Batch<'m> {
+    /// The observations to run on, one after the other.
+    pub fn input_mut(&mut self) -> &mut [f32] {
+        self.room.input.extract_tensor_mut().1
+    }
+
+    /// Runs the model on the rows as they stand; the actions, one after the other.
+    ///
+    /// # Errors
+    /// [`RunError`], for all of them; the input is left as it was.
+    pub fn run(self) -> Result<&'m [f32], RunError> {
+        self.room.run(self.session)
+    }
+}
+
+impl Room {
+    fn new(manifest: &Manifest, rows: NonZeroUsize) -> ort::Result<Self> {
+        let (inputs, outputs) = (times(manifest.input_shape(), rows), times(manifest.output_shape(), rows));
+        let zeros = vec![0.0_f32; inputs.iter().product()];
+        let output = vec![0.0; outputs.iter().product()];
+        let input = Tensor::from_array((inputs, zeros))?;
+        Ok(Self { rows, input, options: selected_output(manifest, outputs)?, output })
+    }
+
+    fn run(&mut self, session: &mut Session) -> Result<&[f32], RunError> {
+        let Self { input, options, output, .. } = self;
+        contain(|| run_into(session, input, options, output))??;
+        Ok(output)
+    }
+}
+
+fn load(
+    library: &Library,
+    manifest: &Manifest,
+    provider: Provider,
+    sizes: &[NonZeroUsize],
+) -> Result<Model, ModelError> {
     let path = manifest.path();
     all_inside(manifest.model_bytes()).map_err(|unfit| match unfit {
         Unfit::Outside(tensor) => ModelError::SecondFile { manifest: path.to_path_buf(), tensor },
@@ -197,24 +260,66 @@ fn load(library: &Library, manifest: &Manifest, provider: Provider, batch: NonZe
     compare(manifest, &session).map_err(|mismatch| ModelError::Mismatch { manifest: path.to_path_buf(), mismatch })?;
 
     let first_run = |reason| ModelError::FirstRun { manifest: path.to_path_buf(), reason };
-    let (inputs, outputs) = (batched(manifest.input_shape(), batch), batched(manifest.output_shape(), batch));
-    let zeros = vec![0.0_f32; inputs.iter().product()];
-    let input = Tensor::from_array((inputs, zeros)).map_err(failed).map_err(first_run)?;
-    true_output_shape(&mut session, &input, manifest, &outputs)?;
-
-    let output = vec![0.0; outputs.iter().product()];
-    let options = selected_output(manifest, outputs).map_err(failed).map_err(first_run)?;
-    let free_batch = open_batch(manifest, &session);
-    let mut model = Model { session, input, options, output, digest: manifest.digest(), free_batch };
-    model.run().map_err(first_run)?;
+    let sizes = if open_batch(manifest, &session) { sizes } else { &[] };
+    let mut sizes: Vec<_> = [&[ONE], sizes].concat();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let mut rooms = Vec::with_capacity(sizes.len());
+    for rows in sizes {
+        let mut room = Room::new(manifest, rows).map_err(failed).map_err(first_run)?;
+        true_output_shape(&mut session, &room.input, manifest, &times(manifest.output_shape(), rows))?;
+        room.run(&mut session).map_err(first_run)?;
+        rooms.push(room);
+    }
+    let mut model = Model { session, rooms, digest: manifest.digest() };
+    if let Some(rows) = model.rows_that_depend().map_err(first_run)? {
+        return Err(ModelError::RowsDepend { manifest: path.to_path_buf(), rows });
+    }
     Ok(model)
 }
 
+impl Model {
+    /// The first batch in which a row of ones among rows of zeros, or one of those, gets another answer than alone.
+    fn rows_that_depend(&mut self) -> Result<Option<NonZeroUsize>, RunError> {
+        let Self { session, rooms, .. } = self;
+        let Some((alone, batches)) = rooms.split_first_mut() else { return Ok(None) };
+        if batches.is_empty() {
+            return Ok(None);
+        }
+        let (of_zeros, inputs) = (alone.run(session)?.to_vec(), alone.input.shape().num_elements());
+        alone.input.extract_tensor_mut().1.fill(1.0);
+        let of_ones = alone.run(session);
+        let of_ones = of_ones.map(<[f32]>::to_vec);
+        alone.input.extract_tensor_mut().1.fill(0.0);
+        let of_ones = of_ones?;
+        for room in batches {
+            let (rows, last) = (room.rows, room.input.shape().num_elements() - inputs);
+            room.input.extract_tensor_mut().1[last..].fill(1.0);
+            let actions: Vec<_> = room.run(session)?.chunks_exact(of_zeros.len()).map(<[f32]>::to_vec).collect();
+            room.input.extract_tensor_mut().1.fill(0.0);
+            let expected = |row: usize| if row + 1 == rows.get() { &of_ones } else { &of_zeros };
+            if !actions.iter().enumerate().all(|(row, action)| alike(action, expected(row))) {
+                return Ok(Some(rows));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Equal but for what another order of the same sums makes of it.
+fn alike(one: &[f32], other: &[f32]) -> bool {
+    const TOLERANCE: f32 = 1e-3;
+    let close = |(a, b): (&f32, &f32)| {
+        a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) || (a - b).abs() <= TOLERANCE * a.abs().max(1.0)
+    };
+    one.iter().zip(other).all(close)
+}
+
 /// The shape of so many at once: the first dimension counts them.
-fn batched(shape: &[usize], batch: NonZeroUsize) -> Vec<usize> {
+fn times(shape: &[usize], rows: NonZeroUsize) -> Vec<usize> {
     let mut batched = shape.to_vec();
     if let Some(first) = batched.first_mut() {
-        *first *= batch.get();
+        *first *= rows.get();
     }
     batched
 }

@@ -145,9 +145,11 @@ impl Way {
         let values = frame.get(Observation::OVERHEAD..).ok_or_else(|| strayed("stored"))?;
         self.slots[usize::from(stored.0)].as_mut().expect("a free slot is here").store(message::floats(values));
         let starting = Clock::now();
-        let Some(Action::StartInference { slot, .. }) = self.engine.poll_action() else {
+        let Some(Action::StartInference { slots, .. }) = self.engine.poll_action() else {
             return Err(strayed("started"));
         };
+        // There is one connection, so no batch.
+        let slot = slots[0];
         let memory = self.slots[usize::from(slot.0)].take().expect("a slot that waits is here");
         assert!(self.orders.enqueue((slot, memory)).is_ok(), "there is one order");
         assert!(self.engine.poll_action().is_none(), "one start for one observation");
@@ -157,8 +159,9 @@ impl Way {
         assert!(self.done.enqueue((slot, memory)).is_ok(), "there is one result");
         let guarding = Clock::now();
         let (slot, memory) = self.done.dequeue().expect("it was done above");
-        let output = ran.map(|()| memory.output.as_slice());
-        self.engine.handle(self.now(), Event::Finished { worker: WorkerId(0), output, execution: Duration::ZERO });
+        let each = [memory.output.as_slice()];
+        let outputs = ran.map(|()| each.as_slice());
+        self.engine.handle(self.now(), Event::Finished { worker: WorkerId(0), outputs, execution: Duration::ZERO });
         self.slots[usize::from(slot.0)] = Some(memory);
         let Some(Action::Send(send)) = self.engine.poll_action() else { return Err(strayed("answered")) };
         let encoding = Clock::now();
@@ -234,6 +237,7 @@ fn engine(manifest: &Manifest) -> Result<Engine<'static>> {
     let settings = Settings {
         boot: Boot::new(1),
         margin: Duration::from_micros(1_000),
+        overhead: Duration::ZERO,
         max_overruns: 8,
         overrun_window: Duration::SECOND,
         hang: DEADLINE,

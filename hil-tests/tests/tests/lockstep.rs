@@ -174,8 +174,9 @@ impl Site {
                 let (_, slot) = self.running.take().expect("it finishes");
                 self.model.input_mut().copy_from_slice(&self.slots[usize::from(slot.0)]);
                 let output = self.model.run().expect("the shipped model runs");
-                let (worker, output) = (WorkerId(0), Ok(output));
-                self.engine.handle(self.now, Event::Finished { worker, output, execution: Duration::ZERO });
+                let (worker, outputs) = (WorkerId(0), [output]);
+                let event = Event::Finished { worker, outputs: Ok(&outputs), execution: Duration::ZERO };
+                self.engine.handle(self.now, event);
             } else {
                 self.engine.handle(self.now, Event::Timeout);
             }
@@ -189,10 +190,10 @@ impl Site {
                 Action::Store { slot } => {
                     self.slots[usize::from(slot.0)] = message::floats(&frame[Observation::OVERHEAD..]).collect();
                 }
-                Action::StartInference { slot, .. } => {
+                Action::StartInference { slots, .. } => {
                     let takes = if self.hang_next { Duration::from_micros(200_000) } else { INFERENCE };
                     self.hang_next = false;
-                    self.running = Some((self.now.after(takes), slot));
+                    self.running = Some((self.now.after(takes), slots[0]));
                 }
                 Action::Send(send) => {
                     let mut frame = [0; Response::MAX_FRAME];
@@ -223,6 +224,7 @@ fn settings() -> Settings {
     Settings {
         boot: Boot::new(1),
         margin: Duration::from_micros(200),
+        overhead: Duration::ZERO,
         max_overruns: 8,
         overrun_window: Duration::SECOND,
         hang: Duration::SECOND,

@@ -15,6 +15,7 @@ use onnx_model::{Library, Model};
 use serde::Serialize;
 
 use crate::{
+    batches::Batches,
     config::Config,
     logging, margin,
     plan::{Plan, millis},
@@ -65,6 +66,11 @@ struct TaskFound {
     execution_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     longest_pause_us: Option<u64>,
+    /// How many observations one inference answers at most, and how long it then takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    largest_batch: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    largest_batch_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timing_record: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,8 +104,10 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
     let measured = margin::measure(&plan, &mut LinkThreads::default())?;
     let margin = measured.margin();
     let timings = timing::of_tasks(&plan, &Present::look(&plan, &library)?);
-    plan.engine(Boot::new(0), margin, &timings, &[])?;
-    let groups = schedulability::judge(&plan, &timings, margin, measured.send.p99);
+    let batches = Batches::of_models(&plan, &timings);
+    let given = (margin, measured.send.p99);
+    plan.engine(Boot::new(0), given, plan.records(&timings, &batches)?, &[])?;
+    let groups = schedulability::judge(&plan, &timings, &batches, given);
     let good = !groups.iter().any(Group::is_refused);
     let micros = |span: engine::Duration| span.nanos() / 1_000;
     let found = Found {
@@ -112,7 +120,11 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
         samples: measured.samples,
         margin_us: micros(margin),
         warning: plan.warning(),
-        tasks: timings.iter().enumerate().map(|(task, timing)| task_found(&plan, timing, task)).collect(),
+        tasks: timings
+            .iter()
+            .enumerate()
+            .map(|(task, timing)| task_found(&plan, timing, batches[plan.config.tasks[task].model].as_ref(), task))
+            .collect(),
         schedulability: groups.iter().map(|group| group_found(&plan, group)).collect(),
         good,
     };
@@ -127,7 +139,7 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
 
 fn group_found(plan: &Plan, group: &Group) -> GroupFound {
     let verdict = match group.verdict {
-        Verdict::Holds(_) => "holds",
+        Verdict::Holds(_) | Verdict::HoldsTogether(..) => "holds",
         Verdict::Late(_) => "late",
         Verdict::NotShown(_) => "not-shown",
         Verdict::Unmeasured => "unmeasured",
@@ -136,7 +148,12 @@ fn group_found(plan: &Plan, group: &Group) -> GroupFound {
     GroupFound { tasks, verdict, says: group.says(plan) }
 }
 
-fn task_found(plan: &Plan, timing: &Result<TaskTiming, Unmeasured>, task: usize) -> TaskFound {
+fn task_found(
+    plan: &Plan,
+    timing: &Result<TaskTiming, Unmeasured>,
+    batches: Option<&Batches>,
+    task: usize,
+) -> TaskFound {
     let (timing, unmeasured) = match timing {
         Ok(timing) => (Some(timing), None),
         Err(unmeasured) => (None, Some(unmeasured.to_string())),
@@ -161,6 +178,8 @@ fn task_found(plan: &Plan, timing: &Result<TaskTiming, Unmeasured>, task: usize)
         execution_quantile: declared.execution_quantile.to_string(),
         execution_us: execution.map(|execution| micros(execution.time)),
         longest_pause_us: execution.map(|execution| micros(execution.longest_pause)),
+        largest_batch: batches.map(|batches| batches.executions.largest_batch()),
+        largest_batch_us: batches.map(|batches| batches.executions.longest().nanos().div_ceil(1_000)),
         timing_record: timing.map(|timing| timing.record.clone()),
         unmeasured,
         robots: robots.collect(),
@@ -189,6 +208,10 @@ fn print(plan: &Plan, found: &Found, config: &Path) {
         println!("task      {}: answered within {}, {}", task.task, millis(declared.deadline), measured(task));
         if !task.measured {
             println!("          to measure it: genba measure --config {} {}", config.display(), task.model);
+        }
+        if let (Some(members @ 2..), Some(micros)) = (task.largest_batch, task.largest_batch_us) {
+            let time = millis(engine::Duration::from_micros(micros));
+            println!("batches   up to {members} observations that wait are answered by one inference of {time}");
         }
         println!("model     {} {}", task.model, task.model_sha256);
         println!("contract  {}", task.contract);

@@ -99,6 +99,8 @@ pub(crate) struct ModelConfig {
     pub(crate) name: String,
     pub(crate) folder: PathBuf,
     pub(crate) provider: Provider,
+    /// The most observations that one inference may answer.
+    pub(crate) max_batch: usize,
 }
 
 /// One worker thread.

@@ -2,6 +2,7 @@
 //!
 //! The modules stand in the order in which a box starts.
 
+mod batches;
 mod clock;
 mod config;
 mod margin;

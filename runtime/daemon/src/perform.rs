@@ -11,7 +11,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use engine::{Action, ConnectionId, Engine, Event, Reason, Send, Target, Withheld, WorkerId};
+use engine::{Action, ConnectionId, Engine, Event, MAX_BATCH, Reason, Send, Target, Withheld, WorkerId};
 use heapless::{Deque, spsc::Producer};
 use message::{Notice, Observation, Response};
 use zenoh_link::{Link, PendingQuery, PutError, RouteId};
@@ -19,7 +19,7 @@ use zenoh_link::{Link, PendingQuery, PutError, RouteId};
 use crate::{
     allocation, clock,
     reports::Report,
-    worker::{Desk, Done, Order, Slot},
+    worker::{Desk, Done, Member, Order, Slot},
 };
 
 /// What other threads see and ask of the engine's thread.
@@ -107,12 +107,18 @@ impl Performer {
         assert!(current.query.is_none(), "the engine refuses every query");
     }
 
-    /// A worker's result: its slot comes back with it.
+    /// A worker's result: its slots come back with it.
     pub(crate) fn finished(&mut self, worker: WorkerId, done: Done) {
-        let Done { slot, memory, result, execution } = done;
-        let output = result.map(|()| memory.output());
-        self.engine.handle(clock::now(), Event::Finished { worker, output, execution });
-        self.slots[usize::from(slot.0)] = Some(memory);
+        let Done { mut members, result, execution } = done;
+        {
+            let each: heapless::Vec<_, MAX_BATCH> = members.iter().map(|member| member.memory.output()).collect();
+            let outputs = result.map(|()| each.as_slice());
+            self.engine.handle(clock::now(), Event::Finished { worker, outputs, execution });
+        }
+        for Member { slot, memory } in members.drain(..) {
+            self.slots[usize::from(slot.0)] = Some(memory);
+        }
+        self.workers[usize::from(worker.0)].give_back(members);
         self.perform(&mut Current::default());
     }
 
@@ -154,9 +160,14 @@ impl Performer {
                 allocation::deliberate();
                 memory.expect("a free slot is here").store(message::floats(values));
             }
-            Action::StartInference { worker, model, slot } => {
-                let memory = self.slots[usize::from(slot.0)].take().expect("a slot that waits is here");
-                self.workers[usize::from(worker.0)].order(Order { model, slot, memory, at: clock::now() });
+            Action::StartInference { worker, model, slots } => {
+                let desk = &mut self.workers[usize::from(worker.0)];
+                let mut members = desk.no_members();
+                members.extend(slots.into_iter().map(|slot| {
+                    let memory = self.slots[usize::from(slot.0)].take().expect("a slot that waits is here");
+                    Member { slot, memory }
+                }));
+                desk.order(Order { model, members, at: clock::now() });
             }
             Action::Send(send) => self.send(&send, current),
             Action::Notify(notify) => {

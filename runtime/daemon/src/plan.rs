@@ -10,6 +10,7 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use zenoh_link::RouteKeys;
 
 use crate::{
+    batches::{self, Batches},
     config::{Config, RobotConfig},
     timing::{TaskTiming, Unmeasured},
 };
@@ -125,10 +126,9 @@ impl Plan {
         others
     }
 
-    /// How many slots the engine needs: each connection one that waits and one that runs, each worker one
-    /// whose answer is closed.
-    pub(crate) fn slots(&self) -> usize {
-        self.served().count() * 2 + self.config.workers.len()
+    /// How many slots the engine needs.
+    pub(crate) fn slots(&self, records: &[Record]) -> usize {
+        engine::slots_needed(self.served().count(), self.config.workers.len(), records)
     }
 
     /// The longest observation and the longest action, in f32 values.
@@ -137,12 +137,13 @@ impl Plan {
         (longest(|manifest| manifest.input_elements().len()), longest(|manifest| manifest.output_elements().len()))
     }
 
-    /// The engine over tables that live as long as the process. `marked` tells which tasks' models may be late.
+    /// The engine over tables that live as long as the process. `overhead` is what the box adds to an execution; `marked`
+    /// tells which tasks' models may be late.
     pub(crate) fn engine(
         &self,
         boot: Boot,
-        margin: Duration,
-        timings: &[Result<TaskTiming, Unmeasured>],
+        (margin, overhead): (Duration, Duration),
+        records: Vec<Record>,
         marked: &[usize],
     ) -> Result<Engine<'static>> {
         let mark = |task| if marked.contains(&task) { Status::UNSCHEDULABLE } else { Status::NONE };
@@ -170,11 +171,13 @@ impl Plan {
             let models = worker.models.iter().fold(ModelSet::EMPTY, |set, model| set.with(model_id(*model)));
             Worker::new(WorkerSpec { models, spare: worker.spare })
         });
-        let slots = u16::try_from(self.slots()).into_diagnostic().wrap_err("more than 65535 slots are needed")?;
+        let slots =
+            u16::try_from(self.slots(&records)).into_diagnostic().wrap_err("more than 65535 slots are needed")?;
         let quarantine = self.config.quarantine;
         let settings = Settings {
             boot,
             margin,
+            overhead,
             max_overruns: quarantine.max_overruns,
             overrun_window: Duration::from_micros(quarantine.overrun_window_ms.saturating_mul(1_000)),
             hang: Duration::from_micros(quarantine.hang_ms.saturating_mul(1_000)),
@@ -185,26 +188,26 @@ impl Plan {
             agenda: vec![Agenda::default(); connections.len()].leak(),
             connections: connections.leak(),
             workers: workers.collect::<Vec<_>>().leak(),
-            records: self.records(timings)?.leak(),
+            records: records.leak(),
             free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
         };
         Engine::new(settings, tables).into_diagnostic()
     }
 
     /// What is watched at run time: each measured model on each worker that has it.
-    fn records(&self, timings: &[Result<TaskTiming, Unmeasured>]) -> Result<Vec<Record>> {
+    pub(crate) fn records(
+        &self,
+        timings: &[Result<TaskTiming, Unmeasured>],
+        batches: &[Option<Batches>],
+    ) -> Result<Vec<Record>> {
         let mut records = Vec::new();
-        for model in 0..self.config.models.len() {
-            let tasks = self.config.tasks.iter().zip(timings).filter(|(task, _)| task.model == model);
-            // Tasks of one model may ask for different quantiles: the longest of their executions is watched.
-            let longest =
-                tasks.filter_map(|(_, timing)| timing.as_ref().ok()).max_by_key(|timing| timing.execution.time);
-            let Some(timing) = longest else { continue };
+        for (model, batches) in batches.iter().enumerate() {
+            let (Some(timing), Some(batches)) = (batches::timing_of(self, timings, model), batches) else { continue };
             for (worker, _) in (0..).zip(&self.config.workers).filter(|(_, worker)| worker.models.contains(&model)) {
                 let record = Record::new(RecordSpec {
                     worker: WorkerId(worker),
                     model: model_id(model),
-                    execution: Duration::from_nanos(u64::try_from(timing.execution.time.as_nanos()).into_diagnostic()?),
+                    executions: batches.executions.clone(),
                     above: timing.quantile.above(),
                     window: timing.quantile.window(),
                 });

@@ -27,6 +27,7 @@ use signal_hook::{
 use zenoh_link::Link;
 
 use crate::{
+    batches::Batches,
     clock,
     config::Config,
     door::Door,
@@ -102,15 +103,20 @@ fn serve(
     accept_late: bool,
 ) -> Result<Ended> {
     let door = Door::default();
-    let workers = worker::start_all(&plan.config, library, &plan.manifests, |worker| door.way_back(worker))?;
+    let timings = timing::of_tasks(plan, &Present::look(plan, library)?);
+    let batches = Batches::of_models(plan, &timings);
+    let sizes = |model: usize| batches[model].as_ref().map_or_else(Vec::new, |batches| batches.sizes.clone());
+    let workers = worker::start_all(&plan.config, library, &plan.manifests, &sizes, |worker| door.way_back(worker))?;
     let mut link_threads = LinkThreads::default();
     let measured = margin::measure(plan, &mut link_threads)?;
     let margin = measured.margin();
     tracing::info!("margin {}: {measured}", millis(margin));
     let boot = Boot::new(random().into_diagnostic().wrap_err("cannot read /dev/urandom")?);
-    let timings = timing::of_tasks(plan, &Present::look(plan, library)?);
-    let marked = marked(plan, &schedulability::judge(plan, &timings, margin, measured.send.p99), accept_late)?;
-    let engine = plan.engine(boot, margin, &timings, &marked)?;
+    let given = (margin, measured.send.p99);
+    let marked = marked(plan, &schedulability::judge(plan, &timings, &batches, given), accept_late)?;
+    let records = plan.records(&timings, &batches)?;
+    let slots = plan.slots(&records);
+    let engine = plan.engine(boot, given, records, &marked)?;
     let shared = Arc::new(Shared::default());
     let (reporting, reports) = Box::leak(Box::new(Queue::<Report, REPORTS>::new())).split();
     let (refusing, refused) = Box::leak(Box::new(Queue::<Refused, REFUSED>::new())).split();
@@ -129,7 +135,7 @@ fn serve(
         engine,
         link: Arc::clone(&link),
         workers,
-        slots: (0..plan.slots()).map(|_| Some(Slot::with_room(plan.slot_lengths()))).collect(),
+        slots: (0..slots).map(|_| Some(Slot::with_room(plan.slot_lengths()))).collect(),
         shared: Arc::clone(&shared),
         reports: reporting,
         refused: refusing,

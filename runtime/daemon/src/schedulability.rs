@@ -3,11 +3,12 @@
 //! Workers that have a model in common are judged together. Nothing is said of a group with a task that is unmeasured.
 
 use engine::{
-    ConnectionId, Duration,
-    schedulability::{Demand, Slack, Unschedulable, Violation, schedulable},
+    ConnectionId, Duration, Executions,
+    schedulability::{Demand, Slack, Unschedulable, Violation, schedulable, schedulable_together},
 };
 
 use crate::{
+    batches::Batches,
     plan::{Plan, millis},
     timing::{TaskTiming, Unmeasured},
 };
@@ -25,6 +26,8 @@ pub(crate) struct Group {
 pub(crate) enum Verdict {
     /// Every model is in time while executions keep to their records.
     Holds(Slack),
+    /// The same, and only because one inference answers all that wait, up to so many.
+    HoldsTogether(Slack, usize),
     /// A model can be late.
     Late(Unschedulable),
     /// There is no test for such a group, or it did not come to an end.
@@ -44,15 +47,15 @@ pub(crate) enum Unshown {
     TooLong,
 }
 
-/// Judges each group. `overhead` is what the box adds to an execution: the worker puts the answer itself.
+/// Judges each group, with a margin, and what the box adds to an execution: the worker puts the answer itself.
 pub(crate) fn judge(
     plan: &Plan,
     timings: &[Result<TaskTiming, Unmeasured>],
-    margin: Duration,
-    overhead: Duration,
+    batches: &[Option<Batches>],
+    given: (Duration, Duration),
 ) -> Vec<Group> {
     let grouped = groups(plan).into_iter().map(|(workers, tasks)| {
-        let verdict = verdict(plan, timings, (&workers, &tasks), margin, overhead);
+        let verdict = verdict(plan, timings, batches, (&workers, &tasks), given);
         Group { workers, tasks, verdict }
     });
     grouped.collect()
@@ -63,7 +66,7 @@ impl Group {
     pub(crate) fn is_refused(&self) -> bool {
         match self.verdict {
             Verdict::Late(_) => true,
-            Verdict::Holds(_) | Verdict::NotShown(_) | Verdict::Unmeasured => false,
+            Verdict::Holds(_) | Verdict::HoldsTogether(..) | Verdict::NotShown(_) | Verdict::Unmeasured => false,
         }
     }
 
@@ -71,7 +74,7 @@ impl Group {
     pub(crate) fn is_marked(&self) -> bool {
         match self.verdict {
             Verdict::Late(_) | Verdict::NotShown(_) => true,
-            Verdict::Holds(_) | Verdict::Unmeasured => false,
+            Verdict::Holds(_) | Verdict::HoldsTogether(..) | Verdict::Unmeasured => false,
         }
     }
 
@@ -83,6 +86,13 @@ impl Group {
             Verdict::Holds(slack) => format!(
                 "{workers}: every model is in time, whatever the controllers do; the tightest is {}, with {} to spare; \
                  {} of one worker's time",
+                whose(plan, slack.tightest),
+                millis(slack.least),
+                percent(slack.utilisation.parts_per_million()),
+            ),
+            Verdict::HoldsTogether(slack, most) => format!(
+                "{workers}: every model is in time, whatever the controllers do, because one inference answers up to                  {most} that wait; two after each other leave {}, the tightest, {} to spare; one by one they would ask \
+                 for {} of its time",
                 whose(plan, slack.tightest),
                 millis(slack.least),
                 percent(slack.utilisation.parts_per_million()),
@@ -176,9 +186,9 @@ fn groups(plan: &Plan) -> Vec<(Vec<usize>, Vec<usize>)> {
 fn verdict(
     plan: &Plan,
     timings: &[Result<TaskTiming, Unmeasured>],
+    batches: &[Option<Batches>],
     (workers, tasks): (&[usize], &[usize]),
-    margin: Duration,
-    overhead: Duration,
+    (margin, overhead): (Duration, Duration),
 ) -> Verdict {
     let serves_all = |worker: &usize| {
         tasks.iter().all(|task| plan.config.workers[*worker].models.contains(&plan.config.tasks[*task].model))
@@ -188,19 +198,29 @@ fn verdict(
         let declared = &plan.config.tasks[served.task];
         let Ok(timing) = &timings[served.task] else { return Verdict::Unmeasured };
         let execution = u64::try_from(timing.execution.time.as_nanos()).unwrap_or(u64::MAX);
+        let longest =
+            batches[declared.model].as_ref().map_or(execution, |batches| batches.executions.longest().nanos());
         set.push(Demand {
             connection,
             min_period: declared.min_period,
             arrival_jitter: declared.arrival_jitter,
             due: Duration::from_nanos(declared.deadline.nanos().saturating_sub(margin.nanos())),
             execution: Duration::from_nanos(execution.saturating_add(overhead.nanos())),
+            longest: Duration::from_nanos(longest.saturating_add(overhead.nanos())),
         });
     }
     if !workers.iter().all(serves_all) {
         return Verdict::NotShown(Unshown::Unequal);
     }
     let count = u16::try_from(workers.len()).expect("the engine's table has at most 65535 workers");
-    match schedulable(&set, count) {
+    let alone = schedulable(&set, count);
+    if alone.is_err()
+        && let Some(executions) = only_model(plan, batches, (workers, tasks))
+        && let Ok(slack) = schedulable_together(&set, executions, overhead)
+    {
+        return Verdict::HoldsTogether(slack, executions.largest_batch());
+    }
+    match alone {
         Ok(slack) => Verdict::Holds(slack),
         Err(Unschedulable::NotCovered(connection)) => Verdict::NotShown(Unshown::LongDeadline(connection)),
         Err(Unschedulable::TooLong(_)) => Verdict::NotShown(Unshown::TooLong),
@@ -208,4 +228,16 @@ fn verdict(
             Verdict::Late(refused)
         }
     }
+}
+
+/// The executions of the one model of a group with one worker.
+fn only_model<'b>(
+    plan: &Plan,
+    batches: &'b [Option<Batches>],
+    (workers, tasks): (&[usize], &[usize]),
+) -> Option<&'b Executions> {
+    let (&first, others) = tasks.split_first()?;
+    let model = plan.config.tasks[first].model;
+    let alone = workers.len() == 1 && others.iter().all(|task| plan.config.tasks[*task].model == model);
+    batches[model].as_ref().filter(|_| alone).map(|batches| &batches.executions)
 }

@@ -23,7 +23,7 @@ pub(crate) use binding::{Device, EngineThread, LibraryFile};
 pub(crate) use distribution::{Distribution, Recorder};
 pub(crate) use present::Present;
 pub(crate) use quantile::Quantile;
-pub(crate) use record::{Execution, Inputs, Origin, Record, Timed, write_whole};
+pub(crate) use record::{BatchTime, Execution, Inputs, Origin, Record, Timed, write_whole};
 pub(crate) use scene::Scene;
 
 use crate::plan::Plan;
@@ -37,6 +37,8 @@ const MAX_FILES: usize = 1_000;
 pub(crate) struct TaskTiming {
     pub(crate) execution: Execution,
     pub(crate) quantile: Quantile,
+    /// Of several observations at once, by size, as far as all of these workers have it.
+    pub(crate) batches: Vec<BatchTime>,
     /// The record that the execution time is from: the slowest worker's.
     pub(crate) record: PathBuf,
 }
@@ -73,12 +75,24 @@ fn of_task(plan: &Plan, present: &Present<'_>, task: usize) -> Result<TaskTiming
             find(&plan.config.records, &plan.config.models[model].name, &worker.name, &present.binding(model, place))?;
         let execution = record.execution(quantile);
         let execution = execution.ok_or_else(|| Unmeasured::TooFew { record: path.clone(), quantile })?;
-        Ok(TaskTiming { execution, quantile, record: path })
+        Ok(TaskTiming { execution, quantile, batches: record.batches(quantile), record: path })
     });
     let timings = timings.collect::<Result<Vec<_>, _>>()?;
     let longest_pause = timings.iter().map(|timing| timing.execution.longest_pause).min().unwrap_or(Duration::ZERO);
+    let batches = common(&timings);
     let slowest = timings.into_iter().max_by_key(|timing| timing.execution.time).ok_or(Unmeasured::NoRecord)?;
-    Ok(TaskTiming { execution: Execution { longest_pause, ..slowest.execution }, ..slowest })
+    Ok(TaskTiming { execution: Execution { longest_pause, ..slowest.execution }, batches, ..slowest })
+}
+
+/// The batches that every worker has, each by the slowest of them.
+fn common(timings: &[TaskTiming]) -> Vec<BatchTime> {
+    let Some((first, others)) = timings.split_first() else { return Vec::new() };
+    let slowest = |batch: &BatchTime| {
+        let of = |timing: &TaskTiming| timing.batches.iter().find(|other| other.size == batch.size).map(|one| one.time);
+        let others = others.iter().map(of).collect::<Option<Vec<_>>>()?;
+        Some(BatchTime { time: others.into_iter().fold(batch.time, Duration::max), ..*batch })
+    };
+    first.batches.iter().filter_map(slowest).collect()
 }
 
 /// The same of each task, in the config's order.

@@ -1,14 +1,16 @@
 //! A worker: a named thread that owns a session for each of its models and runs one inference at a time.
 //!
-//! A slot's memory changes hands: the worker gets it with its order and gives it back with the result, which it brings
+//! An inference answers one observation, or several at once. A slot's memory changes hands: the worker gets it with its order and gives it back with the result, which it brings
 //! to the engine itself. While an inference hangs, its slot stays with the worker.
 
 use std::{
+    mem,
+    num::NonZeroUsize,
     thread::{self, Thread},
     time,
 };
 
-use engine::{Duration, Instant, ModelFailed, ModelId, SlotId, WorkerId};
+use engine::{Duration, Instant, MAX_BATCH, ModelFailed, ModelId, SlotId, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
 use manifest::Manifest;
 use miette::{IntoDiagnostic, Result, WrapErr};
@@ -43,28 +45,27 @@ impl Slot {
     pub(crate) fn output(&self) -> &[f32] {
         &self.output
     }
+}
 
-    fn run(&mut self, model: &mut Model) -> Result<(), RunError> {
-        self.output.clear();
-        model.input_mut().copy_from_slice(&self.input);
-        self.output.extend_from_slice(model.run()?);
-        Ok(())
-    }
+/// One of the observations that an inference answers.
+pub(crate) struct Member {
+    pub(crate) slot: SlotId,
+    pub(crate) memory: Slot,
 }
 
 /// An inference to run.
 pub(crate) struct Order {
     pub(crate) model: ModelId,
-    pub(crate) slot: SlotId,
-    pub(crate) memory: Slot,
+    /// At least one, from [`Desk::no_members`].
+    pub(crate) members: Vec<Member>,
     /// When it was handed over.
     pub(crate) at: Instant,
 }
 
 /// An inference that ran.
 pub(crate) struct Done {
-    pub(crate) slot: SlotId,
-    pub(crate) memory: Slot,
+    /// As they were ordered.
+    pub(crate) members: Vec<Member>,
     pub(crate) result: Result<(), ModelFailed>,
     /// How long the worker was occupied with it: from the order until the result was there.
     pub(crate) execution: Duration,
@@ -74,9 +75,29 @@ pub(crate) struct Done {
 pub(crate) struct Desk {
     orders: Producer<'static, Order>,
     thread: Thread,
+    /// Empty, with room for the largest batch, while no inference is out.
+    members: Vec<Member>,
+    /// By model.
+    largest_batch: Vec<NonZeroUsize>,
 }
 
 impl Desk {
+    /// A list for an order's members. Whoever takes it gives it back with [`Desk::give_back`].
+    pub(crate) fn no_members(&mut self) -> Vec<Member> {
+        mem::take(&mut self.members)
+    }
+
+    /// The list of an inference that ran, emptied.
+    pub(crate) fn give_back(&mut self, members: Vec<Member>) {
+        debug_assert!(members.is_empty(), "whose memory it was has it back");
+        self.members = members;
+    }
+
+    /// The most observations of a model that one inference can answer.
+    pub(crate) fn largest_batch(&self, model: usize) -> usize {
+        self.largest_batch[model].get()
+    }
+
     /// Hands an inference over. A worker gets one at a time.
     pub(crate) fn order(&mut self, order: Order) {
         assert!(self.orders.enqueue(order).is_ok(), "the engine starts one inference at a time on a worker");
@@ -87,15 +108,19 @@ impl Desk {
 /// Brings a worker's results to whoever ordered them.
 pub(crate) type Bring = Box<dyn FnMut(Done) + Send>;
 
-/// Loads the sessions of each worker, warms them up and starts its thread; `way_back` is asked once for each.
+/// Loads the sessions of each worker, warms them up and starts its thread; `way_back` is asked once for each. `batches`
+/// are the sizes beyond one that a model is run at, where its graph allows any.
 pub(crate) fn start_all(
     config: &Config,
     library: &Library,
     manifests: &[Manifest],
+    batches: &dyn Fn(usize) -> Vec<NonZeroUsize>,
     mut way_back: impl FnMut(WorkerId) -> Bring,
 ) -> Result<Vec<Desk>> {
     let ids = (0..).map(WorkerId);
-    ids.zip(&config.workers).map(|(id, worker)| start(worker, config, library, manifests, way_back(id))).collect()
+    ids.zip(&config.workers)
+        .map(|(id, worker)| start(worker, config, library, manifests, batches, way_back(id)))
+        .collect()
 }
 
 fn start(
@@ -103,18 +128,22 @@ fn start(
     config: &Config,
     library: &Library,
     manifests: &[Manifest],
+    batches: &dyn Fn(usize) -> Vec<NonZeroUsize>,
     bring: Bring,
 ) -> Result<Desk> {
+    let mut largest_batch = vec![NonZeroUsize::MIN; manifests.len()];
     let mut sessions: Vec<Option<Model>> = manifests.iter().map(|_| None).collect();
     for place in &worker.models {
         let (declared, manifest) = (&config.models[*place], &manifests[*place]);
         let begun = time::Instant::now();
-        let model = Model::load(library, manifest, declared.provider).into_diagnostic()?;
+        let model = Model::load_batches(library, manifest, declared.provider, &batches(*place)).into_diagnostic()?;
+        largest_batch[*place] = model.largest_batch();
         tracing::info!(
-            "worker {}: model {} on {} loaded in {} ms",
+            "worker {}: model {} on {}, up to {} at once, loaded in {} ms",
             worker.name,
             declared.name,
             declared.provider,
+            model.largest_batch(),
             begun.elapsed().as_millis()
         );
         sessions[*place] = Some(model);
@@ -130,7 +159,7 @@ fn start(
         })
         .into_diagnostic()
         .wrap_err("cannot start a worker's thread")?;
-    Ok(Desk { orders, thread: thread.thread().clone() })
+    Ok(Desk { orders, thread: thread.thread().clone(), members: Vec::with_capacity(MAX_BATCH), largest_batch })
 }
 
 /// A worker's two priorities, where it was granted any.
@@ -158,13 +187,13 @@ fn work(
 ) {
     let mut failing = false;
     loop {
-        let Some(Order { model, slot, mut memory, at }) = orders.dequeue() else {
+        let Some(Order { model, mut members, at }) = orders.dequeue() else {
             thread::park();
             continue;
         };
         let session = sessions.get_mut(usize::from(model.0)).and_then(Option::as_mut);
         let session = session.expect("the engine starts a model only on a worker that has it");
-        let result = allocation::ours(|| memory.run(session));
+        let result = allocation::ours(|| infer(session, &mut members));
         let execution = clock::now().since(at);
         if let Err(RunError::Panicked(panicked)) = &result {
             tracing::error!("worker {name}: {panicked}; its session is not used again, the worker counts as hung");
@@ -176,7 +205,7 @@ fn work(
             tracing::error!("worker {name}: {error}; fallbacks answer until the model runs again");
         }
         failing = result.is_err();
-        let done = Done { slot, memory, result: result.map_err(|_| ModelFailed), execution };
+        let done = Done { members, result: result.map_err(|_| ModelFailed), execution };
         // It works with the engine and with the link as the engine's thread does: nobody who waits for either waits for
         // a thread of lower priority.
         if let Some(ranks) = ranks {
@@ -187,6 +216,20 @@ fn work(
             realtime::change_fifo(ranks.computes);
         }
     }
+}
+
+/// Runs the model once, on the observations of all members.
+fn infer(model: &mut Model, members: &mut [Member]) -> Result<(), RunError> {
+    let (inputs, outputs) = (model.input_len(), model.output_len());
+    let mut batch = model.batch(members.len()).expect("the engine orders no batch beyond the record's largest");
+    for (row, member) in batch.input_mut().chunks_exact_mut(inputs).zip(&mut *members) {
+        member.memory.output.clear();
+        row.copy_from_slice(&member.memory.input);
+    }
+    for (row, member) in batch.run()?.chunks_exact(outputs).zip(members) {
+        member.memory.output.extend_from_slice(row);
+    }
+    Ok(())
 }
 
 /// What a session that panicked left behind is unknown, so neither it nor its slot is touched again. The engine sees an

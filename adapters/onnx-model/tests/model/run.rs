@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::thread;
 
-use onnx_model::{Model, Provider, RunError};
+use onnx_model::{Model, ModelError, Provider, RunError};
 
 use crate::folder::{beside, library};
 
@@ -19,16 +19,34 @@ fn the_output_follows_the_input_from_run_to_run() {
 
 #[test]
 fn several_at_once_where_the_graph_leaves_their_number_open() {
-    let two = NonZeroUsize::new(2).expect("two is not zero");
-    let batch =
-        |graph| Model::load_batch(&library(), &beside(graph).manifest(), Provider::Cpu, two).map_err(|e| e.to_string());
-    let mut model = batch("double_batch").expect("it takes any number");
-    assert!(model.has_free_batch());
-    model.input_mut().copy_from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-    assert_eq!(bits(model.run().expect("an addition cannot fail")), bits(&[2.0, 4.0, 6.0, 8.0, 10.0, 12.0]));
+    let sizes = [2, 4].map(|size| NonZeroUsize::new(size).expect("it is not zero"));
+    let load = |graph| Model::load_batches(&library(), &beside(graph).manifest(), Provider::Cpu, &sizes);
+    let mut model = load("double_batch").expect("it takes any number");
+    assert_eq!(model.largest_batch(), sizes[1]);
+    for (members, rows) in [(1, 1), (2, 2), (3, 4), (4, 4)] {
+        let mut batch = model.batch(members).expect("there is room");
+        assert_eq!(batch.input_mut().len(), rows * 3);
+        for (number, value) in (1_u8..).zip(batch.input_mut()) {
+            *value = number.into();
+        }
+        let doubled: Vec<_> = (1..).map(|number: u8| f32::from(number) * 2.0).take(rows * 3).collect();
+        assert_eq!(bits(batch.run().expect("an addition cannot fail")), bits(&doubled));
+    }
+    assert!(model.batch(5).is_none());
 
-    assert!(!beside("double").model().expect("it fits").has_free_batch());
-    assert!(batch("double").is_err(), "it takes one");
+    let one = load("double").expect("it fits, one at a time");
+    assert_eq!(one.largest_batch(), NonZeroUsize::MIN);
+}
+
+#[test]
+fn a_model_whose_rows_depend_on_each_other_is_not_batched() {
+    let two = NonZeroUsize::new(2).expect("two is not zero");
+    let load = |sizes: &[NonZeroUsize]| {
+        Model::load_batches(&library(), &beside("mean_of_rows").manifest(), Provider::Cpu, sizes).map(|_| ())
+    };
+    let refused = load(&[two]).expect_err("what one robot gets depends on the other");
+    assert!(matches!(refused, ModelError::RowsDepend { rows, .. } if rows == two), "{refused}");
+    load(&[]).expect("alone it runs");
 }
 
 #[test]

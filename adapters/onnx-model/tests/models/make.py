@@ -56,6 +56,14 @@ model(
     [tensor(Y, [1, "width"])],
 )
 
+# Each row's answer depends on the other rows.
+model(
+    "mean_of_rows",
+    [helper.make_node("ReduceMean", [X], ["mean"], axes=[0], keepdims=1), helper.make_node("Sub", [X, "mean"], [Y])],
+    [tensor(X, ["batch", 3])],
+    [tensor(Y, ["batch", 3])],
+)
+
 
 def gather(file, offset):
     """y[i] = (10, 20, 30)[int(x[i]) + offset]: fails at run where that is out of bounds."""

@@ -107,7 +107,12 @@ fn check_models(file: &File<'_>, models: Vec<RawModel>) -> Result<Vec<ModelConfi
                 file.at(text, what, "write \"cpu\", \"cuda:0\" or \"tensorrt:0\"")
             })?,
         };
-        Ok(ModelConfig { name: file.chunk(&model.name)?, folder: file.in_folder(&model.folder), provider })
+        let max_batch = model.max_batch.as_ref().map_or(engine::MAX_BATCH, |most| *most.get_ref());
+        if let Some(most) = model.max_batch.filter(|most| !(1..=engine::MAX_BATCH).contains(most.get_ref())) {
+            let what = format!("an inference cannot answer {} observations", most.get_ref());
+            return Err(file.at(&most, what, "choose between 1 and 64, which is the default"));
+        }
+        Ok(ModelConfig { name: file.chunk(&model.name)?, folder: file.in_folder(&model.folder), provider, max_batch })
     };
     models.into_iter().map(check).collect()
 }

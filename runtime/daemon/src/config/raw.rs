@@ -94,6 +94,7 @@ pub(super) struct RawModel {
     pub(super) name: Spanned<String>,
     pub(super) folder: PathBuf,
     pub(super) provider: Option<Spanned<String>>,
+    pub(super) max_batch: Option<Spanned<usize>>,
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! One measurement from begin to end: the bare sessions first, then the workers in all their scenes.
 
 use std::{
+    num::NonZeroUsize,
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +18,7 @@ use super::{
     setup::Setup,
 };
 use crate::{
+    batches,
     plan::Plan,
     realtime,
     timing::{Inputs, Recorder, Scene, Timed},
@@ -27,7 +29,7 @@ use crate::{
 const COLD: u32 = 20;
 /// How often the line on the terminal is drawn.
 const DRAWN: Duration = Duration::from_millis(250);
-/// The bare session gets this part of the whole for each batch size.
+/// The bare session gets this part of the whole.
 const SESSION: u32 = 40;
 
 /// What was measured of one set-up.
@@ -57,9 +59,9 @@ impl Campaign<'_> {
         // Before the workers load theirs: a session of its own takes as much memory.
         for (done, setup) in self.setups.iter().enumerate() {
             let begun = Instant::now();
-            let scenes = attend(&progress, || self.sessions(setup, &mut observations[setup.model], &progress, done))??;
+            let bare = attend(&progress, || self.session(setup, &mut observations[setup.model], &progress, done))??;
             let inputs = observations[setup.model].inputs();
-            measured.push(Measured { inputs, took: begun.elapsed(), scenes });
+            measured.push(Measured { inputs, took: begun.elapsed(), scenes: vec![bare] });
         }
         let results = Results::default();
         let config = &self.plan.config;
@@ -69,7 +71,11 @@ impl Campaign<'_> {
             brought.push(results);
             bring
         };
-        let desks = worker::start_all(config, self.library, &self.plan.manifests, way_back)?;
+        let sizes = |model: usize| {
+            let wanted = batches::MEASURED.iter().filter(|size| **size <= config.models[model].max_batch);
+            wanted.filter_map(|size| NonZeroUsize::new(*size)).collect()
+        };
+        let desks = worker::start_all(config, self.library, &self.plan.manifests, &sizes, way_back)?;
         let workers = desks.into_iter().zip(brought).collect();
         let like_the_engine = || {
             realtime::prepare_engine(&self.plan.config.realtime);
@@ -81,24 +87,17 @@ impl Campaign<'_> {
         Ok(measured)
     }
 
-    /// The bare session at each batch size.
-    fn sessions(
+    fn session(
         &self,
         setup: &Setup,
         observations: &mut Observations,
         progress: &Progress,
         done: usize,
-    ) -> Result<Vec<Timed>> {
-        let share = Share::exactly(self.whole / SESSION);
-        let batches = session::batches(self.library, self.plan, setup.model)?;
-        let time = |batch| {
-            let scene = Scene::Session { batch };
-            progress.begin(self.title(setup, scene), Instant::now() + self.left(done));
-            let times =
-                session::time(self.library, self.plan, (setup.model, setup.worker), batch, observations, share)?;
-            Ok(Timed::new(scene, Vec::new(), times))
-        };
-        batches.into_iter().map(time).collect()
+    ) -> Result<Timed> {
+        let (scene, share) = (Scene::Session {}, Share::exactly(self.whole / SESSION));
+        progress.begin(self.title(setup, scene), Instant::now() + self.left(done));
+        let times = session::time(self.library, self.plan, (setup.model, setup.worker), observations, share)?;
+        Ok(Timed::new(scene, Vec::new(), times))
     }
 
     /// The workers' scenes. Runs on a thread like the engine's.
@@ -109,13 +108,13 @@ impl Campaign<'_> {
             let begun = Instant::now();
             let budget = Budget::new(self.whole.saturating_sub(measured.took), setup.quantile);
             measured.scenes.insert(0, cold);
-            let scenes = setup.warm();
+            let scenes = setup.warm(driver.largest_batch(setup.model, setup.worker));
             for (scene, after) in scenes.iter().zip((0..scenes.len()).rev()) {
                 progress.begin(self.title(setup, *scene), budget.ends() + self.left(done + 1));
-                let after = u32::try_from(after).expect("there are eight scenes at most");
+                let after = u32::try_from(after).expect("there are some thirty scenes at most");
                 let apart = Setup::apart(*scene, length);
                 let share = budget.share(apart, after);
-                let back_to_back = scene.warm_pause() == Some(Duration::ZERO);
+                let back_to_back = scene.warm_pause().unwrap_or(Duration::ZERO) == Duration::ZERO;
                 if back_to_back || share.suffices(apart) {
                     measured.scenes.push(warm(driver, setup, *scene, share)?);
                 }
@@ -139,7 +138,7 @@ impl Campaign<'_> {
 /// The first inferences, and what half of them did not exceed.
 fn cold(driver: &mut Driver<'_>, setup: &Setup) -> Result<(Duration, Timed), Stopped> {
     let (mut recorder, mut sequence) = (Recorder::new(), Vec::new());
-    let pace = Pace { pause: Duration::ZERO, beside: &[] };
+    let pace = Pace { pause: Duration::ZERO, beside: &[], members: 1 };
     driver.time((setup.model, setup.worker), pace, &mut |nanos, _| {
         recorder.record(nanos);
         sequence.push(nanos);
@@ -152,11 +151,8 @@ fn cold(driver: &mut Driver<'_>, setup: &Setup) -> Result<(Duration, Timed), Sto
 }
 
 fn warm(driver: &mut Driver<'_>, setup: &Setup, scene: Scene, share: Share) -> Result<Timed, Stopped> {
-    let beside = match scene {
-        Scene::Beside { .. } => &setup.co_runners[..],
-        Scene::Alone { .. } | Scene::Cold {} | Scene::Session { .. } => &[],
-    };
-    let pace = Pace { pause: scene.warm_pause().unwrap_or(Duration::ZERO), beside };
+    let beside = if scene.is_beside() { &setup.co_runners[..] } else { &[] };
+    let pace = Pace { pause: scene.warm_pause().unwrap_or(Duration::ZERO), beside, members: scene.members() };
     let mut recorder = Recorder::new();
     driver.time((setup.model, setup.worker), pace, &mut |nanos, elapsed| {
         recorder.record(nanos);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use engine::{Instant, SlotId};
+use engine::{Instant, MAX_BATCH, SlotId};
 use heapless::spsc::{Consumer, Queue};
 use miette::{Diagnostic, Result};
 use thiserror::Error;
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock,
     plan::{Plan, model_id},
-    worker::{Bring, Desk, Done, Order, Slot},
+    worker::{Bring, Desk, Done, Member, Order, Slot},
 };
 
 /// Workers at work.
@@ -34,8 +34,9 @@ pub(super) struct Driver<'d> {
 struct Worker {
     desk: Desk,
     results: Consumer<'static, Done>,
-    /// `None`: the worker has it.
-    slot: Option<Slot>,
+    /// Those that the worker does not have.
+    slots: Vec<Member>,
+    busy: bool,
     /// Which of its models it ran last, to keep it busy with another.
     turn: usize,
     ordered: Instant,
@@ -47,6 +48,8 @@ pub(super) struct Pace<'p> {
     pub(super) pause: Duration,
     /// The workers that are busy all the time.
     pub(super) beside: &'p [usize],
+    /// How many observations each inference answers; those of busy workers answer one.
+    pub(super) members: usize,
 }
 
 /// Why a measurement ended early.
@@ -69,11 +72,17 @@ impl<'d> Driver<'d> {
         let worker = |(desk, results)| Worker {
             desk,
             results,
-            slot: Some(Slot::with_room(plan.slot_lengths())),
+            slots: (0..MAX_BATCH).map(|_| member(plan)).collect(),
+            busy: false,
             turn: 0,
             ordered: Instant::from_nanos(0),
         };
         Self { plan, workers: workers.into_iter().map(worker).collect(), observations }
+    }
+
+    /// The most observations of a model that an inference on a worker can answer.
+    pub(super) fn largest_batch(&self, model: usize, worker: usize) -> usize {
+        self.workers[worker].desk.largest_batch(model)
     }
 
     /// Times inferences of a model on a worker, until `took` has enough. It is told each time in nanoseconds, and when
@@ -107,7 +116,7 @@ impl<'d> Driver<'d> {
             if self.is_busy(worker) {
                 thread::park_timeout(self.hang());
             } else if now >= due {
-                self.order(worker, model);
+                self.order(worker, model, pace.members);
             } else {
                 thread::park_timeout(Duration::from_nanos(due - now));
             }
@@ -133,7 +142,7 @@ impl<'d> Driver<'d> {
         }
         if goes_on {
             self.workers[worker].turn += 1;
-            self.order(worker, self.running(worker));
+            self.order(worker, self.running(worker), 1);
         }
         Ok(())
     }
@@ -145,16 +154,18 @@ impl<'d> Driver<'d> {
     }
 
     fn is_busy(&self, worker: usize) -> bool {
-        self.workers[worker].slot.is_none()
+        self.workers[worker].busy
     }
 
-    fn order(&mut self, place: usize, model: usize) {
+    fn order(&mut self, place: usize, model: usize, count: usize) {
         let worker = &mut self.workers[place];
-        let mut memory = worker.slot.take().expect("an idle worker's slot is here");
-        memory.store(self.observations[model].next().iter().copied());
-        let slot = SlotId(u16::try_from(place).expect("the plan's slots are fewer than 65536"));
-        worker.ordered = clock::now();
-        worker.desk.order(Order { model: model_id(model), slot, memory, at: worker.ordered });
+        let mut members = worker.desk.no_members();
+        members.extend(worker.slots.drain(..count));
+        for member in &mut members {
+            member.memory.store(self.observations[model].next().iter().copied());
+        }
+        (worker.busy, worker.ordered) = (true, clock::now());
+        worker.desk.order(Order { model: model_id(model), members, at: worker.ordered });
     }
 
     fn take_if_busy(&mut self, place: usize, model: usize) -> Result<Option<u64>, Stopped> {
@@ -164,7 +175,7 @@ impl<'d> Driver<'d> {
     /// How long the worker was occupied, in nanoseconds, if the result is there.
     fn take(&mut self, place: usize, model: usize) -> Result<Option<u64>, Stopped> {
         let names = || (self.plan.config.workers[place].name.clone(), self.plan.config.models[model].name.clone());
-        let Some(Done { memory, result, execution, .. }) = self.workers[place].results.dequeue() else {
+        let Some(Done { mut members, result, execution }) = self.workers[place].results.dequeue() else {
             if Duration::from(clock::now().since(self.workers[place].ordered)) > self.hang() {
                 let (worker, model) = names();
                 return Err(Stopped::Hung { worker, model, hang_ms: self.plan.config.quarantine.hang_ms });
@@ -175,13 +186,21 @@ impl<'d> Driver<'d> {
             let (worker, model) = names();
             return Err(Stopped::Failed { worker, model });
         }
-        self.workers[place].slot = Some(memory);
+        let worker = &mut self.workers[place];
+        worker.busy = false;
+        worker.slots.append(&mut members);
+        worker.desk.give_back(members);
         Ok(Some(execution.nanos()))
     }
 
     fn hang(&self) -> Duration {
         Duration::from_millis(self.plan.config.quarantine.hang_ms)
     }
+}
+
+/// A slot that no engine knows.
+fn member(plan: &Plan) -> Member {
+    Member { slot: SlotId(0), memory: Slot::with_room(plan.slot_lengths()) }
 }
 
 /// Brings results to the thread that times them.

@@ -83,11 +83,6 @@ impl Observations {
         Ok(Self { all, next: 0, golden: true })
     }
 
-    /// How many numbers each has.
-    pub(super) fn len(&self) -> usize {
-        self.all[0].len()
-    }
-
     /// The next one, in turn.
     pub(super) fn next(&mut self) -> &[f32] {
         self.next = (self.next + 1) % self.all.len();

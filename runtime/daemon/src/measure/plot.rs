@@ -38,6 +38,8 @@ const ALONE: [RGBColor; 4] =
     [RGBColor(147, 197, 253), RGBColor(59, 130, 246), RGBColor(29, 78, 216), RGBColor(23, 37, 84)];
 const BESIDE: [RGBColor; 4] =
     [RGBColor(253, 186, 116), RGBColor(249, 115, 22), RGBColor(194, 65, 12), RGBColor(67, 20, 7)];
+const BATCH: RGBColor = RGBColor(13, 148, 190);
+const BATCH_BESIDE: RGBColor = RGBColor(190, 120, 20);
 const SESSION: RGBColor = RGBColor(16, 150, 110);
 const COLD: RGBColor = RGBColor(126, 34, 206);
 
@@ -60,7 +62,9 @@ pub(super) fn color(scene: Scene) -> RGBColor {
     };
     match scene {
         Scene::Cold {} => COLD,
-        Scene::Session { .. } => SESSION,
+        Scene::Session {} => SESSION,
+        Scene::Batch { beside: false, .. } => BATCH,
+        Scene::Batch { beside: true, .. } => BATCH_BESIDE,
         Scene::Alone { pause_us } => ALONE[shade(pause_us)],
         Scene::Beside { pause_us } => BESIDE[shade(pause_us)],
     }

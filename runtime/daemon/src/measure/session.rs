@@ -1,6 +1,6 @@
-//! The bare session: what a model takes without any hand-over, at each batch size that its graph allows.
+//! The bare session: what a model takes without any hand-over.
 
-use std::{num::NonZeroUsize, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use miette::{IntoDiagnostic, Result, miette};
 use onnx_model::{Library, Model};
@@ -14,28 +14,16 @@ use crate::{
     timing::{Distribution, Recorder},
 };
 
-/// What is tried where the graph leaves the batch size open.
-const BATCHES: [usize; 5] = [1, 2, 4, 8, 16];
-
-/// The batch sizes of a model.
-pub(super) fn batches(library: &Library, plan: &Plan, model: usize) -> Result<Vec<NonZeroUsize>> {
-    let provider = plan.config.models[model].provider;
-    let free = Model::load(library, &plan.manifests[model], provider).into_diagnostic()?.has_free_batch();
-    let allowed = if free { &BATCHES[..] } else { &BATCHES[..1] };
-    Ok(allowed.iter().filter_map(|batch| NonZeroUsize::new(*batch)).collect())
-}
-
 /// Times a session of its own, on a thread like the worker's.
 pub(super) fn time(
     library: &Library,
     plan: &Plan,
     (model, worker): (usize, usize),
-    batch: NonZeroUsize,
     observations: &mut Observations,
     share: Share,
 ) -> Result<Distribution> {
     let (manifest, provider) = (&plan.manifests[model], plan.config.models[model].provider);
-    let mut session = Model::load_batch(library, manifest, provider, batch).into_diagnostic()?;
+    let mut session = Model::load(library, manifest, provider).into_diagnostic()?;
     let like_the_worker = || {
         let priority = plan.config.realtime.fifo_priority.map(Priority::worker);
         realtime::grant(&plan.config.workers[worker].cores, priority);
@@ -49,9 +37,7 @@ fn run(session: &mut Model, observations: &mut Observations, share: Share) -> Re
     let (mut recorder, begun) = (Recorder::new(), clock::nanos());
     let mut breath = Breath::new(begun);
     loop {
-        let one = observations.len();
-        let each = session.input_mut().chunks_mut(one);
-        each.for_each(|values| values.copy_from_slice(observations.next()));
+        session.input_mut().copy_from_slice(observations.next());
         let before = clock::nanos();
         session.run().into_diagnostic()?;
         let now = clock::nanos();

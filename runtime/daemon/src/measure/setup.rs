@@ -1,11 +1,12 @@
 //! What is measured: which models on which workers, each set-up once, and in which scenes.
 
-use std::{path::Path, time::Duration};
+use std::{num::NonZeroUsize, path::Path, time::Duration};
 
 use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::{
+    batches,
     plan::Plan,
     timing::{Binding, Present, Quantile, Scene},
 };
@@ -60,14 +61,19 @@ pub(super) fn setups(plan: &Plan, present: &Present<'_>, asked: Option<&str>) ->
 }
 
 impl Setup {
-    /// The warm scenes, the ones that decide first.
-    pub(super) fn warm(&self) -> Vec<Scene> {
+    /// The warm scenes, the ones that decide first; batches of several up to the largest.
+    pub(super) fn warm(&self, largest_batch: usize) -> Vec<Scene> {
         let beside = !self.co_runners.is_empty();
         let both = |pause_us| {
             let beside = beside.then_some(Scene::Beside { pause_us });
             [beside, Some(Scene::Alone { pause_us })].into_iter().flatten()
         };
-        PAUSES_US.into_iter().flat_map(both).collect()
+        let sizes = batches::MEASURED.into_iter().filter(|size| *size <= largest_batch).filter_map(NonZeroUsize::new);
+        let batches = sizes.flat_map(|size| {
+            let beside = beside.then_some(Scene::Batch { size, beside: true });
+            [beside, Some(Scene::Batch { size, beside: false })].into_iter().flatten()
+        });
+        PAUSES_US.into_iter().flat_map(both).chain(batches).collect()
     }
 
     /// How far apart inferences of this length are in a scene.
@@ -76,10 +82,11 @@ impl Setup {
         const LATE: Duration = Duration::from_micros(60);
         let apart = match scene.warm_pause() {
             Some(pause) if pause > Duration::ZERO => length + pause + LATE,
-            Some(_) | None => length,
+            // A batch takes no longer than its members one by one.
+            Some(_) | None => length * u32::try_from(scene.members()).expect("a batch is of 64 at most"),
         };
         // Busy workers rest for a tenth of the time.
-        if matches!(scene, Scene::Beside { .. }) { apart + apart / 10 } else { apart }
+        if scene.is_beside() { apart + apart / 10 } else { apart }
     }
 }
 

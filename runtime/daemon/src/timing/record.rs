@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Read as _, Write as _},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -18,9 +19,9 @@ use super::{
     scene::Scene,
 };
 
-/// The only version so far. A file that means something else gets another number.
-const VERSION: u32 = 1;
-/// A record has a dozen scenes with some thousand different times each.
+/// A file that means something else gets another number. 2: batches are run by the worker.
+const VERSION: u32 = 2;
+/// A record has some thirty scenes with some thousand different times each.
 const MAX_BYTES: u64 = 8 << 20;
 
 /// What `genba measure` found for one model on one worker.
@@ -82,6 +83,13 @@ pub(crate) struct Execution {
     pub(crate) longest_pause: Duration,
 }
 
+/// How long one inference of so many observations takes at a quantile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchTime {
+    pub(crate) size: NonZeroUsize,
+    pub(crate) time: Duration,
+}
+
 /// Why a file is no record.
 #[derive(Debug, Error)]
 pub(crate) enum RecordError {
@@ -131,7 +139,7 @@ impl Record {
             self.scenes.iter().filter_map(|timed| Some((timed.scene.warm_pause()?, timed))).collect();
         warm.sort_by_key(|(pause, _)| *pause);
         let covered = warm.chunk_by(|(before, _), (after, _)| before == after).take_while(|of_one_pause| {
-            let beside = of_one_pause.iter().any(|(_, timed)| matches!(timed.scene, Scene::Beside { .. }));
+            let beside = of_one_pause.iter().any(|(_, timed)| timed.scene.is_beside());
             let enough = |(_, timed): &(_, &Timed)| timed.times_ns.quantile(quantile).is_some();
             (beside || self.binding.co_runners.is_empty()) && of_one_pause.iter().all(enough)
         });
@@ -140,6 +148,37 @@ impl Record {
         let times = warm.iter().filter_map(|(_, timed)| Some((timed.times_ns.quantile(quantile)?, timed.scene)));
         let (time, scene) = times.max_by_key(|(time, _)| *time)?;
         Some(Execution { time, scene, longest_pause })
+    }
+
+    /// The execution times of batches of several, by size, where alone and beside busy workers there are enough samples.
+    ///
+    /// They were measured back to back: what a pause adds to one observation's time is added to each.
+    pub(crate) fn batches(&self, quantile: Quantile) -> Vec<BatchTime> {
+        let time_of = |scene| {
+            let timed = self.scenes.iter().find(|timed| timed.scene == scene)?;
+            timed.times_ns.quantile(quantile)
+        };
+        let worst = |alone, beside| {
+            let beside = (!self.binding.co_runners.is_empty()).then_some(beside);
+            [Some(alone), beside].into_iter().flatten().map(time_of).collect::<Option<Vec<_>>>()?.into_iter().max()
+        };
+        let back_to_back = worst(Scene::Alone { pause_us: 0 }, Scene::Beside { pause_us: 0 });
+        let (Some(execution), Some(one)) = (self.execution(quantile), back_to_back) else { return Vec::new() };
+        let of_a_pause = execution.time.saturating_sub(one);
+        let sizes = self.scenes.iter().filter_map(|timed| match timed.scene {
+            Scene::Batch { size, beside: false } => Some(size),
+            Scene::Batch { .. } | Scene::Cold {} | Scene::Alone { .. } | Scene::Beside { .. } | Scene::Session {} => {
+                None
+            }
+        });
+        let mut batches: Vec<_> = sizes
+            .filter_map(|size| {
+                let time = worst(Scene::Batch { size, beside: false }, Scene::Batch { size, beside: true })?;
+                Some(BatchTime { size, time: time + of_a_pause })
+            })
+            .collect();
+        batches.sort_unstable_by_key(|batch| batch.size);
+        batches
     }
 
     /// Reads a record.
@@ -182,7 +221,7 @@ impl Record {
             if self.scenes[..place].iter().any(|before| before.scene == timed.scene) {
                 return Err(Lie::Twice(timed.scene));
             }
-            if matches!(timed.scene, Scene::Beside { .. }) && self.binding.co_runners.is_empty() {
+            if timed.scene.is_beside() && self.binding.co_runners.is_empty() {
                 return Err(Lie::NoCoRunners);
             }
         }

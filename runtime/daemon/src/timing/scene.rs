@@ -17,16 +17,34 @@ pub(crate) enum Scene {
     Alone { pause_us: u32 },
     /// The other workers busy all the time.
     Beside { pause_us: u32 },
-    /// The bare session on a thread like the worker's, without a hand-over, so many observations at once.
-    Session { batch: NonZeroUsize },
+    /// So many observations at once, back to back; the other workers idle, or busy all the time.
+    Batch { size: NonZeroUsize, beside: bool },
+    /// The bare session on a thread like the worker's, without a hand-over.
+    Session {},
 }
 
 impl Scene {
-    /// The pause before each inference, where its time counts for an execution time.
+    /// The pause before each inference of one observation, where its time counts for an execution time.
     pub(crate) fn warm_pause(self) -> Option<Duration> {
         match self {
-            Self::Cold {} | Self::Session { .. } => None,
+            Self::Cold {} | Self::Batch { .. } | Self::Session {} => None,
             Self::Alone { pause_us } | Self::Beside { pause_us } => Some(Duration::from_micros(pause_us.into())),
+        }
+    }
+
+    /// How many observations each inference answers.
+    pub(crate) fn members(self) -> usize {
+        match self {
+            Self::Batch { size, .. } => size.get(),
+            Self::Cold {} | Self::Alone { .. } | Self::Beside { .. } | Self::Session {} => 1,
+        }
+    }
+
+    /// Whether the other workers are busy.
+    pub(crate) fn is_beside(self) -> bool {
+        match self {
+            Self::Beside { .. } | Self::Batch { beside: true, .. } => true,
+            Self::Cold {} | Self::Alone { .. } | Self::Batch { beside: false, .. } | Self::Session {} => false,
         }
     }
 }
@@ -42,7 +60,11 @@ impl fmt::Display for Scene {
             Self::Cold {} => formatter.write_str("cold: the first after the load"),
             Self::Alone { pause_us } => write!(formatter, "alone, {}", pause(*pause_us)),
             Self::Beside { pause_us } => write!(formatter, "beside busy workers, {}", pause(*pause_us)),
-            Self::Session { batch } => write!(formatter, "the bare session, batch {batch}"),
+            Self::Batch { size, beside: false } => write!(formatter, "alone, back to back, {size} at once"),
+            Self::Batch { size, beside: true } => {
+                write!(formatter, "beside busy workers, back to back, {size} at once")
+            }
+            Self::Session {} => formatter.write_str("the bare session"),
         }
     }
 }
