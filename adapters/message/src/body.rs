@@ -55,15 +55,7 @@ impl<'a> Body<'a> {
 
     pub(crate) fn parse(tag: Tag, values: &'a [u8]) -> Result<Self, Malformed> {
         match tag.kind {
-            ACTION => Ok(Self::Action {
-                place: match (tag.place, tag.reason) {
-                    (_, 1..) => return Err(Malformed::Reason),
-                    (BOX, 0) => Place::Box,
-                    (CLUSTER, 0) => Place::Cluster,
-                    (_, 0) => return Err(Malformed::Place),
-                },
-                values,
-            }),
+            ACTION => Ok(Self::Action { place: tag.place_without_reason()?, values }),
             FALLBACK => Ok(Self::Fallback { reason: tag.reason_from_nowhere()?, values }),
             REFUSAL if values.is_empty() => Ok(Self::Refusal { reason: tag.reason_from_nowhere()? }),
             REFUSAL => Err(Malformed::RefusalWithValues),
@@ -73,16 +65,9 @@ impl<'a> Body<'a> {
 
     pub(crate) const fn tag(&self) -> Tag {
         match *self {
-            Self::Action { place, .. } => Tag {
-                reason: 0,
-                kind: ACTION,
-                place: match place {
-                    Place::Box => BOX,
-                    Place::Cluster => CLUSTER,
-                },
-            },
-            Self::Fallback { reason, .. } => Tag { reason: reason.value(), kind: FALLBACK, place: NOWHERE },
-            Self::Refusal { reason } => Tag { reason: reason.value(), kind: REFUSAL, place: NOWHERE },
+            Self::Action { place, .. } => Tag::from_place(ACTION, place),
+            Self::Fallback { reason, .. } => Tag::from_nowhere(FALLBACK, reason),
+            Self::Refusal { reason } => Tag::from_nowhere(REFUSAL, reason),
         }
     }
 }
@@ -117,7 +102,7 @@ impl ReasonNumber {
     }
 }
 
-/// The fields of a response that say which body it has.
+/// The fields of a response or reply that say which body it has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tag {
     pub(crate) reason: u16,
@@ -126,7 +111,30 @@ pub(crate) struct Tag {
 }
 
 impl Tag {
-    fn reason_from_nowhere(self) -> Result<ReasonNumber, Malformed> {
+    /// A model ran here, and no reason says otherwise.
+    pub(crate) const fn from_place(kind: u8, place: Place) -> Self {
+        let place = match place {
+            Place::Box => BOX,
+            Place::Cluster => CLUSTER,
+        };
+        Self { reason: 0, kind, place }
+    }
+
+    /// No model's values, for this reason.
+    pub(crate) const fn from_nowhere(kind: u8, reason: ReasonNumber) -> Self {
+        Self { reason: reason.value(), kind, place: NOWHERE }
+    }
+
+    pub(crate) fn place_without_reason(self) -> Result<Place, Malformed> {
+        match (self.place, self.reason) {
+            (_, 1..) => Err(Malformed::Reason),
+            (BOX, 0) => Ok(Place::Box),
+            (CLUSTER, 0) => Ok(Place::Cluster),
+            (_, 0) => Err(Malformed::Place),
+        }
+    }
+
+    pub(crate) fn reason_from_nowhere(self) -> Result<ReasonNumber, Malformed> {
         let reason = ReasonNumber::new(self.reason).ok_or(Malformed::Reason)?;
         if self.place != NOWHERE {
             return Err(Malformed::Place);

@@ -1,4 +1,4 @@
-//! What the three messages share: encapsulation, type, fixed-size fields, CRC, and one bounded
+//! What the messages share: encapsulation, type, fixed-size fields, CRC, and one bounded
 //! sequence of bytes at the end.
 //!
 //! ```text

@@ -2,8 +2,11 @@
 
 mod samples;
 
-use message::{Address, Notice, Observation, Response};
-use samples::{VALUES, counting, notice, notice_frame, observation, observation_frame, response, response_frame};
+use message::{Address, InferReply, InferRequest, Notice, Observation, Response};
+use samples::{
+    VALUES, counting, notice, notice_frame, observation, observation_frame, reply, reply_frame, request, request_frame,
+    response, response_frame,
+};
 
 #[test]
 fn observation_fields_lie_at_constant_offsets() {
@@ -60,6 +63,39 @@ fn notice_fields_lie_at_constant_offsets() {
 }
 
 #[test]
+fn request_fields_lie_at_constant_offsets() {
+    let frame = request_frame(&request());
+    assert_eq!(frame[..4], [0, 1, 0, 0], "encapsulation");
+    assert_eq!(frame[4..8], 0xb8e5_305f_u32.to_le_bytes(), "type_id");
+    assert_eq!(frame[8..12], [1, 2, 3, 4], "address");
+    assert_eq!(frame[12..28], counting::<16>(0x10), "contract");
+    assert_eq!(frame[28..36], counting::<8>(0x21), "request");
+    assert_eq!(frame[36..44], counting::<8>(0x31), "stamp");
+    assert_eq!(frame[44..48], counting::<4>(0x41), "budget_us");
+    assert_eq!(frame[52..56], [9, 0, 0, 0], "length of the values");
+    assert_eq!(frame[56..], VALUES, "values");
+}
+
+#[test]
+fn reply_fields_lie_at_constant_offsets() {
+    let frame = reply_frame(&reply());
+    assert_eq!(frame[..4], [0, 1, 0, 0], "encapsulation");
+    assert_eq!(frame[4..8], 0x9e23_2a06_u32.to_le_bytes(), "type_id");
+    assert_eq!(frame[8..12], [1, 2, 3, 4], "address");
+    assert_eq!(frame[12..20], counting::<8>(0x21), "boot");
+    assert_eq!(frame[20..28], counting::<8>(0x31), "request");
+    assert_eq!(frame[28..36], counting::<8>(0x41), "stamp");
+    assert_eq!(frame[36..68], counting::<32>(0x80), "model");
+    assert_eq!(frame[68..72], counting::<4>(0x51), "age_us");
+    assert_eq!(frame[72..76], [0b10_0100, 0, 0, 0], "status");
+    assert_eq!(frame[76..78], [0, 0], "reason");
+    assert_eq!(frame[78], 1, "kind");
+    assert_eq!(frame[79], 2, "place");
+    assert_eq!(frame[84..88], [9, 0, 0, 0], "length of the values");
+    assert_eq!(frame[88..], VALUES, "values");
+}
+
+#[test]
 fn sizes_are_those_of_the_wire_format() {
     assert_eq!(Observation::OVERHEAD, 72);
     assert_eq!(Observation::MAX_VALUES, 16_777_216);
@@ -67,6 +103,10 @@ fn sizes_are_those_of_the_wire_format() {
     assert_eq!(Response::MAX_FRAME, 1664);
     assert_eq!(Notice::OVERHEAD, 40);
     assert_eq!(Notice::MAX_FRAME, 1064);
+    assert_eq!(InferRequest::OVERHEAD, 56);
+    assert_eq!(InferRequest::MAX_VALUES, Observation::MAX_VALUES);
+    assert_eq!(InferReply::OVERHEAD, 88);
+    assert_eq!(InferReply::MAX_FRAME, 1624);
 }
 
 #[test]
@@ -75,6 +115,8 @@ fn type_ids_are_those_in_the_msg_files() {
         (Observation::TYPE_ID, include_str!("../msg/ObservationV1.msg")),
         (Response::TYPE_ID, include_str!("../msg/ResponseV1.msg")),
         (Notice::TYPE_ID, include_str!("../msg/NoticeV1.msg")),
+        (InferRequest::TYPE_ID, include_str!("../msg/InferRequestV1.msg")),
+        (InferReply::TYPE_ID, include_str!("../msg/InferReplyV1.msg")),
     ] {
         assert!(msg.contains(&format!("\nuint32 TYPE_ID={type_id}\n")), "{msg}");
         assert!(msg.contains(&format!(", 0x{type_id:08x}.\n")), "{msg}");

@@ -2,10 +2,14 @@
 
 mod samples;
 
-use message::{Body, Malformed, NoRoom, Notice, Observation, Place, Response, Sequence, Status, peek};
+use message::{
+    Body, InferBody, InferReply, InferRequest, Malformed, NoRoom, Notice, Observation, Place, Response, Sequence,
+    Status, peek,
+};
 use samples::{
-    NOTICE_CRC, OBSERVATION_CRC, RESPONSE_CRC, VALUES, changed, notice, notice_frame, observation, observation_frame,
-    reason, resealed, response, response_frame, responses,
+    NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESPONSE_CRC, VALUES, changed, notice, notice_frame,
+    observation, observation_frame, reason, replies, reply, reply_frame, request, request_frame, resealed, response,
+    response_frame, responses,
 };
 
 #[test]
@@ -21,6 +25,14 @@ fn every_changed_byte_is_refused() {
     let notice = notice_frame(&notice());
     assert!(Notice::decode(&notice).is_ok(), "unchanged");
     for_each_changed_byte(&notice, |frame| Notice::decode(frame).is_err());
+    let request = request_frame(&request());
+    assert!(InferRequest::decode(&request).is_ok(), "unchanged");
+    for_each_changed_byte(&request, |frame| InferRequest::decode(frame).is_err());
+    for reply in replies() {
+        let reply = reply_frame(&reply);
+        assert!(InferReply::decode(&reply).is_ok(), "unchanged");
+        for_each_changed_byte(&reply, |frame| InferReply::decode(frame).is_err());
+    }
 }
 
 #[test]
@@ -39,6 +51,16 @@ fn every_lost_tail_is_refused() {
     }
     for length in 0..notice.len() {
         assert_eq!(Notice::decode(&notice[..length]), Err(Malformed::Truncated));
+    }
+    let request = request_frame(&request());
+    for length in 0..request.len() {
+        let expected = cut(length, InferRequest::OVERHEAD);
+        assert_eq!(InferRequest::decode(&request[..length]), Err(expected));
+    }
+    let reply = reply_frame(&reply());
+    for length in 0..reply.len() {
+        let expected = cut(length, InferReply::OVERHEAD);
+        assert_eq!(InferReply::decode(&reply[..length]), Err(expected));
     }
 }
 
@@ -59,6 +81,16 @@ fn every_trailing_byte_is_refused() {
         notice.resize(notice.len() + padding, 0);
         let notice = resealed(notice, NOTICE_CRC);
         assert_eq!(Notice::decode(&notice), Err(Malformed::Length));
+
+        let mut request = request_frame(&request());
+        request.resize(request.len() + padding, 0);
+        let request = resealed(request, REQUEST_CRC);
+        assert_eq!(InferRequest::decode(&request), Err(Malformed::Length));
+
+        let mut reply = reply_frame(&reply());
+        reply.resize(reply.len() + padding, 0);
+        let reply = resealed(reply, REPLY_CRC);
+        assert_eq!(InferReply::decode(&reply), Err(Malformed::Length));
     }
 }
 
@@ -87,6 +119,12 @@ fn another_type_is_refused() {
     assert_eq!(Notice::decode(&observation), Err(Malformed::Type));
     assert_eq!(Notice::decode(&response), Err(Malformed::Type));
     assert_eq!(peek(&response), None);
+    let request = request_frame(&request());
+    assert_eq!(Observation::decode(&request), Err(Malformed::Truncated), "shorter than an observation");
+    let long = InferRequest { values: &[7; 64], ..self::request() };
+    assert_eq!(Observation::decode(&request_frame(&long)), Err(Malformed::Type));
+    assert_eq!(InferRequest::decode(&observation), Err(Malformed::Type));
+    assert_eq!(InferReply::decode(&response), Err(Malformed::Type));
 }
 
 #[test]
@@ -203,6 +241,22 @@ fn a_notice_of_unknown_kind_or_without_a_reason_is_refused() {
 }
 
 #[test]
+fn a_reply_is_what_its_kind_allows() {
+    let result = reply_frame(&reply());
+    for kind in [0, 3, 255] {
+        assert_eq!(InferReply::decode(&changed(&result, REPLY_CRC, 78, &[kind])), Err(Malformed::Kind));
+    }
+    assert_eq!(InferReply::decode(&changed(&result, REPLY_CRC, 76, &[0, 1])), Err(Malformed::Reason));
+    for place in [0, 3, 255] {
+        assert_eq!(InferReply::decode(&changed(&result, REPLY_CRC, 79, &[place])), Err(Malformed::Place));
+    }
+    assert_eq!(InferReply::decode(&changed(&result, REPLY_CRC, 78, &[2])), Err(Malformed::RefusalWithValues));
+    let refusal = reply_frame(&InferReply { body: InferBody::Refusal { reason: reason(214) }, ..reply() });
+    assert_eq!(InferReply::decode(&changed(&refusal, REPLY_CRC, 76, &[0, 0])), Err(Malformed::Reason));
+    assert_eq!(InferReply::decode(&changed(&refusal, REPLY_CRC, 79, &[1])), Err(Malformed::Place));
+}
+
+#[test]
 fn what_a_later_version_may_set_is_ignored() {
     let frame = changed(&response_frame(&response()), RESPONSE_CRC, 112, &[0xff; 4]);
     let status = Response::decode(&frame).map(|response| response.status);
@@ -231,6 +285,9 @@ fn a_message_without_room_leaves_the_buffer_alone() {
     let body = Body::Action { place: Place::Box, values: &too_many };
     let mut out = [0xee; 2000];
     assert_eq!(Response { body, ..response() }.encode(&mut out), Err(NoRoom));
+    let body = InferBody::Result { place: Place::Box, values: &too_many };
+    assert_eq!(InferReply { body, ..reply() }.encode(&mut out), Err(NoRoom));
+    assert_eq!(request().encode(&mut out[..InferRequest::OVERHEAD]), Err(NoRoom));
     assert!(out.iter().all(|byte| *byte == 0xee));
 }
 

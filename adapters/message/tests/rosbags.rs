@@ -10,8 +10,14 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use message::{Body, Malformed, Notice, NoticeKind, Observation, Place, Response, Sequence, Status};
-use samples::{notice, notice_frame, observation, observation_frame, reason, response, response_frame, responses};
+use message::{
+    Body, InferBody, InferReply, InferRequest, Malformed, Notice, NoticeKind, Observation, Place, Response, Sequence,
+    Status,
+};
+use samples::{
+    notice, notice_frame, observation, observation_frame, reason, replies, reply, reply_frame, request, request_frame,
+    response, response_frame, responses,
+};
 
 #[test]
 fn rosbags_finds_every_field_where_we_say() {
@@ -41,7 +47,27 @@ fn rosbags_reads_the_constants_that_we_send() {
     .map(|body| response_frame(&Response { body, ..response() }))
     .map(|frame| (u32::from(frame[118]), u32::from(frame[119])));
     let farewell = notice_frame(&Notice { kind: NoticeKind::Farewell, ..notice() })[30];
+    let [result, replied_cluster, refused] = [
+        InferBody::Result { place: Place::Box, values: &[] },
+        InferBody::Result { place: Place::Cluster, values: &[] },
+        InferBody::Refusal { reason: reason(1) },
+    ]
+    .map(|body| reply_frame(&InferReply { body, ..reply() }))
+    .map(|frame| (u32::from(frame[78]), u32::from(frame[79])));
     let sent = BTreeMap::from([
+        (("InferReplyV1", "KIND_REFUSAL"), refused.0),
+        (("InferReplyV1", "KIND_RESULT"), result.0),
+        (("InferReplyV1", "PLACE_BOX"), result.1),
+        (("InferReplyV1", "PLACE_CLUSTER"), replied_cluster.1),
+        (("InferReplyV1", "PLACE_NOWHERE"), refused.1),
+        (("InferReplyV1", "STATUS_CLAMPED"), Status::CLAMPED.bits()),
+        (("InferReplyV1", "STATUS_DEGRADED"), Status::DEGRADED.bits()),
+        (("InferReplyV1", "STATUS_INSECURE"), Status::INSECURE.bits()),
+        (("InferReplyV1", "STATUS_STATE_RESET"), Status::STATE_RESET.bits()),
+        (("InferReplyV1", "STATUS_UNMEASURED"), Status::UNMEASURED.bits()),
+        (("InferReplyV1", "STATUS_UNSCHEDULABLE"), Status::UNSCHEDULABLE.bits()),
+        (("InferReplyV1", "TYPE_ID"), InferReply::TYPE_ID),
+        (("InferRequestV1", "TYPE_ID"), InferRequest::TYPE_ID),
         (("NoticeV1", "KIND_FAREWELL"), farewell.into()),
         (("NoticeV1", "TYPE_ID"), Notice::TYPE_ID),
         (("ObservationV1", "TYPE_ID"), Observation::TYPE_ID),
@@ -66,7 +92,7 @@ fn rosbags_reads_the_constants_that_we_send() {
 fn we_read_and_write_the_frames_of_rosbags() {
     let facts = rosbags(&msg_folder(), "");
     let theirs: Vec<Sample> = facts.iter().filter_map(|fact| Sample::parse(fact, "theirs")).collect();
-    assert_eq!(theirs.len(), 120, "40 samples of each type");
+    assert_eq!(theirs.len(), 200, "40 samples of each type");
     for sample in theirs {
         assert_eq!(sample.fault(), None, "{sample:?}");
     }
@@ -81,6 +107,12 @@ fn rosbags_reads_and_writes_our_frames() {
         ours.push(("ObservationV1", observation_frame(&sent)));
         let body = Body::Fallback { reason: reason(214), values: &values };
         ours.push(("ResponseV1", response_frame(&Response { body, ..response() })));
+        ours.push(("InferRequestV1", request_frame(&InferRequest { values: &values, ..request() })));
+        let body = InferBody::Result { place: Place::Box, values: &values };
+        ours.push(("InferReplyV1", reply_frame(&InferReply { body, ..reply() })));
+    }
+    for reply in replies() {
+        ours.push(("InferReplyV1", reply_frame(&reply)));
     }
     let most = [0xa5; Response::MAX_VALUES];
     let body = Body::Action { place: Place::Cluster, values: &most };
@@ -127,6 +159,27 @@ fn swapped_fields_are_noticed() {
 
 /// Type, field, offset after the encapsulation, bytes. Of a sequence: offset and bytes of its length.
 const OFFSETS: &str = "
+InferReplyV1 type_id 0 4
+InferReplyV1 address 4 4
+InferReplyV1 boot 8 8
+InferReplyV1 request 16 8
+InferReplyV1 stamp 24 8
+InferReplyV1 model 32 32
+InferReplyV1 age_us 64 4
+InferReplyV1 status 68 4
+InferReplyV1 reason 72 2
+InferReplyV1 kind 74 1
+InferReplyV1 place 75 1
+InferReplyV1 crc 76 4
+InferReplyV1 values 80 4
+InferRequestV1 type_id 0 4
+InferRequestV1 address 4 4
+InferRequestV1 contract 8 16
+InferRequestV1 request 24 8
+InferRequestV1 stamp 32 8
+InferRequestV1 budget_us 40 4
+InferRequestV1 crc 44 4
+InferRequestV1 values 48 4
 NoticeV1 type_id 0 4
 NoticeV1 address 4 4
 NoticeV1 boot 8 8
@@ -213,6 +266,10 @@ impl Sample {
             }
             "ResponseV1" => Response::decode(&self.frame).map(|sent| (response_fields(&sent), response_frame(&sent))),
             "NoticeV1" => Notice::decode(&self.frame).map(|sent| (notice_fields(&sent), notice_frame(&sent))),
+            "InferRequestV1" => {
+                InferRequest::decode(&self.frame).map(|sent| (request_fields(&sent), request_frame(&sent)))
+            }
+            "InferReplyV1" => InferReply::decode(&self.frame).map(|sent| (reply_fields(&sent), reply_frame(&sent))),
             other => panic!("rosbags sent a {other}"),
         }
     }
@@ -276,6 +333,40 @@ fn notice_fields(sent: &Notice) -> Fields {
         ("kind", kind.to_string()),
         ("reserved", "0".to_owned()),
         ("detail", String::new()),
+    ]
+}
+
+fn request_fields(sent: &InferRequest<'_>) -> Fields {
+    vec![
+        ("type_id", InferRequest::TYPE_ID.to_string()),
+        ("address", sent.address.value().to_string()),
+        ("contract", sent.contract.to_string()),
+        ("request", sent.request.to_string()),
+        ("stamp", sent.stamp.value().to_string()),
+        ("budget_us", sent.budget_us.to_string()),
+        ("values", hex(sent.values)),
+    ]
+}
+
+fn reply_fields(sent: &InferReply<'_>) -> Fields {
+    let (kind, place, reason) = match sent.body {
+        InferBody::Result { place: Place::Box, .. } => (1, 1, 0),
+        InferBody::Result { place: Place::Cluster, .. } => (1, 2, 0),
+        InferBody::Refusal { reason } => (2, 0, reason.value()),
+    };
+    vec![
+        ("type_id", InferReply::TYPE_ID.to_string()),
+        ("address", sent.address.value().to_string()),
+        ("boot", sent.boot.value().to_string()),
+        ("request", sent.request.to_string()),
+        ("stamp", sent.stamp.value().to_string()),
+        ("model", sent.model.to_string()),
+        ("age_us", sent.age_us.to_string()),
+        ("status", sent.status.bits().to_string()),
+        ("reason", reason.to_string()),
+        ("kind", kind.to_string()),
+        ("place", place.to_string()),
+        ("values", hex(sent.body.values())),
     ]
 }
 

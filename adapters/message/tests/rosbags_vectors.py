@@ -114,6 +114,12 @@ class Type:
             values["sequence"] *= values["kind"] != 3 or chance.choice([0, 1])
             values["values"] = values["values"] if values["kind"] != 3 else b""
             values["status"] &= 0b111111
+        elif self.name == "InferReplyV1":
+            values["kind"] = chance.choice([1, 2])
+            values["place"] = chance.choice([1, 2]) if values["kind"] == 1 else 0
+            values["reason"] *= values["kind"] != 1
+            values["values"] = values["values"] if values["kind"] == 1 else b""
+            values["status"] &= 0b111111
         elif self.name == "NoticeV1":
             values["kind"], values["reserved"], values["detail"] = 1, 0, b""
         return self.sealed(values)

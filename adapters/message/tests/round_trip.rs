@@ -3,15 +3,15 @@
 mod samples;
 
 use message::{
-    Address, Body, Boot, ContractDigest, Epoch, ModelDigest, Notice, NoticeKind, Observation, Place, Response,
-    Sequence, Stamp, Status, peek,
+    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, ModelDigest, Notice, NoticeKind,
+    Observation, Place, Response, Sequence, Stamp, Status, peek,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use samples::{
-    NOTICE_CRC, OBSERVATION_CRC, RESPONSE_CRC, notice_frame, observation_frame, reason, resealed, response_frame,
-    sequence,
+    NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESPONSE_CRC, notice_frame, observation_frame, reason,
+    reply_frame, request_frame, resealed, response_frame, sequence,
 };
 
 proptest! {
@@ -49,6 +49,41 @@ proptest! {
     #[test]
     fn a_notice_comes_back(notice in notices()) {
         prop_assert_eq!(Notice::decode(&notice_frame(&notice)), Ok(notice));
+    }
+
+    #[test]
+    fn a_request_comes_back(fields in requests(), values in vec(any::<u8>(), 0..300)) {
+        let request = InferRequest { values: &values, ..fields };
+        let frame = request_frame(&request);
+        prop_assert_eq!(InferRequest::decode(&frame), Ok(request));
+    }
+
+    #[test]
+    fn a_reply_comes_back(
+        fields in replies(),
+        tag in (1_u8..=3, 1_u16..),
+        values in vec(any::<u8>(), 0..=InferReply::MAX_VALUES),
+    ) {
+        let reply = InferReply { body: infer_body(tag, &values), ..fields };
+        let frame = reply_frame(&reply);
+        prop_assert!(frame.len() <= InferReply::MAX_FRAME);
+        prop_assert_eq!(InferReply::decode(&frame), Ok(reply));
+    }
+
+    #[test]
+    fn one_changed_byte_of_a_request_or_reply_is_refused(
+        (request, reply) in (requests(), replies()),
+        tag in (1_u8..=3, 1_u16..),
+        values in vec(any::<u8>(), 0..300),
+        at in any::<Index>(),
+        flip in 1_u8..,
+    ) {
+        let mut frame = request_frame(&InferRequest { values: &values, ..request });
+        *at.get_mut(&mut frame) ^= flip;
+        prop_assert!(InferRequest::decode(&frame).is_err());
+        let mut frame = reply_frame(&InferReply { body: infer_body(tag, &values), ..reply });
+        *at.get_mut(&mut frame) ^= flip;
+        prop_assert!(InferReply::decode(&frame).is_err());
     }
 
     #[test]
@@ -93,6 +128,8 @@ proptest! {
         prop_assert!(Observation::decode(&bytes).is_err());
         prop_assert!(Response::decode(&bytes).is_err());
         prop_assert!(Notice::decode(&bytes).is_err());
+        prop_assert!(InferRequest::decode(&bytes).is_err());
+        prop_assert!(InferReply::decode(&bytes).is_err());
         prop_assert_eq!(peek(&bytes), None);
     }
 
@@ -114,6 +151,15 @@ proptest! {
         let notice = frame_of(Notice::TYPE_ID, NOTICE_CRC, &bytes, tag);
         if let Ok(decoded) = Notice::decode(&notice) {
             prop_assert_eq!(Notice::decode(&notice_frame(&decoded)), Ok(decoded));
+        }
+        let request = frame_of(InferRequest::TYPE_ID, REQUEST_CRC, &bytes, tag);
+        if let Ok(decoded) = InferRequest::decode(&request) {
+            prop_assert_eq!(request_frame(&decoded), &*request);
+        }
+        let reply = frame_of(InferReply::TYPE_ID, REPLY_CRC, &bytes, tag);
+        if let Ok(decoded) = InferReply::decode(&reply) {
+            let again = reply_frame(&decoded);
+            prop_assert_eq!(InferReply::decode(&again), Ok(decoded));
         }
     }
 }
@@ -168,6 +214,43 @@ fn notices() -> impl Strategy<Value = Notice> {
         reason: reason(number),
         kind: NoticeKind::Farewell,
     })
+}
+
+fn requests() -> impl Strategy<Value = InferRequest<'static>> {
+    (any::<u32>(), any::<[u8; 16]>(), any::<u64>(), any::<u64>(), any::<u32>()).prop_map(
+        |(address, contract, request, stamp, budget_us)| InferRequest {
+            address: Address::new(address),
+            contract: ContractDigest::new(contract),
+            request,
+            stamp: Stamp::new(stamp),
+            budget_us,
+            values: &[],
+        },
+    )
+}
+
+fn replies() -> impl Strategy<Value = InferReply<'static>> {
+    let origin = (any::<u32>(), any::<u64>(), any::<[u8; 32]>(), any::<u32>(), any::<u32>());
+    (origin, any::<u64>(), any::<u64>()).prop_map(|((address, boot, model, age_us, status), request, stamp)| {
+        InferReply {
+            address: Address::new(address),
+            boot: Boot::new(boot),
+            request,
+            stamp: Stamp::new(stamp),
+            model: ModelDigest::new(model),
+            age_us,
+            status: Status::from_bits(status),
+            body: InferBody::Refusal { reason: reason(1) },
+        }
+    })
+}
+
+fn infer_body((which, number): (u8, u16), values: &[u8]) -> InferBody<'_> {
+    match which {
+        1 => InferBody::Result { place: Place::Box, values },
+        2 => InferBody::Result { place: Place::Cluster, values },
+        _ => InferBody::Refusal { reason: reason(number) },
+    }
 }
 
 fn body((which, number): (u8, u16), values: &[u8]) -> Body<'_> {

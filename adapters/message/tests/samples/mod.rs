@@ -3,14 +3,16 @@
 
 use crc::{CRC_32_ISCSI, Crc};
 use message::{
-    Address, Body, Boot, ContractDigest, Epoch, ModelDigest, Notice, NoticeKind, Observation, Place, ReasonNumber,
-    Response, Sequence, Stamp, Status,
+    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, ModelDigest, Notice, NoticeKind,
+    Observation, Place, ReasonNumber, Response, Sequence, Stamp, Status,
 };
 
-/// Frame offsets of the three CRCs.
+/// Frame offsets of the CRCs.
 pub(crate) const OBSERVATION_CRC: usize = 64;
 pub(crate) const RESPONSE_CRC: usize = 120;
 pub(crate) const NOTICE_CRC: usize = 32;
+pub(crate) const REQUEST_CRC: usize = 48;
+pub(crate) const REPLY_CRC: usize = 80;
 
 /// Values whose bytes are all different from their neighbours'.
 pub(crate) const VALUES: [u8; 9] = [0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9];
@@ -80,6 +82,40 @@ pub(crate) fn notice() -> Notice {
     }
 }
 
+/// A request whose fields all differ.
+pub(crate) fn request() -> InferRequest<'static> {
+    InferRequest {
+        address: Address::new(0x0403_0201),
+        contract: ContractDigest::new(counting(0x10)),
+        request: 0x2827_2625_2423_2221,
+        stamp: Stamp::new(0x3837_3635_3433_3231),
+        budget_us: 0x4443_4241,
+        values: &VALUES,
+    }
+}
+
+/// A reply whose fields all differ.
+pub(crate) fn reply() -> InferReply<'static> {
+    InferReply {
+        address: Address::new(0x0403_0201),
+        boot: Boot::new(0x2827_2625_2423_2221),
+        request: 0x3837_3635_3433_3231,
+        stamp: Stamp::new(0x4847_4645_4443_4241),
+        model: ModelDigest::new(counting(0x80)),
+        age_us: 0x5453_5251,
+        status: Status::INSECURE.with(Status::DEGRADED),
+        body: InferBody::Result { place: Place::Cluster, values: &VALUES },
+    }
+}
+
+/// The same reply with each body that it can have.
+pub(crate) fn replies() -> Vec<InferReply<'static>> {
+    [reply().body, InferBody::Result { place: Place::Box, values: &[] }, InferBody::Refusal { reason: reason(214) }]
+        .into_iter()
+        .map(|body| InferReply { body, ..reply() })
+        .collect()
+}
+
 pub(crate) fn sequence(value: u64) -> Sequence {
     Sequence::new(value).expect("a sequence of a sample is not 0")
 }
@@ -105,6 +141,20 @@ pub(crate) fn response_frame(response: &Response<'_>) -> Vec<u8> {
 pub(crate) fn notice_frame(notice: &Notice) -> Vec<u8> {
     let mut frame = vec![0; Notice::MAX_FRAME];
     let length = notice.encode(&mut frame).expect("the sample fits");
+    frame.truncate(length);
+    frame
+}
+
+pub(crate) fn request_frame(request: &InferRequest<'_>) -> Vec<u8> {
+    let mut frame = vec![0; InferRequest::OVERHEAD + request.values.len()];
+    let length = request.encode(&mut frame);
+    assert_eq!(length, Ok(frame.len()));
+    frame
+}
+
+pub(crate) fn reply_frame(reply: &InferReply<'_>) -> Vec<u8> {
+    let mut frame = vec![0; InferReply::MAX_FRAME];
+    let length = reply.encode(&mut frame).expect("the sample fits");
     frame.truncate(length);
     frame
 }
