@@ -5,13 +5,13 @@ use engine::{
     Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
 };
 use manifest::{Contract, Manifest};
-use message::{Address, Boot, ContractDigest, ModelDigest, Observation, Status};
+use message::{Address, Boot, ContractDigest, InferRequest, ModelDigest, Observation, Status};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use zenoh_link::RouteKeys;
+use zenoh_link::{ClientKeys, RouteKeys};
 
 use crate::{
     batches::{self, Batches},
-    config::{Config, RobotConfig},
+    config::{ClientConfig, Config, RobotConfig},
     timing::{TaskTiming, Unmeasured},
 };
 
@@ -30,6 +30,13 @@ pub(crate) struct Served<'p> {
     pub(crate) task: usize,
 }
 
+/// One client's task, in the order of the engine's table and the link's clients.
+pub(crate) struct Asking<'p> {
+    pub(crate) client: &'p ClientConfig,
+    /// Its task's place in the config.
+    pub(crate) task: usize,
+}
+
 impl Plan {
     /// Loads and checks the manifests of a config's models.
     pub(crate) fn load(config: Config) -> Result<Self> {
@@ -44,6 +51,22 @@ impl Plan {
     pub(crate) fn served(&self) -> impl Iterator<Item = Served<'_>> {
         let tasks = self.config.tasks.iter().enumerate();
         tasks.flat_map(|(task, declared)| declared.robots.iter().map(move |robot| Served { robot, task }))
+    }
+
+    /// Who asks now and then: each task's clients, in the config's order.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = Asking<'_>> {
+        let tasks = self.config.tasks.iter().enumerate();
+        tasks.flat_map(|(task, declared)| declared.clients.iter().map(move |client| Asking { client, task }))
+    }
+
+    /// The link's clients.
+    pub(crate) fn client_keys(&self) -> Vec<ClientKeys> {
+        let keys = |asking: Asking<'_>| ClientKeys {
+            infer: asking.client.infer_key.clone(),
+            max_frame_bytes: InferRequest::OVERHEAD + self.inputs(asking.task) * size_of::<f32>(),
+            queue: asking.client.queue,
+        };
+        self.clients().map(keys).collect()
     }
 
     /// The link's routes, one for each connection.
@@ -80,7 +103,8 @@ impl Plan {
 
     /// Checks the link's settings and keys as far as that can be done without opening it.
     pub(crate) fn check_link(&self) -> Result<()> {
-        zenoh_link::check(&self.config.link, self.routes(), self.strays(), &self.alive_key()).into_diagnostic()
+        let (routes, clients) = (self.routes(), self.client_keys());
+        zenoh_link::check(&self.config.link, routes, clients, self.strays(), &self.alive_key()).into_diagnostic()
     }
 
     /// What is not refused but may break the promise.
