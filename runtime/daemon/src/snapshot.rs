@@ -1,6 +1,6 @@
 //! Snapshots of the ledgers: the status thread lends an empty one, the engine's thread fills it and gives it back.
 
-use engine::{ConnectionId, Engine, Ledger, Requests, Service, WorkerId};
+use engine::{ClientId, ConnectionId, Engine, Ledger, Requests, Service, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
 use message::Epoch;
 
@@ -12,7 +12,10 @@ pub(crate) struct Snapshot {
     pub(crate) connections: Vec<ConnectionSnapshot>,
     pub(crate) workers: Vec<Service>,
     pub(crate) total: Ledger,
+    /// All clients', and queries on topics.
     pub(crate) requests: Requests,
+    /// Each client's.
+    pub(crate) clients: Vec<Requests>,
 }
 
 /// What one connection has done.
@@ -47,6 +50,7 @@ pub(crate) fn exchange(plan: &Plan, door: Door) -> (Counter, Desk) {
         workers: vec![Service::Active; plan.config.workers.len()],
         total: Ledger::default(),
         requests: Requests::default(),
+        clients: vec![Requests::default(); plan.clients().count()],
     });
     (Counter { empty: to_desk, full: from_desk, kept: Some(snapshot), door }, Desk { empty, full })
 }
@@ -64,6 +68,9 @@ impl Desk {
         }
         snapshot.total = engine.total();
         snapshot.requests = engine.requests();
+        for (id, entry) in (0u16..).map(ClientId).zip(&mut snapshot.clients) {
+            *entry = engine.requests_of(id);
+        }
         assert!(self.full.enqueue(snapshot).is_ok(), "there is one snapshot");
     }
 }

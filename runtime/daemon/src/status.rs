@@ -38,7 +38,9 @@ pub(crate) struct Report {
     scheduling: String,
     connections: Vec<Line>,
     total: Counts,
+    /// One-off requests, and queries on topics.
     requests: Requests,
+    clients: Vec<ClientLine>,
     workers: Vec<WorkerLine>,
     /// Counted in a build with the feature `count-allocations` only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,7 +83,18 @@ struct ReasonCount {
 #[derive(Debug, Serialize, Deserialize)]
 struct Requests {
     received: u64,
+    answered: u64,
     refused: u64,
+    expired: u64,
+    in_flight: u64,
+    balances: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ClientLine {
+    client: String,
+    task: String,
+    requests: Requests,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -224,6 +237,11 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         }
         .to_owned(),
     });
+    let clients = plan.clients().zip(&snapshot.clients).map(|(asking, ledger)| ClientLine {
+        client: asking.client.name.clone(),
+        task: plan.config.tasks[asking.task].name.clone(),
+        requests: requests(ledger),
+    });
     Report {
         name: plan.config.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -233,9 +251,21 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         scheduling: fixed.scheduling.clone(),
         connections: connections.collect(),
         total: counts(&snapshot.total),
-        requests: Requests { received: snapshot.requests.received(), refused: snapshot.requests.refused() },
+        requests: requests(&snapshot.requests),
+        clients: clients.collect(),
         workers: workers.collect(),
         own_allocations: allocation::count(),
+    }
+}
+
+fn requests(ledger: &engine::Requests) -> Requests {
+    Requests {
+        received: ledger.received(),
+        answered: ledger.answered(),
+        refused: ledger.refused(),
+        expired: ledger.expired(),
+        in_flight: ledger.in_flight(),
+        balances: ledger.balances(),
     }
 }
 
@@ -292,15 +322,35 @@ fn human(report: &Report) -> String {
     for reason in &report.total.reasons {
         let _ = writeln!(text, "  {:>10} x {} {} ({})", reason.count, reason.number, reason.name, reason.kind);
     }
-    if report.requests.received > 0 {
-        let _ = writeln!(text, "requests: {} received, {} refused", report.requests.received, report.requests.refused);
-    }
-    if !report.total.balances {
+    write_requests(&mut text, report);
+    let ledgers = report.clients.iter().map(|line| &line.requests).chain([&report.requests]);
+    if !report.total.balances || ledgers.into_iter().any(|requests| !requests.balances) {
         let _ = writeln!(text, "THE LEDGER DOES NOT BALANCE: report this as a bug");
     }
     let unmeasured = report.connections.iter().filter(|line| !line.measured).count();
     let _ = writeln!(text, "{unmeasured} of {} connections are unmeasured: no timing record", report.connections.len());
     text
+}
+
+/// One-off requests, client by client. Without clients there are at most queries on topics, which are refused.
+fn write_requests(text: &mut String, report: &Report) {
+    use std::fmt::Write as _;
+    if report.clients.is_empty() && report.requests.received == 0 {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "\n{:<24} {:>10} {:>10} {:>8} {:>8} {:>9}",
+        "client/task", "received", "answered", "refused", "expired", "in flight"
+    );
+    let mut line = |who: &str, requests: &Requests| {
+        let Requests { received, answered, refused, expired, in_flight, .. } = requests;
+        let _ = writeln!(text, "{who:<24} {received:>10} {answered:>10} {refused:>8} {expired:>8} {in_flight:>9}");
+    };
+    for ClientLine { client, task, requests } in &report.clients {
+        line(&format!("{client}/{task}"), requests);
+    }
+    line("requests, all queries", &report.requests);
 }
 
 fn write_counts(text: &mut String, who: &str, counts: &Counts, unseen: &str) {
