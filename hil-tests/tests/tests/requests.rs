@@ -70,8 +70,8 @@ fn refusals_say_why() {
     foreign.contract = message::ContractDigest::new([7; 16]);
     let mut astray = question.clone();
     astray.address = message::Address::of("slow", "inspect");
-    let mut patient = question.clone();
-    patient.budget_us = 60_000_000;
+    let mut hasty = question.clone();
+    hasty.budget_us = 1;
     let mut short = question.clone();
     short.values.pop();
     let mut long = question.clone();
@@ -88,7 +88,7 @@ fn refusals_say_why() {
         (foreign.bytes(), Reason::Contract),
         (short.bytes(), Reason::ValuesLength),
         (infinite.bytes(), Reason::ObservationNotFinite),
-        (patient.bytes(), Reason::Budget),
+        (hasty.bytes(), Reason::Budget),
         (long.bytes(), Reason::TooLarge),
         (vec![0; 64 << 20], Reason::TooLarge),
     ] {

@@ -11,9 +11,9 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use engine::{Action, ConnectionId, Engine, Event, MAX_BATCH, Reason, Send, Target, Withheld, WorkerId};
+use engine::{Action, ConnectionId, Engine, Event, MAX_BATCH, Reason, Replied, Send, Target, Withheld, WorkerId};
 use heapless::{Deque, spsc::Producer};
-use message::{InferRequest, Notice, Observation, Response};
+use message::{InferReply, InferRequest, Notice, Observation, Response};
 use zenoh_link::{Link, PutError, RouteId};
 
 use crate::{
@@ -75,7 +75,7 @@ pub(crate) struct Current<'f> {
 
 impl Current<'_> {
     /// The values of what an admitted frame holds.
-    fn values(&self) -> impl Iterator<Item = f32> {
+    fn values(&self) -> impl ExactSizeIterator<Item = f32> {
         let values = match (self.frame, self.request) {
             (Some(frame), _) => frame.get(Observation::OVERHEAD..),
             (None, Some(request)) => request.get(InferRequest::OVERHEAD..),
@@ -225,8 +225,10 @@ impl Performer {
 
     /// Hands a request's reply to the main thread before its deadline, or withholds it, and tells the engine which.
     fn reply(&mut self, reply: &engine::Reply, current: &mut Current<'_>) {
+        let mut short = [0; InferReply::MAX_FRAME];
+        let length = reply.encode(clock::now(), &mut short);
         let mut frame = [0; requests::LONGEST];
-        let length = reply.encode(clock::now(), &mut frame);
+        frame[..length].copy_from_slice(&short[..length]);
         let at = clock::now();
         if reply.deadline().is_some_and(|deadline| at >= deadline) {
             let ticket = reply.ticket().expect("what has a deadline has a ticket");
@@ -238,7 +240,7 @@ impl Performer {
             Some(slot) => self.requests.release(slot),
             None => current.asker.take().expect("what was not admitted is refused at once"),
         };
-        self.requests.reply(asker, frame, length, reply.is_result());
+        self.requests.reply(asker, frame, length, matches!(reply.says(), Replied::Result(_)));
         if let Some(ticket) = reply.ticket() {
             self.engine.handle(at, Event::Sent { ticket, at });
         }

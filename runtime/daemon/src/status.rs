@@ -332,10 +332,14 @@ fn human(report: &Report) -> String {
     text
 }
 
-/// One-off requests, client by client. Without clients there are at most queries on topics, which are refused.
+/// One-off requests, client by client. Without clients there are only queries on topics, which are refused.
 fn write_requests(text: &mut String, report: &Report) {
     use std::fmt::Write as _;
-    if report.clients.is_empty() && report.requests.received == 0 {
+    if report.clients.is_empty() {
+        let Requests { received, refused, .. } = report.requests;
+        if received > 0 {
+            let _ = writeln!(text, "requests: {received} received, {refused} refused");
+        }
         return;
     }
     let _ = writeln!(
