@@ -1,7 +1,7 @@
 //! What a client is: one asker of one task's one-off requests, by its key.
 
 /// The longest queue that a client may have.
-pub const MAX_CLIENT_QUEUE: usize = 60;
+pub const MAX_CLIENT_QUEUE: usize = 16;
 
 /// How many of one client's requests wait here at most beyond its declared queue. Whoever decides takes them at once
 /// unless it is busy, so this is for those that come in between.

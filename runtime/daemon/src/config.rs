@@ -151,7 +151,7 @@ pub(crate) struct ClientConfig {
     /// How much sooner than that a request may arrive.
     pub(crate) arrival_jitter: Duration,
     /// How many of its requests wait at most.
-    pub(crate) queue: usize,
+    pub(crate) queue: u8,
     pub(crate) infer_key: String,
 }
 
@@ -266,13 +266,13 @@ mod tests {
         assert!(refused("{ name = \"a\" }").contains("missing field `min_period_us`"));
         assert!(refused("{ name = \"a\", min_period_us = 0 }").contains("a period of 0 us"));
         assert!(refused("{ name = \"a/b\", min_period_us = 1 }").contains("cannot stand in a key"));
-        for queue in [0, 61] {
+        for queue in [0, 17] {
             let told = refused(&format!("{{ name = \"a\", min_period_us = 1, queue = {queue} }}"));
             assert!(told.contains(&format!("a queue of {queue} requests")), "{told}");
         }
         let twice = "{ name = \"a\", min_period_us = 1 }, { name = \"a\", min_period_us = 1 }";
         assert!(refused(twice).contains("the client \"a\" is declared twice"));
-        let many: Vec<_> = (0..5).map(|n| format!("{{ name = \"c{n}\", min_period_us = 1, queue = 60 }}")).collect();
+        let many: Vec<_> = (0..14).map(|n| format!("{{ name = \"c{n}\", min_period_us = 1, queue = 16 }}")).collect();
         assert!(refused(&many.join(", ")).contains("more than 240 requests may be open at once"));
         assert!(refused("{ name = \"a\", min_period_us = 1, size = 4 }").contains("unknown field `size`"));
     }

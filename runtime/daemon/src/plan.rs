@@ -1,7 +1,7 @@
 //! What the config asks for, with its models loaded: contracts, keys, and the engine's tables.
 
 use engine::{
-    Agenda, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet, Record, RecordSpec,
+    Agenda, Client, ClientSpec, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet, Record, RecordSpec,
     Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
 };
 use manifest::{Contract, Manifest};
@@ -64,7 +64,7 @@ impl Plan {
         let keys = |asking: Asking<'_>| ClientKeys {
             infer: asking.client.infer_key.clone(),
             max_frame_bytes: InferRequest::OVERHEAD + self.inputs(asking.task) * size_of::<f32>(),
-            queue: asking.client.queue,
+            queue: usize::from(asking.client.queue),
         };
         self.clients().map(keys).collect()
     }
@@ -151,8 +151,8 @@ impl Plan {
     }
 
     /// How many slots the engine needs.
-    pub(crate) fn slots(&self, records: &[Record]) -> usize {
-        engine::slots_needed(self.served().count(), self.config.workers.len(), records)
+    pub(crate) fn slots(&self, clients: &[Client], records: &[Record]) -> usize {
+        engine::slots_needed(self.served().count(), clients, self.config.workers.len(), records)
     }
 
     /// The longest observation and the longest action, in f32 values.
@@ -186,17 +186,18 @@ impl Plan {
             }
         }
         let connection = |served: Served<'_>| {
-            let task = TaskId(u16::try_from(served.task).into_diagnostic().wrap_err("more than 65535 tasks")?);
+            let task = task_id(served.task)?;
             let address = Address::of(&served.robot.name, &self.config.tasks[served.task].name);
             Ok(Connection::new(ConnectionSpec { task, address }))
         };
         let connections = self.served().map(connection).collect::<Result<Vec<_>>>()?;
+        let clients = self.engine_clients()?;
         let workers = self.config.workers.iter().map(|worker| {
             let models = worker.models.iter().fold(ModelSet::EMPTY, |set, model| set.with(model_id(*model)));
             Worker::new(WorkerSpec { models, spare: worker.spare })
         });
         let slots =
-            u16::try_from(self.slots(&records)).into_diagnostic().wrap_err("more than 65535 slots are needed")?;
+            u16::try_from(self.slots(&clients, &records)).into_diagnostic().wrap_err("more than 65535 slots are needed")?;
         let quarantine = self.config.quarantine;
         let settings = Settings {
             boot,
@@ -211,11 +212,27 @@ impl Plan {
             tasks: tasks.leak(),
             agenda: vec![Agenda::default(); connections.len()].leak(),
             connections: connections.leak(),
+            clients: clients.leak(),
             workers: workers.collect::<Vec<_>>().leak(),
             records: records.leak(),
             free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
         };
         Engine::new(settings, tables).into_diagnostic()
+    }
+
+    /// The engine's clients, none of which has asked for anything.
+    pub(crate) fn engine_clients(&self) -> Result<Vec<Client>> {
+        let client = |asking: Asking<'_>| {
+            let ClientConfig { name, min_period, arrival_jitter, queue, .. } = asking.client;
+            Ok(Client::new(ClientSpec {
+                task: task_id(asking.task)?,
+                address: Address::of(name, &self.config.tasks[asking.task].name),
+                min_period: *min_period,
+                arrival_jitter: *arrival_jitter,
+                queue: *queue,
+            }))
+        };
+        self.clients().map(client).collect()
     }
 
     /// What is watched at run time: each measured model on each worker that has it.
@@ -279,6 +296,10 @@ impl Plan {
 pub(crate) fn millis(span: Duration) -> String {
     let micros = span.nanos() / 1_000;
     format!("{}.{:03} ms", micros / 1_000, micros % 1_000)
+}
+
+fn task_id(place: usize) -> Result<TaskId> {
+    Ok(TaskId(u16::try_from(place).into_diagnostic().wrap_err("more than 65535 tasks")?))
 }
 
 pub(crate) fn model_id(place: usize) -> ModelId {

@@ -28,6 +28,8 @@ const REPLIES: usize = 256;
 
 const _: () = assert!(OPEN + ON_TOPICS < REPLIES, "every request that is taken has room for its reply");
 
+const _: () = assert!(engine::MAX_QUEUE == zenoh_link::MAX_CLIENT_QUEUE, "a client's queue is as long here as there");
+
 /// How many requests of a client with such a queue are open at most: two beyond it, so that one that runs and one that is
 /// being refused leave the queue to those that wait.
 pub(crate) const fn open_at_most(queue: usize) -> usize {

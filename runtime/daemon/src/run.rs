@@ -116,11 +116,11 @@ fn serve(
     let given = (margin, measured.send.p99);
     let marked = marked(plan, &schedulability::judge(plan, &timings, &batches, given), accept_late)?;
     let records = plan.records(&timings, &batches)?;
-    let slots = plan.slots(&records);
+    let slots = plan.slots(&plan.engine_clients()?, &records);
     let engine = plan.engine(boot, given, records, &marked)?;
     let shared = Arc::new(Shared::default());
     let (reporting, reports) = Box::leak(Box::new(Queue::<Report, REPORTS>::new())).split();
-    let queues = plan.clients().map(|asking| asking.client.queue);
+    let queues = plan.clients().map(|asking| usize::from(asking.client.queue));
     let (requests, replier) = requests::exchange(slots, queues, thread::current());
     let (mut counter, snapshots) = snapshot::exchange(plan, door.clone());
     // Until here nobody is served, so a signal just ends the process.

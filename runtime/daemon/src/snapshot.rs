@@ -1,6 +1,6 @@
 //! Snapshots of the ledgers: the status thread lends an empty one, the engine's thread fills it and gives it back.
 
-use engine::{ClientId, ConnectionId, Engine, Ledger, Requests, Service, WorkerId};
+use engine::{ClientId, ConnectionId, Engine, Ledger, RequestLedger, Service, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
 use message::Epoch;
 
@@ -13,9 +13,9 @@ pub(crate) struct Snapshot {
     pub(crate) workers: Vec<Service>,
     pub(crate) total: Ledger,
     /// All clients', and queries on topics.
-    pub(crate) requests: Requests,
+    pub(crate) requests: RequestLedger,
     /// Each client's.
-    pub(crate) clients: Vec<Requests>,
+    pub(crate) clients: Vec<RequestLedger>,
 }
 
 /// What one connection has done.
@@ -49,8 +49,8 @@ pub(crate) fn exchange(plan: &Plan, door: Door) -> (Counter, Desk) {
         connections: vec![ConnectionSnapshot::default(); plan.served().count()],
         workers: vec![Service::Active; plan.config.workers.len()],
         total: Ledger::default(),
-        requests: Requests::default(),
-        clients: vec![Requests::default(); plan.clients().count()],
+        requests: RequestLedger::default(),
+        clients: vec![RequestLedger::default(); plan.clients().count()],
     });
     (Counter { empty: to_desk, full: from_desk, kept: Some(snapshot), door }, Desk { empty, full })
 }
@@ -69,7 +69,7 @@ impl Desk {
         snapshot.total = engine.total();
         snapshot.requests = engine.requests();
         for (id, entry) in (0u16..).map(ClientId).zip(&mut snapshot.clients) {
-            *entry = engine.requests_of(id);
+            *entry = engine.request_ledger(id);
         }
         assert!(self.full.enqueue(snapshot).is_ok(), "there is one snapshot");
     }

@@ -87,7 +87,9 @@ struct Requests {
     refused: u64,
     expired: u64,
     in_flight: u64,
+    discarded_late_results: u64,
     balances: bool,
+    reasons: Vec<ReasonCount>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -258,19 +260,22 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
     }
 }
 
-fn requests(ledger: &engine::Requests) -> Requests {
+fn requests(ledger: &engine::RequestLedger) -> Requests {
     Requests {
         received: ledger.received(),
         answered: ledger.answered(),
         refused: ledger.refused(),
         expired: ledger.expired(),
         in_flight: ledger.in_flight(),
+        discarded_late_results: ledger.discarded(),
         balances: ledger.balances(),
+        reasons: reasons(|reason| ledger.by_reason(reason)),
     }
 }
 
-fn counts(ledger: &Ledger) -> Counts {
-    let counted = TABLE.iter().map(|row| (row, ledger.by_reason(row.reason))).filter(|(_, count)| *count > 0);
+/// The reasons that something was counted for.
+fn reasons(by_reason: impl Fn(Reason) -> u64) -> Vec<ReasonCount> {
+    let counted = TABLE.iter().map(|row| (row, by_reason(row.reason))).filter(|(_, count)| *count > 0);
     let reasons = counted.map(|(row, count)| ReasonCount {
         number: format!("E-{}", row.number),
         name: row.name.to_owned(),
@@ -284,6 +289,10 @@ fn counts(ledger: &Ledger) -> Counts {
         .to_owned(),
         count,
     });
+    reasons.collect()
+}
+
+fn counts(ledger: &Ledger) -> Counts {
     Counts {
         received: ledger.received(),
         model: ledger.model(),
@@ -295,7 +304,7 @@ fn counts(ledger: &Ledger) -> Counts {
         clamped: ledger.clamped(),
         discarded_late_results: ledger.discarded(),
         balances: ledger.balances(),
-        reasons: reasons.collect(),
+        reasons: reasons(|reason| ledger.by_reason(reason)),
     }
 }
 
@@ -319,9 +328,7 @@ fn human(report: &Report) -> String {
         write_counts(&mut text, &who, &line.counts, &line.unseen_responses.to_string());
     }
     write_counts(&mut text, "total, strays included", &report.total, "");
-    for reason in &report.total.reasons {
-        let _ = writeln!(text, "  {:>10} x {} {} ({})", reason.count, reason.number, reason.name, reason.kind);
-    }
+    write_reasons(&mut text, &report.total.reasons);
     write_requests(&mut text, report);
     let ledgers = report.clients.iter().map(|line| &line.requests).chain([&report.requests]);
     if !report.total.balances || ledgers.into_iter().any(|requests| !requests.balances) {
@@ -330,6 +337,13 @@ fn human(report: &Report) -> String {
     let unmeasured = report.connections.iter().filter(|line| !line.measured).count();
     let _ = writeln!(text, "{unmeasured} of {} connections are unmeasured: no timing record", report.connections.len());
     text
+}
+
+fn write_reasons(text: &mut String, reasons: &[ReasonCount]) {
+    use std::fmt::Write as _;
+    for reason in reasons {
+        let _ = writeln!(text, "  {:>10} x {} {} ({})", reason.count, reason.number, reason.name, reason.kind);
+    }
 }
 
 /// One-off requests, client by client. Without clients there are only queries on topics, which are refused.
@@ -355,6 +369,7 @@ fn write_requests(text: &mut String, report: &Report) {
         line(&format!("{client}/{task}"), requests);
     }
     line("requests, all queries", &report.requests);
+    write_reasons(text, &report.requests.reasons);
 }
 
 fn write_counts(text: &mut String, who: &str, counts: &Counts, unseen: &str) {

@@ -72,7 +72,7 @@ fn unfit_client_is_named() {
     for queue in [0, MAX_CLIENT_QUEUE + 1] {
         let error = refused(vec![client("t/c", queue)]);
         assert!(matches!(&error, LinkError::ClientQueue { key, .. } if key == "t/c/infer"), "{error}");
-        assert!(error.to_string().contains(&format!("a queue of {queue}: choose between 1 and 60")), "{error}");
+        assert!(error.to_string().contains(&format!("a queue of {queue}: choose between 1 and 16")), "{error}");
     }
     let error = refused(vec![client("t/*", 1)]);
     assert!(matches!(&error, LinkError::Wildcard { key } if key == "t/*/infer"), "{error}");

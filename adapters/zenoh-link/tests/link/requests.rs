@@ -81,7 +81,7 @@ fn request_arrives_with_its_bytes_and_time_and_is_answered() {
 #[test]
 fn each_client_has_its_own_queue_and_what_finds_it_full_is_counted_unread() {
     let endpoint = free_endpoint();
-    let clients = vec![client("t/a", 3), client("t/b", 60)];
+    let clients = vec![client("t/a", 3), client("t/b", 16)];
     let mut station = Station::open_with(&listening(&endpoint), vec![], clients, &[]);
     let (flooding, calm) = (robot(&endpoint), robot(&endpoint));
     let flood: Vec<_> = (0..100_u8).map(|n| ask(&flooding, "t/a/infer", vec![n])).collect();
@@ -116,15 +116,15 @@ fn each_client_has_its_own_queue_and_what_finds_it_full_is_counted_unread() {
 #[test]
 fn longest_queue_fits() {
     let endpoint = free_endpoint();
-    let mut station = Station::open_with(&listening(&endpoint), vec![], vec![client("t/a", 60)], &[]);
+    let mut station = Station::open_with(&listening(&endpoint), vec![], vec![client("t/a", 16)], &[]);
     let asker = robot(&endpoint);
     for round in 1..=3 {
-        let replies: Vec<_> = (0..70_u8).map(|n| ask(&asker, "t/a/infer", vec![n])).collect();
-        for replies in replies.iter().skip(62) {
+        let replies: Vec<_> = (0..30_u8).map(|n| ask(&asker, "t/a/infer", vec![n])).collect();
+        for replies in replies.iter().skip(18) {
             assert_eq!(reply(replies), None);
         }
-        station.await_wakes(62 * round);
-        assert_eq!(take_all(&mut station, FIRST).len(), 62);
+        station.await_wakes(18 * round);
+        assert_eq!(take_all(&mut station, FIRST).len(), 18);
     }
 }
 

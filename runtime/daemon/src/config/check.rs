@@ -269,13 +269,13 @@ fn check_pace(file: &File<'_>, task: &RawTask, deadline: Duration) -> Result<Pac
 }
 
 /// A client that asks for some images of a part at once finds room; one that asks ahead of its rate for longer does not.
-const DEFAULT_QUEUE: usize = 4;
+const DEFAULT_QUEUE: u8 = 4;
 
-fn check_queue(file: &File<'_>, given: Option<&Spanned<usize>>) -> Result<usize, ConfigError> {
+fn check_queue(file: &File<'_>, given: Option<&Spanned<u8>>) -> Result<u8, ConfigError> {
     match given {
-        Some(queue) if !(1..=zenoh_link::MAX_CLIENT_QUEUE).contains(queue.get_ref()) => {
+        Some(queue) if !(1..=engine::MAX_QUEUE).contains(&usize::from(*queue.get_ref())) => {
             let what = format!("a queue of {} requests", queue.get_ref());
-            Err(file.at(queue, what, &format!("choose between 1 and {}", zenoh_link::MAX_CLIENT_QUEUE)))
+            Err(file.at(queue, what, &format!("choose between 1 and {}", engine::MAX_QUEUE)))
         }
         Some(queue) => Ok(*queue.get_ref()),
         None => Ok(DEFAULT_QUEUE),
@@ -286,7 +286,7 @@ fn check_queue(file: &File<'_>, given: Option<&Spanned<usize>>) -> Result<usize,
 fn check_open_requests(file: &File<'_>, tasks: &[RawTask]) -> Result<(), ConfigError> {
     let mut open = 0_usize;
     for client in tasks.iter().flat_map(|task| &task.clients) {
-        open = open.saturating_add(requests::open_at_most(check_queue(file, client.queue.as_ref())?));
+        open = open.saturating_add(requests::open_at_most(usize::from(check_queue(file, client.queue.as_ref())?)));
         if open > requests::OPEN {
             let what = format!("with this client more than {} requests may be open at once", requests::OPEN);
             let help = "each client's queue and two more count: choose shorter queues, or spread the clients over boxes";

@@ -151,6 +151,6 @@ pub(super) struct RawClient {
     pub(super) name: Spanned<String>,
     pub(super) min_period_us: Spanned<u64>,
     pub(super) arrival_jitter_us: Option<u64>,
-    pub(super) queue: Option<Spanned<usize>>,
+    pub(super) queue: Option<Spanned<u8>>,
     pub(super) key: Option<String>,
 }
