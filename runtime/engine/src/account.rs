@@ -214,27 +214,132 @@ impl Ledger {
     }
 }
 
-/// One-off requests: received = answered + refused + expired + in flight. Today each is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Requests {
-    refused: u64,
+/// How a one-off request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequestOutcome {
+    /// The model's result was handed over in time.
+    Answered,
+    /// It was refused.
+    Refused(Reason),
+    /// Its deadline passed: a refusal says so.
+    Expired(Reason),
 }
 
-impl Requests {
-    /// Requests that reached us.
+/// One-off requests of one client, or of the whole box, since its boot: received = answered + refused + expired + in
+/// flight, in every snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLedger {
+    received: u64,
+    answered: u64,
+    refused: u64,
+    expired: u64,
+    in_flight: u64,
+    discarded: u64,
+    by_reason: [u64; Reason::COUNT],
+}
+
+impl Default for RequestLedger {
+    fn default() -> Self {
+        let (received, answered, refused, expired, in_flight, discarded) = (0, 0, 0, 0, 0, 0);
+        Self { received, answered, refused, expired, in_flight, discarded, by_reason: [0; Reason::COUNT] }
+    }
+}
+
+impl RequestLedger {
+    /// Requests that reached us, malformed and dropped ones included.
     #[must_use]
     pub const fn received(&self) -> u64 {
-        self.refused
+        self.received
     }
 
-    /// Requests that were refused with a typed reply.
+    /// Requests whose reply was the model's result, in time.
+    #[must_use]
+    pub const fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// Requests that were refused.
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused
     }
 
-    pub(crate) fn refuse(&mut self, count: u64) {
-        add(&mut self.refused, count);
+    /// Requests whose deadline passed without a result.
+    #[must_use]
+    pub const fn expired(&self) -> u64 {
+        self.expired
+    }
+
+    /// Requests whose outcome is still open.
+    #[must_use]
+    pub const fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// Results that were thrown away because their request had expired. Not an outcome.
+    #[must_use]
+    pub const fn discarded(&self) -> u64 {
+        self.discarded
+    }
+
+    /// Refused and expired requests with this reason. One-offs have no fallback: what would bring an observation its
+    /// fallback refuses a request.
+    #[must_use]
+    pub fn by_reason(&self, reason: Reason) -> u64 {
+        self.by_reason.get(reason.index()).copied().unwrap_or(0)
+    }
+
+    /// Whether every received request has exactly one outcome or is in flight.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        let outcomes = [self.answered, self.refused, self.expired, self.in_flight];
+        outcomes.iter().fold(0u64, |sum, count| sum.saturating_add(*count)) == self.received
+    }
+
+    /// This ledger and another, summed.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        add(&mut self.received, other.received);
+        add(&mut self.answered, other.answered);
+        add(&mut self.refused, other.refused);
+        add(&mut self.expired, other.expired);
+        add(&mut self.in_flight, other.in_flight);
+        add(&mut self.discarded, other.discarded);
+        for (sum, count) in self.by_reason.iter_mut().zip(other.by_reason) {
+            add(sum, count);
+        }
+        self
+    }
+
+    pub(crate) fn receive(&mut self, count: u64) {
+        add(&mut self.received, count);
+    }
+
+    pub(crate) fn record(&mut self, outcome: RequestOutcome, count: u64) {
+        let (counter, reason) = match outcome {
+            RequestOutcome::Answered => (&mut self.answered, None),
+            RequestOutcome::Refused(reason) => (&mut self.refused, Some(reason)),
+            RequestOutcome::Expired(reason) => (&mut self.expired, Some(reason)),
+        };
+        add(counter, count);
+        if let Some(counter) = reason.and_then(|reason| self.by_reason.get_mut(reason.index())) {
+            add(counter, count);
+        }
+    }
+
+    /// Received, and refused for this reason.
+    pub(crate) fn refuse(&mut self, reason: Reason, count: u64) {
+        self.receive(count);
+        self.record(RequestOutcome::Refused(reason), count);
+    }
+
+    pub(crate) fn discard(&mut self) {
+        add(&mut self.discarded, 1);
+    }
+
+    pub(crate) fn with_in_flight(mut self, in_flight: u64) -> Self {
+        self.in_flight = in_flight;
+        self
     }
 }
 

@@ -76,6 +76,12 @@ impl Engine<'_> {
         let job = Job { slot, echo, sequence, deadline, due, rank };
         let job = if self.fault.is(Fault::EchoOtherSequence) { job.mistaken() } else { job };
         self.connection(id).waiting = Some(job);
+        self.refresh(id);
+        // Behind an answer of its own that is open it waits for that: its own fallback would close it.
+        let could_start = self.entry(id).startable != Instant::NEVER;
+        if could_start && self.no_time_for_waiting(id) && !self.fault.is(Fault::HopelessWaits) {
+            return self.fall_back_waiting(id, Reason::NoTimeLeft);
+        }
         self.push(Pending::Store(slot));
     }
 

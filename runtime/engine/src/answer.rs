@@ -12,10 +12,10 @@ use crate::{
     fault::Fault,
     guard::{self, Guarded, Origin},
     reason::Reason,
-    respond::{Answer, Echo, Send, Target, Ticket},
+    respond::{Answer, Echo, Party, Send, Target, Ticket},
     task::{ConnectionId, MAX_BATCH, SlotId, WorkerId},
     time::{Duration, Instant},
-    worker::{Awaited, Member, Running, Seat},
+    worker::{Awaited, Member, OneOff, Running, Seat},
 };
 
 impl Engine<'_> {
@@ -35,9 +35,9 @@ impl Engine<'_> {
         let newer_first = self.fault.is(Fault::NewerFallbackFirst);
         let connection = self.connection(id);
         match core::mem::replace(&mut connection.stage, Stage::Idle) {
-            Stage::Idle => self.fall_back_waiting(id),
+            Stage::Idle => self.fall_back_waiting(id, Reason::Unstarted),
             Stage::Running { worker, .. } if newer_first && connection.waiting.is_some_and(|job| job.due <= now) => {
-                self.fall_back_waiting(id);
+                self.fall_back_waiting(id, Reason::Unstarted);
                 self.abandon(id, worker, Awaited::Closed);
                 self.connection(id).ledger.record(Outcome::Fallback(Reason::Overtaken));
             }
@@ -50,13 +50,18 @@ impl Engine<'_> {
     /// A worker is free again: the result of each member goes to the guard, or is discarded.
     pub(crate) fn finished(&mut self, worker: WorkerId, outputs: Result<&[&[f32]], ModelFailed>, execution: Duration) {
         if let (Some(running), Ok(_)) = (&self.peek_worker(worker).running, outputs) {
-            let ran = (running.model, running.seats.len());
+            let ran = (running.model, running.size());
             self.watch(worker, ran, execution);
         }
         for place in 0..MAX_BATCH {
             let Some(Seat { member, answer }) = self.peek_worker(worker).seat(place) else { break };
             if answer == Awaited::Open && self.peek(member.connection).due() <= self.now {
                 self.fall_due(member.connection);
+            }
+        }
+        if let Some(OneOff { client, answer: Awaited::Open, .. }) = self.peek_worker(worker).one_off() {
+            while self.peek_client(client).due() <= self.now {
+                self.expire(client);
             }
         }
         let running = self.worker(worker).running.take().expect("only a worker that was started finishes");
@@ -69,6 +74,10 @@ impl Engine<'_> {
                 Awaited::Open => self.answer_with(seat.member, output),
                 Awaited::Closed | Awaited::FellDue => self.discard(worker, seat.member, output),
             }
+        }
+        if let Some(one_off) = running.one_off {
+            let output = outputs.and_then(|outputs| outputs.first().copied().ok_or(ModelFailed));
+            self.finished_one_off(worker, one_off, output);
         }
         self.count_overrun(worker, &running);
     }
@@ -116,7 +125,7 @@ impl Engine<'_> {
         }
         Send {
             target: Target::Connection(id),
-            ticket: Some(Ticket::new(id, sending.serial)),
+            ticket: Some(Ticket { of: Party::Connection(id), serial: sending.serial }),
             deadline: if no_deadline { None } else { Some(sending.job.deadline) },
             identity,
             echo: sending.job.echo,
@@ -126,8 +135,11 @@ impl Engine<'_> {
 
     /// An answer left at `at`.
     pub(crate) fn sent(&mut self, ticket: Ticket, at: Instant) {
-        let id = ticket.connection();
-        let sending = self.take_sending(ticket);
+        let id = match ticket.of {
+            Party::Connection(id) => id,
+            Party::Client(id) => return self.replied(id, ticket.serial),
+        };
+        let sending = self.take_sending(id, ticket.serial);
         let twice = self.fault.is(Fault::CountFallbackTwice);
         let connection = self.connection(id);
         match sending.origin {
@@ -142,8 +154,11 @@ impl Engine<'_> {
 
     /// An answer did not leave.
     pub(crate) fn withheld(&mut self, ticket: Ticket, why: Withheld) {
-        let (id, now) = (ticket.connection(), self.now);
-        let sending = self.take_sending(ticket);
+        let (id, now) = match ticket.of {
+            Party::Connection(id) => (id, self.now),
+            Party::Client(id) => return self.reply_withheld(id, ticket.serial, why),
+        };
+        let sending = self.take_sending(id, ticket.serial);
         if self.fault.is(Fault::AdvanceWhenWithheld) {
             advance(self.connection(id), &sending, now);
         }
@@ -151,9 +166,9 @@ impl Engine<'_> {
         self.settle(id, &sending);
     }
 
-    fn fall_back_waiting(&mut self, id: ConnectionId) {
+    pub(crate) fn fall_back_waiting(&mut self, id: ConnectionId, why: Reason) {
         let Some(job) = self.connection(id).waiting.take() else { return };
-        let reason = if self.rests(id) { Reason::Resting } else { Reason::Unstarted };
+        let reason = if self.rests(id) { Reason::Resting } else { why };
         let stand_in = self.stand_in(id, reason);
         self.hand_out(id, job, stand_in, Some(job.slot));
     }
@@ -179,7 +194,8 @@ impl Engine<'_> {
         let took = self.now.since(running.since);
         let left = |seat: &Seat| self.task(seat.member.connection).deadline().less(self.settings.margin);
         let blames = |seat: &Seat| seat.answer == Awaited::FellDue && took >= left(seat);
-        if !running.seats.iter().any(blames) || self.fault.is(Fault::NeverQuarantine) {
+        let at_fault = running.seats.iter().any(blames) || self.one_off_blames(running, took);
+        if !at_fault || self.fault.is(Fault::NeverQuarantine) {
             return;
         }
         let (now, window, max) = (self.now, self.settings.overrun_window, self.settings.max_overruns);
@@ -233,10 +249,10 @@ impl Engine<'_> {
         self.push(Pending::Send(id));
     }
 
-    fn take_sending(&mut self, ticket: Ticket) -> Sending {
-        let connection = self.connection(ticket.connection());
+    fn take_sending(&mut self, id: ConnectionId, serial: u64) -> Sending {
+        let connection = self.connection(id);
         match core::mem::replace(&mut connection.stage, Stage::Idle) {
-            Stage::Sending(sending) if sending.serial == ticket.serial => sending,
+            Stage::Sending(sending) if sending.serial == serial => sending,
             Stage::Idle | Stage::Running { .. } | Stage::Sending(_) => {
                 unreachable!("a ticket is reported once, while its connection is sending")
             }

@@ -70,6 +70,11 @@ impl Connection {
         }
     }
 
+    /// Whether an observation waits for a worker, or will once the answer before it is reported as sent.
+    pub(crate) fn waits(&self) -> bool {
+        self.waiting.is_some() && matches!(self.stage, Stage::Idle | Stage::Sending(_))
+    }
+
     pub(crate) fn in_flight(&self) -> u64 {
         let open = match self.stage {
             Stage::Idle => 0,
@@ -218,13 +223,15 @@ fn push_newest<T, const N: usize>(ring: &mut Deque<T, N>, value: T) {
 pub struct Agenda {
     pub(crate) due: Instant,
     pub(crate) startable: Instant,
+    /// It waits for a worker of its model: no one-off begins there.
+    pub(crate) waits: bool,
     pub(crate) model: ModelId,
     pub(crate) unschedulable: bool,
 }
 
 impl Default for Agenda {
     fn default() -> Self {
-        Self { due: Instant::NEVER, startable: Instant::NEVER, model: ModelId(0), unschedulable: false }
+        Self { due: Instant::NEVER, startable: Instant::NEVER, waits: false, model: ModelId(0), unschedulable: false }
     }
 }
 

@@ -91,11 +91,11 @@ fn budget(budget_us: u32, expected: &Expected<'_>) -> Result<Duration, Reason> {
     }
 }
 
-fn reason(malformed: Malformed) -> Reason {
+pub(crate) fn reason(malformed: Malformed) -> Reason {
     match malformed {
         Malformed::Truncated => Reason::Truncated,
         Malformed::Encapsulation => Reason::Encapsulation,
-        // The last four cannot be said of an observation: it has no kind, place or reason.
+        // The last four cannot be said of an observation or a request: they have no kind, place or reason.
         Malformed::Type | Malformed::Kind | Malformed::Place | Malformed::Reason | Malformed::RefusalWithValues => {
             Reason::WrongType
         }

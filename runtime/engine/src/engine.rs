@@ -7,22 +7,23 @@ use heapless::Deque;
 use message::{Address, ContractDigest, Epoch, ModelDigest, Observation, Status};
 
 use crate::{
-    account::{Ledger, Outcome, Requests},
+    account::{Ledger, Outcome, RequestLedger},
+    client::{Asked, Client},
     connection::{Agenda, Connection},
     face::{Action, Event, Timeout, Timer, Withheld},
-    fault::Injected,
+    fault::{Fault, Injected},
     reason::Reason,
     record::{Record, Standing},
-    respond::{Answer, Echo, Identity, Notify, Refusal, Send, Target, Ticket},
+    respond::{Answer, Echo, Identity, Notify, Refusal, Send, Target},
     schedule,
-    task::{ConnectionId, MAX_BATCH, ModelId, Settings, SlotId, Task, WorkerId},
-    time::Instant,
+    task::{ClientId, ConnectionId, MAX_BATCH, MAX_QUEUE, ModelId, Settings, SlotId, Task, WorkerId},
+    time::{Duration, Instant},
     worker::{MAX_OVERRUNS, Member, Running, Service, Worker},
 };
 
 /// More than one event can cause before its actions are taken: an answer for each member of a batch, and then a
-/// quarantine and an exit. A frame that changes the epoch causes four.
-const PENDING: usize = MAX_BATCH + 16;
+/// quarantine and an exit. A frame that changes the epoch causes four, a request one more than may wait with it.
+const PENDING: usize = MAX_BATCH + MAX_QUEUE;
 
 /// The tables that the daemon allocates once, from its config, and lends.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Tables<'t> {
     pub connections: &'t mut [Connection],
     /// As many default entries as connections.
     pub agenda: &'t mut [Agenda],
+    /// One entry for each client that may send one-off requests; may be empty.
+    pub clients: &'t mut [Client],
     /// One entry for each worker thread.
     pub workers: &'t mut [Worker],
     /// The timing records, one at most for each model of a worker. What has none is marked as unmeasured.
@@ -44,12 +47,16 @@ pub struct Tables<'t> {
 /// Why the tables cannot serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitError {
-    /// A table is empty, longer than its ids can name, or the agenda is not as long as the connections.
+    /// A table is empty, longer than its ids can name, or the agenda is not as long as the connections. Of connections
+    /// and clients one table may be empty.
     TableSize,
     /// A connection names a task that is not there.
     UnknownTask(ConnectionId),
     /// A task's deadline leaves no room before the margin.
     Deadline(ConnectionId),
+    /// A client names a task that is not there or whose deadline leaves no room before the margin, or its shortest
+    /// period or its queue is out of bounds.
+    Client(ClientId),
     /// No worker in service has a session for this model.
     NoWorker(ModelId),
     /// Fewer slots than [`slots_needed`].
@@ -68,10 +75,15 @@ impl core::fmt::Display for LimitError {
             Self::Deadline(ConnectionId(id)) => {
                 write!(formatter, "connection {id}: the task's deadline leaves no room before the margin")
             }
+            Self::Client(ClientId(id)) => write!(
+                formatter,
+                "client {id}: no such task, no room before its deadline, no period, or a queue not from 1 to {MAX_QUEUE}"
+            ),
             Self::NoWorker(ModelId(id)) => write!(formatter, "no worker in service has a session for model {id}"),
-            Self::TooFewSlots => {
-                formatter.write_str("two slots are needed for each connection, and its largest batch for each worker")
-            }
+            Self::TooFewSlots => formatter.write_str(
+                "two slots are needed for each connection, one more than its queue for each client, and its largest \
+                     batch for each worker",
+            ),
             Self::Record(ModelId(id)) => {
                 write!(formatter, "a timing record of model {id} is of a worker without it, or there are two")
             }
@@ -92,7 +104,10 @@ pub struct Engine<'t> {
     pub(crate) now: Instant,
     pub(crate) fault: Injected,
     strays: Ledger,
-    requests: Requests,
+    /// One-off requests of no client.
+    queries: RequestLedger,
+    /// How many one-offs were started.
+    pub(crate) turn: u64,
     pub(crate) standing: Standing,
     pub(crate) draining: Draining,
     exiting: bool,
@@ -121,6 +136,15 @@ pub(crate) enum Pending {
         echo: Echo,
         reason: Reason,
         of: Option<(Address, ContractDigest)>,
+    },
+    /// The result of this client's request.
+    Reply(ClientId),
+    /// `slot`: where the query is kept, if it was not just handed in.
+    RefuseRequest {
+        client: ClientId,
+        slot: Option<SlotId>,
+        asked: Asked,
+        reason: Reason,
     },
     Notify {
         connection: ConnectionId,
@@ -162,7 +186,8 @@ impl<'t> Engine<'t> {
             now: Instant::from_nanos(0),
             fault: Injected::default(),
             strays: Ledger::default(),
-            requests: Requests::default(),
+            queries: RequestLedger::default(),
+            turn: 0,
             standing,
             draining: Draining::No,
             exiting: false,
@@ -194,11 +219,14 @@ impl<'t> Engine<'t> {
             }
             Event::Stray { arrival, bytes } => self.stray(arrival, bytes),
             Event::Query => {
-                self.requests.refuse(1);
+                self.queries.refuse(Reason::QueryOnTopic, 1);
                 let (target, echo, reason) = (Target::Query, Echo::UNREADABLE, Reason::QueryOnTopic);
                 self.push(Pending::Refuse { target, echo, reason, of: None });
             }
-            Event::QueriesUnseen { count } => self.requests.refuse(count),
+            Event::QueriesUnseen { count } => self.queries.refuse(Reason::QueryOnTopic, count),
+            Event::Request { client, arrival, bytes } => self.request(client, arrival.min(self.now), bytes),
+            Event::RequestOversize { client, arrival } => self.refuse_unread_request(client, arrival),
+            Event::RequestsUnseen { client, count } => self.client(client).ledger.refuse(Reason::Overload, count),
             Event::Finished { worker, outputs, execution } => self.finished(worker, outputs, execution),
             Event::RecordVoid { worker, cause } => self.void_records(worker, cause),
             Event::Sent { ticket, at } => self.sent(ticket, at),
@@ -229,7 +257,8 @@ impl<'t> Engine<'t> {
         let hang = hangs
             .map(|(id, worker)| (worker.hang_at(self.settings.hang), Timer::Hang(WorkerId(id))))
             .min_by_key(|(at, _)| *at);
-        [due, hang].into_iter().flatten().filter(|(at, _)| *at != Instant::NEVER).min_by_key(|(at, _)| *at)
+        let request = self.next_request_due().map(|(at, client)| (at, Timer::RequestDue(client)));
+        [due, request, hang].into_iter().flatten().filter(|(at, _)| *at != Instant::NEVER).min_by_key(|(at, _)| *at)
     }
 
     /// The counts of one connection.
@@ -246,10 +275,18 @@ impl<'t> Engine<'t> {
         connections.fold(self.strays, |sum, one| sum.plus(&one.ledger.with_in_flight(one.in_flight())))
     }
 
-    /// The counts of one-off requests.
+    /// The counts of all one-off requests, those of no client included.
     #[must_use]
-    pub const fn requests(&self) -> Requests {
-        self.requests
+    pub fn requests(&self) -> RequestLedger {
+        let clients = self.tables.clients.iter();
+        clients.fold(self.queries, |sum, one| sum.plus(&one.ledger.with_in_flight(one.in_flight())))
+    }
+
+    /// The counts of one client's requests.
+    #[must_use]
+    pub fn request_ledger(&self, client: ClientId) -> RequestLedger {
+        let client = self.peek_client(client);
+        client.ledger.with_in_flight(client.in_flight())
     }
 
     /// How many of the last 32 responses sent to this controller it has not reported as seen.
@@ -282,6 +319,12 @@ impl<'t> Engine<'t> {
         running.flat_map(|running| &running.seats).map(|seat| seat.member)
     }
 
+    /// Whose one-off request this worker runs, if it runs one.
+    #[must_use]
+    pub fn client_on(&self, worker: WorkerId) -> Option<ClientId> {
+        self.peek_worker(worker).one_off().map(|one_off| one_off.client)
+    }
+
     /// Switches one deliberate fault on, or all off.
     #[cfg(feature = "faults")]
     pub const fn inject(&mut self, fault: Option<crate::fault::Fault>) {
@@ -303,11 +346,24 @@ impl<'t> Engine<'t> {
             self.push(Pending::RecordVoid { worker, model, reason });
             return true;
         }
-        if let Some((worker, first)) = schedule::next(self.tables.agenda, self.tables.workers, self.fault) {
+        if let Some(id) = self.hopeless() {
+            self.fall_back_waiting(id, Reason::NoTimeLeft);
+            return true;
+        }
+        let fits = |worker, model, due| self.fits(worker, model, due) || self.fault.is(Fault::HopelessStarts);
+        if let Some((worker, first)) = schedule::next(self.tables.agenda, self.tables.workers, self.fault, fits) {
             self.start(worker, first);
             return true;
         }
-        self.farewell()
+        self.advance_requests() || self.farewell()
+    }
+
+    /// Whose observation would be started now and cannot be in time any more.
+    fn hopeless(&self) -> Option<ConnectionId> {
+        let waiting = (0u16..).zip(self.tables.agenda.iter()).filter(|(_, entry)| entry.startable != Instant::NEVER);
+        let mut turns = waiting.filter(|(_, entry)| self.has_free_worker(entry.model));
+        let hopeless = turns.find(|(id, _)| self.no_time_for_waiting(ConnectionId(*id)));
+        hopeless.filter(|_| !self.fault.is(Fault::HopelessStarts)).map(|(id, _)| ConnectionId(id))
     }
 
     fn action(&mut self, pending: Pending) -> Action {
@@ -315,11 +371,15 @@ impl<'t> Engine<'t> {
             Pending::Store(slot) => Action::Store { slot },
             Pending::Start(worker) => {
                 let running = self.peek_worker(worker).running.as_ref().expect("it was started just before");
-                let slots = running.seats.iter().map(|seat| seat.member.slot).collect();
+                let slots = running.slots().collect();
                 Action::StartInference { worker, model: running.model, slots }
             }
             Pending::Send(connection) => Action::Send(self.answer(connection)),
             Pending::Refuse { target, echo, reason, of } => Action::Send(self.refusal(target, echo, reason, of)),
+            Pending::Reply(client) => Action::Reply(self.reply(client)),
+            Pending::RefuseRequest { client, slot, asked, reason } => {
+                Action::Reply(self.request_refusal(client, slot, asked, reason))
+            }
             Pending::Notify { connection, epoch } => {
                 let address = self.peek(connection).spec.address;
                 Action::Notify(Notify::farewell(connection, address, self.settings.boot, epoch))
@@ -385,7 +445,7 @@ impl<'t> Engine<'t> {
         let (model, since) = (self.task(first).model(), self.now);
         let members = self.batch(worker, first);
         let seats = members.into_iter().map(|connection| self.begin(connection, worker)).collect();
-        self.worker(worker).running = Some(Running { model, since, seats });
+        self.worker(worker).running = Some(Running { model, since, seats, one_off: None });
         self.push(Pending::Start(worker));
     }
 
@@ -398,7 +458,8 @@ impl<'t> Engine<'t> {
     /// Once nothing is in flight, tells each known controller, one a call, and says so at the end.
     fn farewell(&mut self) -> bool {
         let Draining::Yes { farewells } = self.draining else { return false };
-        if self.tables.connections.iter().any(|connection| connection.in_flight() > 0) {
+        let observations = self.tables.connections.iter().any(|connection| connection.in_flight() > 0);
+        if observations || self.tables.clients.iter().any(|client| client.in_flight() > 0) {
             return false;
         }
         match self.tables.connections.get(usize::from(farewells)).map(|connection| connection.session.epoch()) {
@@ -409,7 +470,7 @@ impl<'t> Engine<'t> {
             Some(epoch) => {
                 self.draining = Draining::Yes { farewells: farewells.saturating_add(1) };
                 if let Some(epoch) = epoch
-                    && !self.fault.is(crate::fault::Fault::NoFarewell)
+                    && !self.fault.is(Fault::NoFarewell)
                 {
                     self.push(Pending::Notify { connection: ConnectionId(farewells), epoch });
                 }
@@ -428,6 +489,20 @@ impl<'t> Engine<'t> {
 
     pub(crate) fn peek(&self, id: ConnectionId) -> &Connection {
         self.tables.connections.get(usize::from(id.0)).expect("a connection's id is below the table's length")
+    }
+
+    pub(crate) fn client(&mut self, id: ClientId) -> &mut Client {
+        self.tables.clients.get_mut(usize::from(id.0)).expect("a client's id is below the table's length")
+    }
+
+    pub(crate) fn peek_client(&self, id: ClientId) -> &Client {
+        self.tables.clients.get(usize::from(id.0)).expect("a client's id is below the table's length")
+    }
+
+    /// The task of this client.
+    pub(crate) fn task_of(&self, id: ClientId) -> Task<'t> {
+        let task = self.peek_client(id).spec.task;
+        *self.tables.tasks.get(usize::from(task.0)).expect("each client's task was checked at the start")
     }
 
     pub(crate) fn worker(&mut self, id: WorkerId) -> &mut Worker {
@@ -464,12 +539,16 @@ impl<'t> Engine<'t> {
 
     /// What each response of this connection is marked with now.
     pub(crate) fn marks(&self, id: ConnectionId) -> Status {
-        let task = self.task(id);
-        self.settings.status.with(task.status()).with(self.timing_marks(&task))
+        self.marks_of(&self.task(id))
+    }
+
+    pub(crate) fn marks_of(&self, task: &Task<'_>) -> Status {
+        self.settings.status.with(task.status()).with(self.timing_marks(task))
     }
 
     /// Brings the agenda's entry up to date; called after each change of a connection.
     pub(crate) fn refresh(&mut self, id: ConnectionId) {
+        let waits = self.peek(id).waits() && !self.occupies_a_worker(id);
         let (due, startable) = match self.peek(id) {
             // A task that rests waits for nothing.
             connection if self.rests(id) && connection.startable() != Instant::NEVER => (self.now, Instant::NEVER),
@@ -479,6 +558,7 @@ impl<'t> Engine<'t> {
         let entry = self.tables.agenda.get_mut(usize::from(id.0)).expect("as many entries as connections");
         entry.due = due;
         entry.startable = startable;
+        entry.waits = waits;
     }
 
     /// Whether an inference of this connection whose answer is closed still runs on a worker in service: then its
@@ -499,12 +579,6 @@ impl<'t> Engine<'t> {
     }
 }
 
-impl Ticket {
-    pub(crate) const fn new(connection: ConnectionId, serial: u64) -> Self {
-        Self { connection, serial }
-    }
-}
-
 impl Withheld {
     pub(crate) const fn reason(self) -> Reason {
         match self {
@@ -514,24 +588,28 @@ impl Withheld {
     }
 }
 
-/// How many slots so many connections and workers need: an observation that waits and one that is answered for each
-/// connection; and for each worker its largest batch, because one that is quarantined may keep its members' slots.
+/// How many slots so many connections and workers and these clients need: an observation that waits and one that is
+/// answered for each connection; as many requests as may wait and one that is answered for each client; and for each
+/// worker its largest batch, because one that is quarantined may keep its members' slots.
 #[must_use]
-pub fn slots_needed(connections: usize, workers: usize, records: &[Record]) -> usize {
+pub fn slots_needed(connections: usize, clients: &[Client], workers: usize, records: &[Record]) -> usize {
+    let requests = clients.iter().map(|client| usize::from(client.spec.queue).saturating_add(1));
+    let open = requests.fold(connections.saturating_mul(2), usize::saturating_add);
     let largest = |worker: usize| {
         let own = records.iter().map(Record::spec).filter(|spec| usize::from(spec.worker.0) == worker);
-        own.map(|spec| spec.executions.largest_batch()).max().unwrap_or(1).min(connections)
+        let largest = own.map(|spec| spec.executions.largest_batch()).max().unwrap_or(1).min(connections);
+        largest.max(usize::from(!clients.is_empty()))
     };
-    (0..workers).map(largest).fold(connections.saturating_mul(2), usize::saturating_add)
+    (0..workers).map(largest).fold(open, usize::saturating_add)
 }
 
 fn check(settings: &Settings, tables: &Tables<'_>) -> Result<(), LimitError> {
-    let Tables { tasks, connections, agenda, workers, records, free_slots } = tables;
-    let sizes = [tasks.len(), connections.len(), workers.len(), free_slots.len()];
+    let Tables { tasks, connections, agenda, clients, workers, records, free_slots } = tables;
+    let sizes = [tasks.len(), connections.len().saturating_add(clients.len()), workers.len(), free_slots.len()];
     if sizes.iter().any(|size| *size == 0 || *size > usize::from(u16::MAX)) || agenda.len() != connections.len() {
         return Err(LimitError::TableSize);
     }
-    if free_slots.len() < slots_needed(connections.len(), workers.len(), records) {
+    if free_slots.len() < slots_needed(connections.len(), clients, workers.len(), records) {
         return Err(LimitError::TooFewSlots);
     }
     if !(1..=MAX_OVERRUNS).contains(&usize::from(settings.max_overruns)) {
@@ -548,6 +626,13 @@ fn check(settings: &Settings, tables: &Tables<'_>) -> Result<(), LimitError> {
         let task = tasks.get(usize::from(connection.spec.task.0)).ok_or(LimitError::UnknownTask(ConnectionId(id)))?;
         if task.deadline() <= settings.margin {
             return Err(LimitError::Deadline(ConnectionId(id)));
+        }
+    }
+    for (id, spec) in (0u16..).zip(clients.iter().map(|client| client.spec)) {
+        let task = tasks.get(usize::from(spec.task.0)).filter(|task| task.deadline() > settings.margin);
+        let bounded = (1..=MAX_QUEUE).contains(&usize::from(spec.queue)) && spec.min_period > Duration::ZERO;
+        if task.is_none() || !bounded {
+            return Err(LimitError::Client(ClientId(id)));
         }
     }
     unserved(tables).map_or(Ok(()), |model| Err(LimitError::NoWorker(model)))

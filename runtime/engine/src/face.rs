@@ -4,8 +4,9 @@ use message::Header;
 
 use crate::{
     reason::Reason,
+    reply::Reply,
     respond::{Notify, Send, Ticket},
-    task::{ConnectionId, MAX_BATCH, ModelId, SlotId, WorkerId},
+    task::{ClientId, ConnectionId, MAX_BATCH, ModelId, SlotId, WorkerId},
     time::{Duration, Instant},
 };
 
@@ -58,6 +59,30 @@ pub enum Event<'e> {
         /// How many.
         count: u64,
     },
+    /// A one-off request of this client arrived; its bytes are lent for this call. Exactly one [`Action::Reply`] leaves
+    /// for it, now or later.
+    Request {
+        /// Whose key it came on.
+        client: ClientId,
+        /// When it reached our code.
+        arrival: Instant,
+        /// The whole frame.
+        bytes: &'e [u8],
+    },
+    /// A one-off request arrived that is larger than any of its task; nobody looked into it.
+    RequestOversize {
+        /// Whose key it came on.
+        client: ClientId,
+        /// When it reached our code.
+        arrival: Instant,
+    },
+    /// So many one-off requests of this client were dropped before anybody looked: counted as refused.
+    RequestsUnseen {
+        /// Whose key they came on.
+        client: ClientId,
+        /// How many.
+        count: u64,
+    },
     /// A worker is free again.
     Finished {
         /// Which.
@@ -75,14 +100,14 @@ pub enum Event<'e> {
         /// Why.
         cause: VoidCause,
     },
-    /// A send was handed to the link, at this time.
+    /// A send or a reply was handed to the link, at this time.
     Sent {
         /// Which.
         ticket: Ticket,
         /// The clock just before the put.
         at: Instant,
     },
-    /// A send did not leave.
+    /// A send or a reply did not leave.
     Withheld {
         /// Which.
         ticket: Ticket,
@@ -123,13 +148,13 @@ pub enum Withheld {
 /// Something must be done. The caller takes actions until there is none before it hands in the next event.
 #[derive(Debug)]
 pub enum Action {
-    /// Copy the values of the frame that was just handled into this slot.
+    /// Copy the values of the frame that was just handled into this slot; of a request, keep its query there too.
     Store {
         /// The slot, free until now.
         slot: SlotId,
     },
     /// Run this model once, on the values of all these slots, and report [`Event::Finished`].
-    /// [`Engine::members`](crate::Engine::members) says whose they are.
+    /// [`Engine::members`](crate::Engine::members) and [`Engine::client_on`](crate::Engine::client_on) say whose they are.
     StartInference {
         /// Which worker.
         worker: WorkerId,
@@ -140,6 +165,8 @@ pub enum Action {
     },
     /// Put a response before its deadline or withhold it, and report which if it has a ticket.
     Send(Send),
+    /// Put the reply to a one-off request before its deadline or withhold it, and report which if it has a ticket.
+    Reply(Reply),
     /// Tell a controller something outside the response topic.
     Notify(Notify),
     /// A worker was taken out of service; `spare` took its place.
@@ -174,6 +201,8 @@ pub enum Action {
 pub enum Timer {
     /// The fallback of an observation of this connection falls due.
     FallbackDue(ConnectionId),
+    /// A one-off request of this client expires.
+    RequestDue(ClientId),
     /// This worker's inference counts as hung.
     Hang(WorkerId),
 }

@@ -57,6 +57,17 @@ pub enum Fault {
     BatchPassesPromised,
     BatchSwapsOutputs,
     BatchWatchedAsOne,
+    OneOffBeforeControl,
+    OneOffBlames,
+    NotRoundRobin,
+    QueueUnbounded,
+    ReplyTwice,
+    RefusedRequestUntold,
+    ExpiredResultLeaves,
+    ResultUnchecked,
+    HopelessStarts,
+    HopelessWaits,
+    HopelessRequestWaits,
 }
 
 #[cfg(feature = "faults")]
@@ -108,6 +119,17 @@ impl Fault {
         Self::BatchPassesPromised,
         Self::BatchSwapsOutputs,
         Self::BatchWatchedAsOne,
+        Self::OneOffBeforeControl,
+        Self::OneOffBlames,
+        Self::NotRoundRobin,
+        Self::QueueUnbounded,
+        Self::ReplyTwice,
+        Self::RefusedRequestUntold,
+        Self::ExpiredResultLeaves,
+        Self::ResultUnchecked,
+        Self::HopelessStarts,
+        Self::HopelessWaits,
+        Self::HopelessRequestWaits,
     ];
 }
 

@@ -1,6 +1,7 @@
 //! guard: raw action -> [`Guarded`], or the reason for a fallback; and the fallback itself.
 //!
 //! Nothing but this file builds a [`Guarded`], and the link accepts nothing else as an action.
+//! Nor a [`Ranged`], which the link accepts as a result and never as an action.
 //! The path to a fallback is total: [`fallback`] returns a `Guarded`, whatever happened before.
 
 use crate::{
@@ -22,6 +23,18 @@ pub struct Guarded {
 pub(crate) struct Values {
     elements: [f32; MAX_ACTION],
     len: usize,
+}
+
+/// A result that is finite and in the envelope's range. It is no action: no last action measures how fast it changes.
+#[derive(Debug)]
+pub struct Ranged(Values);
+
+impl Ranged {
+    /// The values, one for each element of the task's action.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
+        self.0.as_slice()
+    }
 }
 
 /// Where guarded values come from.
@@ -92,6 +105,27 @@ pub(crate) fn action(
     now: Instant,
     raw: &[f32],
 ) -> Result<Guarded, Reason> {
+    in_range(envelope, raw)?;
+    let (from, step) = (reference.values(), reference.step(now, envelope.max_step()));
+    let wanted = |place: usize| raw.get(place).copied().unwrap_or(0.0);
+    let limited = Values::within(envelope, |element, place| towards(from.at(place), wanted(place), element, step));
+    let clamped = limited.as_slice().iter().zip(raw).any(|(limited, raw)| limited.to_bits() != raw.to_bits());
+    match envelope.too_fast() {
+        TooFast::Fallback if clamped && !reference.clamps_next() => Err(Reason::TooFast),
+        TooFast::Fallback | TooFast::Clamp => Ok(Guarded { values: limited, origin: Origin::Model { clamped } }),
+    }
+}
+
+/// Checks the model's result for a one-off request.
+///
+/// # Errors
+/// Why it is refused.
+pub(crate) fn result(envelope: &Envelope<'_>, raw: &[f32]) -> Result<Ranged, Reason> {
+    in_range(envelope, raw)?;
+    Ok(Ranged(Values::within(envelope, |_, place| raw.get(place).copied().unwrap_or(0.0))))
+}
+
+fn in_range(envelope: &Envelope<'_>, raw: &[f32]) -> Result<(), Reason> {
     if raw.len() != envelope.elements().len() {
         return Err(Reason::ModelFailed);
     }
@@ -101,14 +135,7 @@ pub(crate) fn action(
     if !raw.iter().zip(envelope.elements()).all(|(value, element)| (element.min..=element.max).contains(value)) {
         return Err(Reason::OutOfRange);
     }
-    let (from, step) = (reference.values(), reference.step(now, envelope.max_step()));
-    let wanted = |place: usize| raw.get(place).copied().unwrap_or(0.0);
-    let limited = Values::within(envelope, |element, place| towards(from.at(place), wanted(place), element, step));
-    let clamped = limited.as_slice().iter().zip(raw).any(|(limited, raw)| limited.to_bits() != raw.to_bits());
-    match envelope.too_fast() {
-        TooFast::Fallback if clamped && !reference.clamps_next() => Err(Reason::TooFast),
-        TooFast::Fallback | TooFast::Clamp => Ok(Guarded { values: limited, origin: Origin::Model { clamped } }),
-    }
+    Ok(())
 }
 
 /// The values that stand in for the model's: the last action while `hold` lasts, then a ramp towards rest.
@@ -130,12 +157,21 @@ pub(crate) fn fallback(
 
 #[cfg(feature = "faults")]
 pub(crate) fn unguarded(envelope: &Envelope<'_>, raw: &[f32]) -> Guarded {
+    Guarded { values: unchecked(envelope, raw), origin: Origin::Model { clamped: false } }
+}
+
+#[cfg(feature = "faults")]
+pub(crate) fn unranged(envelope: &Envelope<'_>, raw: &[f32]) -> Ranged {
+    Ranged(unchecked(envelope, raw))
+}
+
+#[cfg(feature = "faults")]
+fn unchecked(envelope: &Envelope<'_>, raw: &[f32]) -> Values {
     let mut elements = [0.0; MAX_ACTION];
     for (slot, value) in elements.iter_mut().zip(raw) {
         *slot = *value;
     }
-    let values = Values { elements, len: envelope.elements().len() };
-    Guarded { values, origin: Origin::Model { clamped: false } }
+    Values { elements, len: envelope.elements().len() }
 }
 
 /// `wanted`, or as near as the element's rate allows within `step` from `from`.

@@ -34,32 +34,40 @@ mod admit;
 mod answer;
 mod batch;
 mod bucket;
+mod client;
 mod connection;
 mod decode;
 mod executions;
 mod fault;
 mod guard;
+mod one_off;
+mod outlook;
 mod reason;
 mod record;
 mod reference;
+mod reply;
+mod request;
 mod respond;
 mod schedule;
 mod worker;
 
-pub use account::{Ledger, Outcome, Requests};
+pub use account::{Ledger, Outcome, RequestLedger};
+pub use client::Client;
 pub use connection::{Agenda, Connection};
 pub use engine::{Engine, LimitError, Tables, slots_needed};
 pub use executions::{Executions, ExecutionsError};
 pub use face::{Action, Event, ModelFailed, Slots, Timeout, Timer, VoidCause, Withheld};
 #[cfg(feature = "faults")]
 pub use fault::Fault;
-pub use guard::{Guarded, Origin};
+pub use guard::{Guarded, Origin, Ranged};
 pub use reason::{Reason, ReasonKind, Row, TABLE};
 pub use record::{Record, RecordSpec, Share, WindowError};
+pub use reply::{Replied, Reply};
 pub use respond::{Answer, Notify, Refusal, Send, Target, Ticket};
 pub use task::{
-    ConnectionId, ConnectionSpec, DeclarationError, Degraded, Element, Envelope, MAX_ACTION, MAX_BATCH, ModelId,
-    ModelSet, Settings, SlotId, Start, Task, TaskId, TaskSpec, TooFast, WorkerId, WorkerSpec,
+    ClientId, ClientSpec, ConnectionId, ConnectionSpec, DeclarationError, Degraded, Element, Envelope, MAX_ACTION,
+    MAX_BATCH, MAX_QUEUE, ModelId, ModelSet, Settings, SlotId, Start, Task, TaskId, TaskSpec, TooFast, WorkerId,
+    WorkerSpec,
 };
 pub use time::{Duration, Instant};
 pub use worker::{Member, Service, Worker};

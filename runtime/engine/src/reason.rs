@@ -103,6 +103,8 @@ pub enum Reason {
     ModelFailed,
     /// The model's timing record is void, and the task rests.
     Resting,
+    /// No worker can finish in time any more.
+    NoTimeLeft,
     /// The deadline passed before a response could be handed over.
     DeadlinePassed,
     /// The deadline passed before the frame could be admitted.
@@ -164,7 +166,7 @@ impl core::fmt::Display for Reason {
 }
 
 /// The table: one row for each reason, in the enum's order.
-pub const TABLE: [Row; 40] = [
+pub const TABLE: [Row; 41] = [
     Row {
         reason: Reason::Truncated,
         number: 101,
@@ -454,6 +456,16 @@ pub const TABLE: [Row; 40] = [
         action: "Find what voided the record (E-505 to E-507), measure again with `genba measure` and restart the box.",
         what_ja: "モデルの計測記録が無効となり、タスクは宣言どおり休止している。",
         action_ja: "記録が無効になった原因（E-505～E-507）を調べ、`genba measure` で測り直して再起動する。",
+    },
+    Row {
+        reason: Reason::NoTimeLeft,
+        number: 309,
+        kind: ReasonKind::Fallback,
+        name: "no-time-left",
+        what: "By the timing records no worker could finish in time any more, so nothing was started. A one-off request is refused for it.",
+        action: "Ask with a longer budget or less often; of an observation, run `genba check` for what shares its worker.",
+        what_ja: "計測記録によれば、どのワーカーも期限に間に合わないため、推論を始めなかった。単発の要求は拒否される。",
+        action_ja: "予算を長くするか頻度を下げる。観測なら、ワーカーを共有するものを `genba check` で調べる。",
     },
     Row {
         reason: Reason::DeadlinePassed,

@@ -229,21 +229,30 @@ impl Engine<'_> {
     /// The shortest period that this connection is held to now.
     pub(crate) fn period(&self, id: ConnectionId) -> Duration {
         let task = self.task(id);
+        self.period_of(&task, task.min_period())
+    }
+
+    /// What a shortest period declared for this task is now.
+    pub(crate) fn period_of(&self, task: &Task<'_>, declared: Duration) -> Duration {
         match task.degraded() {
-            Degraded::LowerRate { factor } if self.is_degraded(id) && !self.fault.is(Fault::DegradedKeepsRate) => {
-                task.min_period().times(factor)
+            Degraded::LowerRate { factor } if self.is_degraded(task) && !self.fault.is(Fault::DegradedKeepsRate) => {
+                declared.times(factor)
             }
-            Degraded::LowerRate { .. } | Degraded::Keep | Degraded::Rest => task.min_period(),
+            Degraded::LowerRate { .. } | Degraded::Keep | Degraded::Rest => declared,
         }
     }
 
     /// Whether this connection's task answers without its model now.
     pub(crate) fn rests(&self, id: ConnectionId) -> bool {
-        self.task(id).degraded() == Degraded::Rest && self.is_degraded(id) && !self.fault.is(Fault::RestRuns)
+        self.task_rests(&self.task(id))
     }
 
-    fn is_degraded(&self, id: ConnectionId) -> bool {
-        self.standing.degraded.contains(self.task(id).model())
+    pub(crate) fn task_rests(&self, task: &Task<'_>) -> bool {
+        task.degraded() == Degraded::Rest && self.is_degraded(task) && !self.fault.is(Fault::RestRuns)
+    }
+
+    fn is_degraded(&self, task: &Task<'_>) -> bool {
+        self.standing.degraded.contains(task.model())
     }
 }
 

@@ -11,7 +11,7 @@ use message::{
 use crate::{
     guard::{Guarded, Origin},
     reason::Reason,
-    task::{ConnectionId, MAX_ACTION},
+    task::{ClientId, ConnectionId, MAX_ACTION},
     time::Instant,
 };
 
@@ -53,18 +53,37 @@ pub enum Target {
     Query,
 }
 
-/// Names one send of an action, so that its outcome can be reported.
+/// Names one send of an action or a result, so that its outcome can be reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ticket {
-    pub(crate) connection: ConnectionId,
+    pub(crate) of: Party,
     pub(crate) serial: u64,
 }
 
+/// Whose send it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Party {
+    Connection(ConnectionId),
+    Client(ClientId),
+}
+
 impl Ticket {
-    /// Whose send it is.
+    /// The connection whose response it is, if it is one's.
     #[must_use]
-    pub const fn connection(self) -> ConnectionId {
-        self.connection
+    pub const fn connection(self) -> Option<ConnectionId> {
+        match self.of {
+            Party::Connection(connection) => Some(connection),
+            Party::Client(_) => None,
+        }
+    }
+
+    /// The client whose result it is, if it is one's.
+    #[must_use]
+    pub const fn client(self) -> Option<ClientId> {
+        match self.of {
+            Party::Connection(_) => None,
+            Party::Client(client) => Some(client),
+        }
     }
 }
 

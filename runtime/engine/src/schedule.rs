@@ -4,18 +4,31 @@
 use crate::{
     connection::Agenda,
     fault::{Fault, Injected},
-    task::{ConnectionId, ModelSet, WorkerId},
+    task::{ConnectionId, ModelId, ModelSet, WorkerId},
     time::Instant,
     worker::Worker,
 };
 
 /// The next start: the first free worker that has work, and the startable connection of the earliest deadline
-/// among its models (the first of several equal ones).
-pub(crate) fn next(agenda: &[Agenda], workers: &[Worker], fault: Injected) -> Option<(WorkerId, ConnectionId)> {
+/// among its models (the first of several equal ones). What cannot end there before it is due does not fit.
+pub(crate) fn next(
+    agenda: &[Agenda],
+    workers: &[Worker],
+    fault: Injected,
+    fits: impl Fn(WorkerId, ModelId, Instant) -> bool,
+) -> Option<(WorkerId, ConnectionId)> {
     let mut free = (0u16..)
         .zip(workers)
         .filter(|(_, worker)| worker.is_free() || fault.is(Fault::ReuseQuarantined) && worker.is_idle_in_quarantine());
-    free.find_map(|(id, worker)| earliest(agenda, worker.models, fault).map(|connection| (WorkerId(id), connection)))
+    free.find_map(|(id, worker)| {
+        let fits = |entry: &Agenda| fits(WorkerId(id), entry.model, entry.due);
+        earliest(agenda, worker.models, fault, fits).map(|connection| (WorkerId(id), connection))
+    })
+}
+
+/// Whether an observation waits for a worker with these models.
+pub(crate) fn is_waited_for(agenda: &[Agenda], models: ModelSet) -> bool {
+    agenda.iter().any(|entry| entry.waits && models.contains(entry.model))
 }
 
 /// Whose turn is after this one's among those that wait for one of these models.
@@ -25,8 +38,14 @@ pub(crate) fn after(agenda: &[Agenda], models: ModelSet, last: ConnectionId) -> 
     later.min_by_key(|(_, rank)| *rank).map(|(id, _)| id)
 }
 
-fn earliest(agenda: &[Agenda], models: ModelSet, fault: Injected) -> Option<ConnectionId> {
-    let startable = startable(agenda, models);
+fn earliest(
+    agenda: &[Agenda],
+    models: ModelSet,
+    fault: Injected,
+    fits: impl Fn(&Agenda) -> bool,
+) -> Option<ConnectionId> {
+    let fits = |id: ConnectionId| agenda.get(usize::from(id.0)).is_some_and(&fits);
+    let startable = startable(agenda, models).filter(|(id, _)| fits(*id));
     let chosen = if fault.is(Fault::LatestDeadlineFirst) {
         startable.max_by_key(|(_, rank)| *rank)
     } else {

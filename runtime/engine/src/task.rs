@@ -11,6 +11,8 @@ pub const MAX_ACTION: usize = 64;
 /// The most observations that one inference answers: the 64 robots of a whole cell line on one worker at once. Each
 /// costs a worker 24 bytes and a timing record 8.
 pub const MAX_BATCH: usize = 64;
+/// The most one-off requests of one client that may wait. A longer queue would only let more of them expire.
+pub const MAX_QUEUE: usize = 16;
 
 /// Which task, by its place in the table handed to the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,6 +25,10 @@ pub struct ModelId(pub u8);
 /// Which connection (a robot and a task), by its place in the table handed to the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u16);
+
+/// Which client (one who sends one-off requests of a task), by its place in the table handed to the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientId(pub u16);
 
 /// Which worker, by its place in the table handed to the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -356,6 +362,21 @@ pub struct ConnectionSpec {
     pub task: TaskId,
     /// What frames for it are addressed to.
     pub address: Address,
+}
+
+/// One client that may send one-off requests of a task.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientSpec {
+    /// The task. It may have connections, clients or both.
+    pub task: TaskId,
+    /// What requests of it are addressed to: the client's name in the place of a robot's.
+    pub address: Address,
+    /// The shortest time from one request to the next, above zero.
+    pub min_period: Duration,
+    /// How much sooner than that a request may come after one that came late.
+    pub arrival_jitter: Duration,
+    /// How many requests may wait, 1 to [`MAX_QUEUE`].
+    pub queue: u8,
 }
 
 /// One worker: a thread with a session for each of its models.

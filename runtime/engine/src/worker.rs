@@ -4,7 +4,7 @@ use heapless::{Deque, Vec};
 use message::{Epoch, Sequence};
 
 use crate::{
-    task::{ConnectionId, MAX_BATCH, ModelId, ModelSet, SlotId, WorkerSpec},
+    task::{ClientId, ConnectionId, MAX_BATCH, ModelId, ModelSet, SlotId, WorkerSpec},
     time::{Duration, Instant},
 };
 
@@ -31,13 +31,38 @@ pub enum Service {
     Quarantined,
 }
 
-/// The inference that a worker runs: one for all its members.
+/// The inference that a worker runs: one for all its members, or for one request.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) model: ModelId,
     pub(crate) since: Instant,
-    /// In the order of their ranks, each of another connection.
+    /// In the order of their ranks, each of another connection; none in a one-off.
     pub(crate) seats: Vec<Seat, MAX_BATCH>,
+    pub(crate) one_off: Option<OneOff>,
+}
+
+impl Running {
+    pub(crate) const fn one_off(model: ModelId, since: Instant, one_off: OneOff) -> Self {
+        Self { model, since, seats: Vec::new(), one_off: Some(one_off) }
+    }
+
+    /// How many it answers.
+    pub(crate) fn size(&self) -> usize {
+        if self.one_off.is_some() { 1 } else { self.seats.len() }
+    }
+
+    /// Where the values lie that it runs on.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = SlotId> + '_ {
+        self.seats.iter().map(|seat| seat.member.slot).chain(self.one_off.map(|one_off| one_off.slot))
+    }
+}
+
+/// A request that is run, and what becomes of its result.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OneOff {
+    pub(crate) client: ClientId,
+    pub(crate) slot: SlotId,
+    pub(crate) answer: Awaited,
 }
 
 /// An observation in an inference, and what becomes of its result.
@@ -92,6 +117,14 @@ impl Worker {
     pub(crate) fn seat_of(&mut self, connection: ConnectionId) -> Option<&mut Seat> {
         let mut seats = self.running.as_mut()?.seats.iter_mut();
         seats.find(|seat| seat.member.connection == connection)
+    }
+
+    pub(crate) fn one_off(&self) -> Option<OneOff> {
+        self.running.as_ref()?.one_off
+    }
+
+    pub(crate) fn one_off_mut(&mut self) -> Option<&mut OneOff> {
+        self.running.as_mut()?.one_off.as_mut()
     }
 
     /// The seat at this place, if its inference has one.

@@ -21,7 +21,7 @@ use self::{
     workers::Workers,
 };
 use crate::{
-    input::{Input, Key, Parsed},
+    input::{Input, Key, Parsed, connection_of},
     report::{Check, Disturbance, Disturbances, Finding, Verdict},
     scenario::Scenario,
 };
@@ -199,13 +199,13 @@ impl<'s> Checks<'s> {
             }
             Input::RecordVoid { worker, cause } => self.records.void(self.scenario, *worker, *cause),
             Input::Sent { ticket, .. } => {
-                let line = &mut self.lines[usize::from(ticket.connection().0)];
+                let line = &mut self.lines[connection_of(*ticket)];
                 let Sending { origin, .. } =
                     line.sending.take().expect("the simulator reports only what was handed out");
                 line.tally.answer(origin);
             }
             Input::Withheld { ticket, .. } => {
-                let sending = self.lines[usize::from(ticket.connection().0)].sending.take();
+                let sending = self.lines[connection_of(*ticket)].sending.take();
                 self.withheld = sending.map(|sending| sending.open.key);
             }
             Input::Timeout => {}
@@ -232,6 +232,7 @@ impl<'s> Checks<'s> {
                 Some(frame) => self.refusal(now, input, parsed, frame, excuses),
                 None => self.send(now, send),
             },
+            Action::Reply(reply) => Err(Finding { check: Check::Once, what: format!("a reply to nobody: {reply:?}") }),
             Action::Notify(notify) => {
                 let line = &mut self.lines[usize::from(notify.connection().0)];
                 Finding::unless(self.drain == Drain::Asked, Check::Bounds, || "a farewell outside a drain".into())?;

@@ -84,3 +84,8 @@ pub(crate) fn connection_id(place: usize) -> ConnectionId {
 pub(crate) fn worker_id(place: usize) -> WorkerId {
     WorkerId(u16::try_from(place).expect("a scenario has few workers"))
 }
+
+/// Whose response this ticket is of, which is no reply's.
+pub(crate) fn connection_of(ticket: Ticket) -> usize {
+    usize::from(ticket.connection().expect("a response's ticket names its connection").0)
+}

@@ -74,7 +74,7 @@ pub fn serve_measured(
     let all = (0..models).fold(ModelSet::EMPTY, |set, model| set.with(ModelId(model)));
     let mut table: Vec<Worker> = (0..workers).map(|_| Worker::new(WorkerSpec { models: all, spare: false })).collect();
     let mut agenda = vec![Agenda::default(); set.len()];
-    let slots = slots_needed(set.len(), usize::from(workers), &records);
+    let slots = slots_needed(set.len(), &[], usize::from(workers), &records);
     let mut free_slots: Vec<SlotId> = (0..id(slots)).map(SlotId).collect();
     let settings = Settings {
         boot: Boot::new(1),
@@ -89,6 +89,7 @@ pub fn serve_measured(
         tasks: &tasks,
         connections: &mut connections,
         agenda: &mut agenda,
+        clients: &mut [],
         workers: &mut table,
         records: &mut records,
         free_slots: &mut free_slots,
@@ -181,7 +182,11 @@ impl<F: FnMut(&[usize]) -> u64> Quiet<'_, F> {
                     }
                 }
                 Action::RecordVoid { reason, .. } => self.void = self.void.or(Some((self.inferences, reason))),
-                Action::Notify(_) | Action::Quarantine { .. } | Action::Exit { .. } | Action::Drained => {
+                Action::Reply(_)
+                | Action::Notify(_)
+                | Action::Quarantine { .. }
+                | Action::Exit { .. }
+                | Action::Drained => {
                     unreachable!("nothing is drained and no worker hangs")
                 }
             }

@@ -21,7 +21,7 @@ use self::{
     workers::{Answer, Worker},
 };
 use crate::{
-    input::{Input, Key, Parsed},
+    input::{Input, Key, Parsed, connection_of},
     scenario::Scenario,
 };
 
@@ -94,8 +94,8 @@ impl<'s> Reference<'s> {
             Input::Stray { arrival, bytes } => self.stray(*arrival, bytes),
             Input::Query => self.refuse(To::Query, Reason::QueryOnTopic, (0, None, 0), None),
             Input::Finished { worker, outputs, .. } => self.finished(now, *worker, outputs),
-            Input::Sent { ticket, at } => self.sent(usize::from(ticket.connection().0), *at),
-            Input::Withheld { ticket, why } => self.withheld(usize::from(ticket.connection().0), *why),
+            Input::Sent { ticket, at } => self.sent(connection_of(*ticket), *at),
+            Input::Withheld { ticket, why } => self.withheld(connection_of(*ticket), *why),
             Input::Drain => self.draining = true,
         }
         self.answer_what_is_due(now);

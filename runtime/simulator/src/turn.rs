@@ -6,7 +6,7 @@ use message::Observation;
 use crate::{
     boot::Boot,
     clock::MICRO,
-    input::{Input, Key, Parsed},
+    input::{Input, Key, Parsed, connection_of},
     reference::{self, Expected, ExpectedAnswer},
     report::{Check, Disturbance, Finding, Verdict},
     worker,
@@ -91,6 +91,7 @@ impl<'s> Boot<'_, 's> {
                 }
                 self.start(world, usize::from(worker.0), &slots)?;
             }
+            Action::Reply(_) => {}
             Action::Notify(notify) => {
                 let mut bytes = [0; message::Notice::MAX_FRAME];
                 let length = notify.encode(&mut bytes);
@@ -131,7 +132,7 @@ impl<'s> Boot<'_, 's> {
             let action = Action::Send(send);
             self.checks.action(now, (input, parsed), &action, None, &world.excuses)?;
             if let Action::Send(send) = action {
-                self.hand_to_link(world, send, (ticket, usize::from(ticket.connection().0)), expected);
+                self.hand_to_link(world, send, (ticket, connection_of(ticket)), expected);
             }
             return Ok(());
         }
@@ -242,8 +243,8 @@ fn fingerprint(input: &Input) -> ([u64; 2], &[u8]) {
         Input::Query => ([15, 0], &[]),
         Input::Finished { worker, execution, .. } => ([16 + (number(*worker) << 8), *execution], &[]),
         Input::RecordVoid { worker, .. } => ([22, number(*worker)], &[]),
-        Input::Sent { ticket, at } => ([17 + (u64::from(ticket.connection().0) << 8), *at], &[]),
-        Input::Withheld { ticket, .. } => ([18, u64::from(ticket.connection().0)], &[]),
+        Input::Sent { ticket, at } => ([17 + (number(connection_of(*ticket)) << 8), *at], &[]),
+        Input::Withheld { ticket, .. } => ([18, number(connection_of(*ticket))], &[]),
         Input::Timeout => ([19, 0], &[]),
         Input::Drain => ([20, 0], &[]),
         Input::QueriesUnseen { count } => ([21, *count], &[]),
@@ -256,7 +257,7 @@ fn touched(input: &Input) -> Option<usize> {
             Some(*connection)
         }
         Input::ShedUnseen { connection, .. } => *connection,
-        Input::Sent { ticket, .. } | Input::Withheld { ticket, .. } => Some(usize::from(ticket.connection().0)),
+        Input::Sent { ticket, .. } | Input::Withheld { ticket, .. } => Some(connection_of(*ticket)),
         Input::Stray { .. }
         | Input::Query
         | Input::QueriesUnseen { .. }

@@ -129,13 +129,14 @@ impl World<'_> {
         let mut workers: Vec<engine::Worker> = scenario.workers.iter().map(|spec| engine::Worker::new(*spec)).collect();
         let mut records: Vec<engine::Record> = scenario.records.iter().map(RecordPlan::declare).collect();
         // As few slots as the engine asks for: one that leaks is missing soon.
-        let slots = slots_needed(connections.len(), workers.len(), &records);
+        let slots = slots_needed(connections.len(), &[], workers.len(), &records);
         let mut free_slots: Vec<SlotId> = (0..u16::MAX).take(slots).map(SlotId).collect();
         let id = self.rng.u64(1..);
         let tables = Tables {
             tasks: &tasks,
             connections: &mut connections,
             agenda: &mut agenda,
+            clients: &mut [],
             workers: &mut workers,
             records: &mut records,
             free_slots: &mut free_slots,

@@ -35,17 +35,19 @@ fn a_free_worker_takes_all_that_wait_and_waits_for_none() {
 }
 
 #[test]
-fn no_member_is_late_for_another_and_one_that_is_late_anyway_asks_for_nothing() {
+fn no_member_is_late_for_another_and_one_that_cannot_be_in_time_is_not_started() {
     let short = TaskSpec { deadline: Duration::from_micros(4_401), ..task() };
     // It falls due at 3.402 ms, and a batch of three takes 1.4.
-    for (gone, members) in [(2_001, vec![1, 2, 3]), (2_002, vec![1, 2]), (2_402, vec![1, 2, 3, 4])] {
+    for (gone, members) in [(2_001, vec![1, 2, 3]), (2_002, vec![1, 2]), (2_402, vec![2, 3, 4])] {
         let mut scene = Scene::batching(&[short, task(), task(), task(), task()], &[&SIZES]);
         scene.observe_by(0, 4);
         for connection in 0..4 {
             scene.observe_by(1, connection);
         }
-        scene.finish(gone, &[0.0]);
+        let said = scene.finish(gone, &[0.0]);
         assert_eq!(scene.members(), members, "{gone} µs gone");
+        let hopeless = said.contains(&(1, Said::Fallback(Reason::NoTimeLeft)));
+        assert_eq!(hopeless, !members.contains(&1), "{said:?}");
     }
 }
 

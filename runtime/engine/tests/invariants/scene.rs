@@ -56,11 +56,12 @@ impl Scene {
         let spec = |task| ConnectionSpec { task: TaskId(task), address: Address::new(5) };
         let count = u16::try_from(tasks.len()).expect("a scene is small");
         let models = tasks.iter().fold(ModelSet::EMPTY, |models, task| models.with(task.model));
-        let slots = u16::try_from(slots_needed(tasks.len(), 1, &records)).expect("a scene is small");
+        let slots = u16::try_from(slots_needed(tasks.len(), &[], 1, &records)).expect("a scene is small");
         let tables = Tables {
             tasks: tasks.iter().map(|task| Task::new(*task).expect("a good task")).collect::<Vec<_>>().leak(),
             connections: (0..count).map(|task| Connection::new(spec(task))).collect::<Vec<_>>().leak(),
             agenda: vec![Agenda::default(); tasks.len()].leak(),
+            clients: &mut [],
             workers: vec![Worker::new(WorkerSpec { models, spare: false })].leak(),
             records: records.leak(),
             free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
@@ -136,7 +137,11 @@ impl Scene {
                 Action::StartInference { slots, .. } => self.running = slots.to_vec(),
                 Action::Send(send) => said.extend(self.send(micros, &send)),
                 Action::RecordVoid { reason, .. } => self.void.push(reason),
-                Action::Notify(_) | Action::Quarantine { .. } | Action::Exit { .. } | Action::Drained => {}
+                Action::Reply(_)
+                | Action::Notify(_)
+                | Action::Quarantine { .. }
+                | Action::Exit { .. }
+                | Action::Drained => {}
             }
         }
         said

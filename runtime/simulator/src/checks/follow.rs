@@ -5,7 +5,7 @@ use message::{Response, Status};
 
 use super::{Checks, Excuses, Finished, Open, Sending, batches, envelope, in_time, once, workers::Member};
 use crate::{
-    input::{Input, Key, Parsed},
+    input::{Input, Key, Parsed, connection_of},
     report::{Check, Disturbance, Finding, Verdict},
 };
 
@@ -53,7 +53,7 @@ impl Checks<'_> {
             });
         };
         let margin = self.scenario.box_plan.margin;
-        let line = &mut self.lines[usize::from(ticket.connection().0)];
+        let line = &mut self.lines[connection_of(ticket)];
         let is_it = |open: &Open| open.key.sequence == sequence.value();
         let (open, was_running) = match (line.running.take_if(|open| is_it(open)), &mut line.waiting) {
             (Some(open), _) => (open, true),
@@ -122,7 +122,7 @@ impl Checks<'_> {
             Input::Frame { connection, .. } | Input::Oversize { connection, .. } | Input::Shed { connection, .. } => {
                 *connection
             }
-            Input::Withheld { ticket, .. } => usize::from(ticket.connection().0),
+            Input::Withheld { ticket, .. } => connection_of(*ticket),
             Input::Stray { bytes, .. } => {
                 self.strays.refuse(reason, 1);
                 once::names_the_stray(bytes, frame)?;

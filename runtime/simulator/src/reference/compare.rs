@@ -222,7 +222,7 @@ fn order_of_action(action: &Action, frame_of: Option<usize>) -> Order {
             Target::Connection(connection) => Order::Refusals(usize::from(connection.0)),
             Target::Stray | Target::Query => Order::Elsewhere,
         },
-        Action::Notify(_) | Action::Drained => Order::End,
+        Action::Reply(_) | Action::Notify(_) | Action::Drained => Order::End,
         Action::StartInference { .. } => Order::Starts,
         Action::Quarantine { .. } | Action::Exit { .. } => Order::Workers,
         Action::RecordVoid { .. } => Order::Records,
