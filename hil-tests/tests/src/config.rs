@@ -9,6 +9,14 @@ use crate::{genba::repository, scheduling};
 pub struct BoxConfig {
     /// The model that answers, by its folder under `models`.
     pub model: &'static str,
+    /// The most observations that one inference may answer.
+    pub max_batch: usize,
+    /// How long its timing record is measured before the box starts: by medians, which take 20 samples; 0: not at all.
+    pub measured_s: u64,
+    /// How often a robot asks at most.
+    pub min_period_us: u64,
+    /// How much sooner than that an observation may come.
+    pub arrival_jitter_us: u64,
     /// From arrival to answer.
     pub deadline_us: u64,
     /// The least margin: the canary must be later than the margin to spoil a window.
@@ -46,6 +54,10 @@ impl Default for BoxConfig {
     fn default() -> Self {
         Self {
             model: "ur5e-conveyor-demo",
+            max_batch: 64,
+            measured_s: 0,
+            min_period_us: 1,
+            arrival_jitter_us: 1_000_000,
             deadline_us: 8_000,
             margin_us: 3_000,
             hold_ms: 250,
@@ -75,6 +87,8 @@ impl BoxConfig {
     #[must_use]
     pub fn text(&self, endpoint: &str) -> String {
         let Self { model, deadline_us, margin_us, hold_ms, max_overruns, overrun_window_ms, hang_ms, .. } = self;
+        let Self { max_batch, min_period_us, arrival_jitter_us, .. } = self;
+        let quantile = if self.measured_s > 0 { "execution_quantile = 0.5\n" } else { "" };
         let folder = repository().join("models").join(model);
         let folder = folder.display();
         let spare = if self.spare { "[[worker]]\nname = \"second\"\nspare = true\n" } else { "" };
@@ -106,6 +120,7 @@ hang_ms = {hang_ms}
 [[model]]
 name = "policy"
 folder = "{folder}"
+max_batch = {max_batch}
 
 [[worker]]
 name = "first"
@@ -114,9 +129,9 @@ name = "first"
 name = "{TASK}"
 model = "policy"
 deadline_us = {deadline_us}
-min_period_us = 1
-arrival_jitter_us = 1000000
-hold_ms = {hold_ms}
+min_period_us = {min_period_us}
+arrival_jitter_us = {arrival_jitter_us}
+{quantile}hold_ms = {hold_ms}
 robots = [{robots}]
 {inspect}"#
         )
@@ -136,9 +151,7 @@ robots = [{robots}]
         };
         let clients: Vec<_> = self.clients.iter().map(client).collect();
         let clients = clients.join(", ");
-        format!(
-            "\n[[task]]\nname = \"{INSPECT}\"\nmodel = \"policy\"\ndeadline_us = 5000000\nclients = [{clients}]\n"
-        )
+        format!("\n[[task]]\nname = \"{INSPECT}\"\nmodel = \"policy\"\ndeadline_us = 5000000\nclients = [{clients}]\n")
     }
 
     pub(crate) fn write(&self, path: &Path, endpoint: &str) {

@@ -35,7 +35,14 @@ impl Genba {
     pub fn start(config: &BoxConfig) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let endpoint = free_endpoint();
-        config.write(&folder.path().join("box.toml"), &endpoint);
+        let file = folder.path().join("box.toml");
+        config.write(&file, &endpoint);
+        if config.measured_s > 0 {
+            let seconds = config.measured_s.to_string();
+            let measured = command().args(["measure", "--seconds", &seconds, "--config"]).arg(&file).output();
+            let measured = measured.expect("genba can be run");
+            assert!(measured.status.success(), "{}", String::from_utf8_lossy(&measured.stderr));
+        }
         let child = spawn(folder.path());
         let site = site(folder.path(), "unheard");
         let (_, _, watch) = Link::open(&endpoint, &site).expect("a robot's session opens").split();

@@ -116,6 +116,16 @@ impl Status {
         Requests::read(&line.expect("the client is configured")["requests"])
     }
 
+    /// The first worker's inferences, their observations, and the most of them at once.
+    ///
+    /// # Panics
+    /// If the report has no worker.
+    #[must_use]
+    pub fn work(&self) -> (u64, u64, u64) {
+        let first = &self.0["workers"][0];
+        (number(&first["inferences"]), number(&first["observations"]), number(&first["largest_batch"]))
+    }
+
     /// Each worker's service.
     ///
     /// # Panics

@@ -92,6 +92,16 @@ impl Stranger {
         self.responses.recv_timeout(at_most).ok().map(|frame| read(&frame))
     }
 
+    /// The values of the next response; none of a refusal.
+    ///
+    /// # Panics
+    /// If none comes, or it is none.
+    #[must_use]
+    pub fn values(&self) -> Vec<f32> {
+        let frame = self.responses.recv_timeout(PATIENCE).expect("the box answers");
+        message::floats(Response::decode(&frame).expect("the box sends responses").body.values()).collect()
+    }
+
     /// The next notice.
     ///
     /// # Panics

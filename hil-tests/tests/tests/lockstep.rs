@@ -214,7 +214,9 @@ impl Site {
                 | Action::RecordVoid { .. }
                 | Action::Exit { .. }
                 | Action::Drained => {
-                    unreachable!("one hang quarantines nobody here, nothing was measured, nobody asks beside it, nobody shuts down")
+                    unreachable!(
+                        "one hang quarantines nobody here, nothing was measured, nobody asks beside it, nobody shuts down"
+                    )
                 }
             }
         }

@@ -158,7 +158,8 @@ fn what_finds_its_queue_full_is_refused_or_dropped_and_counted() {
     let asker = Asker::connect(&genba, &config, "free");
     let mut books = Books::default();
     let hang = iterations(&asker, &mut books, Duration::from_millis(500));
-    let asked: Vec<_> = [hang].into_iter().chain([0.0; 50]).map(|hang| asker.send(asker.hanging(hang).bytes())).collect();
+    let asked: Vec<_> =
+        [hang].into_iter().chain([0.0; 50]).map(|hang| asker.send(asker.hanging(hang).bytes())).collect();
     let before = books.answered;
     for outcome in asked.into_iter().map(tests::Asked::outcome) {
         books.note(&outcome);

@@ -237,7 +237,8 @@ mod tests {
 
     /// The example's track with these clients.
     fn with_clients(clients: &str) -> String {
-        let commented = EXAMPLE.lines().find(|line| line.starts_with("    # { name = \"inspection\"")).expect("it is there");
+        let commented =
+            EXAMPLE.lines().find(|line| line.starts_with("    # { name = \"inspection\"")).expect("it is there");
         EXAMPLE.replace(commented, clients)
     }
 
@@ -293,7 +294,10 @@ mod tests {
         assert!(error.contains("nobody does the task \"track\""), "{error}");
         for field in ["min_period_us = 2000\n", "hold_ms = 50\n"] {
             let error = parse(&EXAMPLE.replace(field, "")).expect_err("it is refused").to_string();
-            assert!(error.contains(&format!("missing field `{}`", field.split(' ').next().unwrap_or_default())), "{error}");
+            assert!(
+                error.contains(&format!("missing field `{}`", field.split(' ').next().unwrap_or_default())),
+                "{error}"
+            );
         }
     }
 

@@ -131,7 +131,8 @@ impl Probe {
             counting.fetch_add(1, Relaxed);
         };
         let settings = Settings { connect: vec![endpoint], ..alone(plan) };
-        let far = zenoh_link::open(&settings, Vec::new(), Vec::new(), vec![response], &plan.alive_key(), clock::nanos, count);
+        let far =
+            zenoh_link::open(&settings, Vec::new(), Vec::new(), vec![response], &plan.alive_key(), clock::nanos, count);
         match far {
             // Nobody reads what arrives: it overflows on zenoh's thread.
             Ok((far, _inbox)) => Ok(Self { near, far, arrived }),

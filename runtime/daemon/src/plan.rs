@@ -1,8 +1,8 @@
 //! What the config asks for, with its models loaded: contracts, keys, and the engine's tables.
 
 use engine::{
-    Agenda, Client, ClientSpec, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet, Record, RecordSpec,
-    Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
+    Agenda, Client, ClientSpec, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet,
+    Record, RecordSpec, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
 };
 use manifest::{Contract, Manifest};
 use message::{Address, Boot, ContractDigest, InferRequest, ModelDigest, Observation, Status};
@@ -11,7 +11,7 @@ use zenoh_link::{ClientKeys, RouteKeys};
 
 use crate::{
     batches::{self, Batches},
-    config::{ClientConfig, Config, RobotConfig},
+    config::{ClientConfig, Config, RobotConfig, WorkerConfig},
     timing::{TaskTiming, Unmeasured},
 };
 
@@ -150,6 +150,18 @@ impl Plan {
         others
     }
 
+    /// The tasks of robots that share a worker with this task, by their places, itself among them if robots do it.
+    pub(crate) fn shares_workers_with(&self, task: usize) -> impl Iterator<Item = usize> {
+        let tasks = &self.config.tasks;
+        let model = tasks[task].model;
+        let shares = move |other: &usize| {
+            let both =
+                |worker: &WorkerConfig| worker.models.contains(&model) && worker.models.contains(&tasks[*other].model);
+            !tasks[*other].robots.is_empty() && self.config.workers.iter().any(both)
+        };
+        (0..tasks.len()).filter(shares)
+    }
+
     /// How many slots the engine needs.
     pub(crate) fn slots(&self, clients: &[Client], records: &[Record]) -> usize {
         engine::slots_needed(self.served().count(), clients, self.config.workers.len(), records)
@@ -196,8 +208,9 @@ impl Plan {
             let models = worker.models.iter().fold(ModelSet::EMPTY, |set, model| set.with(model_id(*model)));
             Worker::new(WorkerSpec { models, spare: worker.spare })
         });
-        let slots =
-            u16::try_from(self.slots(&clients, &records)).into_diagnostic().wrap_err("more than 65535 slots are needed")?;
+        let slots = u16::try_from(self.slots(&clients, &records))
+            .into_diagnostic()
+            .wrap_err("more than 65535 slots are needed")?;
         let quarantine = self.config.quarantine;
         let settings = Settings {
             boot,

@@ -168,7 +168,12 @@ fn serve(
     }
     for (asking, keys) in plan.clients().zip(plan.client_keys()) {
         let task = &plan.config.tasks[asking.task];
-        tracing::info!("{} answers requests on {}, each within {} at most", task.name, keys.infer, millis(task.deadline));
+        tracing::info!(
+            "{} answers requests on {}, each within {} at most",
+            task.name,
+            keys.infer,
+            millis(task.deadline)
+        );
     }
     tracing::info!("ready: boot {:016x}, listening on {:?}", boot.value(), plan.config.link.listen);
     let reporter = Reporter::new(plan, logs);

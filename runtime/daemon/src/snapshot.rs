@@ -1,8 +1,8 @@
 //! Snapshots of the ledgers: the status thread lends an empty one, the engine's thread fills it and gives it back.
 
-use engine::{ClientId, ConnectionId, Engine, Ledger, RequestLedger, Service, WorkerId};
+use engine::{ClientId, ConnectionId, Engine, Ledger, RequestLedger, Service, Work, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
-use message::Epoch;
+use message::{Epoch, Status};
 
 use crate::{door::Door, plan::Plan};
 
@@ -10,7 +10,7 @@ use crate::{door::Door, plan::Plan};
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) connections: Vec<ConnectionSnapshot>,
-    pub(crate) workers: Vec<Service>,
+    pub(crate) workers: Vec<WorkerSnapshot>,
     pub(crate) total: Ledger,
     /// All clients', and queries on topics.
     pub(crate) requests: RequestLedger,
@@ -24,6 +24,14 @@ pub(crate) struct ConnectionSnapshot {
     pub(crate) ledger: Ledger,
     pub(crate) epoch: Option<Epoch>,
     pub(crate) unseen: u32,
+    pub(crate) marks: Status,
+}
+
+/// What one worker has done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WorkerSnapshot {
+    pub(crate) service: Service,
+    pub(crate) work: Work,
 }
 
 /// The engine thread's side.
@@ -47,7 +55,7 @@ pub(crate) fn exchange(plan: &Plan, door: Door) -> (Counter, Desk) {
     let (full, from_desk) = Box::leak(Box::new(Queue::<_, 2>::new())).split();
     let snapshot = Box::new(Snapshot {
         connections: vec![ConnectionSnapshot::default(); plan.served().count()],
-        workers: vec![Service::Active; plan.config.workers.len()],
+        workers: vec![WorkerSnapshot { service: Service::Active, work: Work::default() }; plan.config.workers.len()],
         total: Ledger::default(),
         requests: RequestLedger::default(),
         clients: vec![RequestLedger::default(); plan.clients().count()],
@@ -60,11 +68,15 @@ impl Desk {
     pub(crate) fn serve(&mut self, engine: &Engine<'_>) {
         let Some(mut snapshot) = self.empty.dequeue() else { return };
         for (id, entry) in (0u16..).map(ConnectionId).zip(&mut snapshot.connections) {
-            *entry =
-                ConnectionSnapshot { ledger: engine.ledger(id), epoch: engine.epoch(id), unseen: engine.unseen(id) };
+            *entry = ConnectionSnapshot {
+                ledger: engine.ledger(id),
+                epoch: engine.epoch(id),
+                unseen: engine.unseen(id),
+                marks: engine.marks(id),
+            };
         }
         for (id, entry) in (0u16..).map(WorkerId).zip(&mut snapshot.workers) {
-            *entry = engine.service(id);
+            *entry = WorkerSnapshot { service: engine.service(id), work: engine.work(id) };
         }
         snapshot.total = engine.total();
         snapshot.requests = engine.requests();

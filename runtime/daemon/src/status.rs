@@ -14,6 +14,7 @@ use std::{
 };
 
 use engine::{Ledger, Reason, ReasonKind, Service, TABLE};
+use message::Status;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,9 @@ struct Line {
     epoch: Option<String>,
     unseen_responses: u32,
     measured: bool,
+    /// Its timing record no longer holds.
+    degraded: bool,
+    unschedulable: bool,
     counts: Counts,
 }
 
@@ -103,6 +107,11 @@ struct ClientLine {
 struct WorkerLine {
     name: String,
     service: String,
+    inferences: u64,
+    /// More than the inferences where one answers several.
+    observations: u64,
+    largest_batch: u16,
+    execution_us: u64,
 }
 
 /// What does not change while the box runs.
@@ -226,18 +235,23 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         task: plan.config.tasks[served.task].name.clone(),
         epoch: entry.epoch.map(|epoch| format!("{:016x}", epoch.value())),
         unseen_responses: entry.unseen,
-        // Timing records do not exist yet.
-        measured: false,
+        measured: !entry.marks.contains(Status::UNMEASURED),
+        degraded: entry.marks.contains(Status::DEGRADED),
+        unschedulable: entry.marks.contains(Status::UNSCHEDULABLE),
         counts: counts(&entry.ledger),
     });
-    let workers = plan.config.workers.iter().zip(&snapshot.workers).map(|(worker, service)| WorkerLine {
+    let workers = plan.config.workers.iter().zip(&snapshot.workers).map(|(worker, entry)| WorkerLine {
         name: worker.name.clone(),
-        service: match service {
+        service: match entry.service {
             Service::Active => "active",
             Service::Spare => "spare",
             Service::Quarantined => "quarantined",
         }
         .to_owned(),
+        inferences: entry.work.inferences,
+        observations: entry.work.observations,
+        largest_batch: entry.work.largest_batch,
+        execution_us: entry.work.execution.nanos() / 1_000,
     });
     let clients = plan.clients().zip(&snapshot.clients).map(|(asking, ledger)| ClientLine {
         client: asking.client.name.clone(),
@@ -316,8 +330,15 @@ fn human(report: &Report) -> String {
         text,
         "genba {version}  box {name}  boot {boot}  up {uptime_s} s  margin {margin_us} us  {scheduling}"
     );
-    let workers: Vec<_> = report.workers.iter().map(|worker| format!("{} {}", worker.name, worker.service)).collect();
-    let _ = writeln!(text, "workers: {}\n", workers.join(", "));
+    for worker in &report.workers {
+        let WorkerLine { name, service, inferences, observations, largest_batch, execution_us } = worker;
+        let _ = writeln!(
+            text,
+            "worker {name}: {service}, {inferences} inferences of {observations} observations, at most {largest_batch} \
+             at once, {execution_us} us in all"
+        );
+    }
+    text.push('\n');
     let _ = writeln!(
         text,
         "{:<24} {:>10} {:>10} {:>9} {:>10} {:>8} {:>7} {:>9} {:>7}",
@@ -334,8 +355,17 @@ fn human(report: &Report) -> String {
     if !report.total.balances || ledgers.into_iter().any(|requests| !requests.balances) {
         let _ = writeln!(text, "THE LEDGER DOES NOT BALANCE: report this as a bug");
     }
-    let unmeasured = report.connections.iter().filter(|line| !line.measured).count();
-    let _ = writeln!(text, "{unmeasured} of {} connections are unmeasured: no timing record", report.connections.len());
+    let marked = |what: &str, is_marked: fn(&Line) -> bool| {
+        let count = report.connections.iter().filter(|line| is_marked(line)).count();
+        if count == 0 {
+            String::new()
+        } else {
+            format!("{count} of {} connections are {what}\n", report.connections.len())
+        }
+    };
+    text += &marked("unmeasured: no timing record holds for them", |line| !line.measured && !line.degraded);
+    text += &marked("degraded: their timing record no longer holds", |line| line.degraded);
+    text += &marked("unschedulable: their model can be late, or nobody knows", |line| line.unschedulable);
     text
 }
 

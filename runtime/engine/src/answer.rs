@@ -65,6 +65,7 @@ impl Engine<'_> {
             }
         }
         let running = self.worker(worker).running.take().expect("only a worker that was started finishes");
+        self.worker(worker).work.count(running.seats.len(), execution);
         for (place, seat) in running.seats.iter().enumerate() {
             let swapped = running.seats.len().saturating_sub(place).saturating_sub(1);
             let place = if self.fault.is(Fault::BatchSwapsOutputs) { swapped } else { place };

@@ -18,7 +18,7 @@ use crate::{
     schedule,
     task::{ClientId, ConnectionId, MAX_BATCH, MAX_QUEUE, ModelId, Settings, SlotId, Task, WorkerId},
     time::{Duration, Instant},
-    worker::{MAX_OVERRUNS, Member, Running, Service, Worker},
+    worker::{MAX_OVERRUNS, Member, Running, Service, Work, Worker},
 };
 
 /// More than one event can cause before its actions are taken: an answer for each member of a batch, and then a
@@ -313,6 +313,18 @@ impl<'t> Engine<'t> {
         self.peek_worker(worker).service
     }
 
+    /// What this worker has done since the boot.
+    #[must_use]
+    pub fn work(&self, worker: WorkerId) -> Work {
+        self.peek_worker(worker).work
+    }
+
+    /// What each response of this connection is marked with now.
+    #[must_use]
+    pub fn marks(&self, id: ConnectionId) -> Status {
+        self.marks_of(&self.task(id))
+    }
+
     /// The observations that this worker's inference answers, in the order of their slots; none if it runs none.
     pub fn members(&self, worker: WorkerId) -> impl Iterator<Item = Member> + '_ {
         let running = self.peek_worker(worker).running.iter();
@@ -535,11 +547,6 @@ impl<'t> Engine<'t> {
             model: task.model_digest(),
             status: self.marks(id),
         }
-    }
-
-    /// What each response of this connection is marked with now.
-    pub(crate) fn marks(&self, id: ConnectionId) -> Status {
-        self.marks_of(&self.task(id))
     }
 
     pub(crate) fn marks_of(&self, task: &Task<'_>) -> Status {

@@ -70,4 +70,4 @@ pub use task::{
     WorkerSpec,
 };
 pub use time::{Duration, Instant};
-pub use worker::{Member, Service, Worker};
+pub use worker::{Member, Service, Work, Worker};

@@ -17,7 +17,31 @@ pub struct Worker {
     pub(crate) models: ModelSet,
     pub(crate) service: Service,
     pub(crate) running: Option<Running>,
+    pub(crate) work: Work,
     overruns: Deque<Instant, MAX_OVERRUNS>,
+}
+
+/// What a worker has done since the boot; what it runs now is not in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Inferences that returned, failed ones included.
+    pub inferences: u64,
+    /// The observations that they were run on: more than the inferences where there were batches.
+    pub observations: u64,
+    /// How long the worker was occupied with them.
+    pub execution: Duration,
+    /// The most observations that one of them was run on.
+    pub largest_batch: u16,
+}
+
+impl Work {
+    pub(crate) fn count(&mut self, members: usize, execution: Duration) {
+        let members = u16::try_from(members).unwrap_or(u16::MAX);
+        self.inferences = self.inferences.saturating_add(1);
+        self.observations = self.observations.saturating_add(members.into());
+        self.execution = self.execution.plus(execution);
+        self.largest_batch = self.largest_batch.max(members);
+    }
 }
 
 /// Whether a worker gets work.
@@ -101,7 +125,7 @@ impl Worker {
     #[must_use]
     pub fn new(spec: WorkerSpec) -> Self {
         let service = if spec.spare { Service::Spare } else { Service::Active };
-        Self { models: spec.models, service, running: None, overruns: Deque::new() }
+        Self { models: spec.models, service, running: None, work: Work::default(), overruns: Deque::new() }
     }
 
     /// Whether it may be given work now.

@@ -289,7 +289,8 @@ fn check_open_requests(file: &File<'_>, tasks: &[RawTask]) -> Result<(), ConfigE
         open = open.saturating_add(requests::open_at_most(usize::from(check_queue(file, client.queue.as_ref())?)));
         if open > requests::OPEN {
             let what = format!("with this client more than {} requests may be open at once", requests::OPEN);
-            let help = "each client's queue and two more count: choose shorter queues, or spread the clients over boxes";
+            let help =
+                "each client's queue and two more count: choose shorter queues, or spread the clients over boxes";
             return Err(file.at(&client.name, what, help));
         }
     }
