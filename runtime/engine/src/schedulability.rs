@@ -29,6 +29,10 @@
 //! it. From there on only arrivals count, beside this one inference, which took as long as the largest batch at most.
 //! What batches gain is not counted: a set that is accepted fits one by one. [`schedulable_together`] counts on them.
 //!
+//! One-off requests have no deadline that counts here: a free worker begins one only while no observation waits for it.
+//! So they cost what they block, as one later inference does: the longest of them began just before, whatever the
+//! deadline, and none begins again until nobody waits. That needs no bound on how often clients ask.
+//!
 //! It does not account for controllers that restart: an epoch that ends leaves an inference running for nobody, and
 //! one that begins afresh adds at most 1 + J / T observations a second. Nor for inferences longer than declared,
 //! which is what timing records watch. Whatever happens, the fallbacks are in time.
@@ -105,7 +109,8 @@ pub struct Violation {
     /// How much execution the observations ask for within that time, without the blocker. On one worker, the late
     /// one's too; on several, that of all others at the worst; all together, that of two batches.
     pub demand: Duration,
-    /// Whose inference may have begun just before, with a later deadline; the longest of them, in its largest batch.
+    /// Whose inference may have begun just before: a one-off, or one with a later deadline in its largest batch; the
+    /// longest of them.
     pub blocker: Option<Blocker>,
     /// Of how many workers.
     pub workers: u16,
@@ -117,19 +122,31 @@ pub struct Violation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blocker {
     /// Whose it is.
-    pub connection: ConnectionId,
+    pub whose: Whose,
     /// How long it holds the worker.
     pub execution: Duration,
 }
 
+/// Whose inference holds a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// An observation of this connection.
+    Connection(ConnectionId),
+    /// A client: a one-off request.
+    OneOff,
+}
+
 /// Whether each of these connections gets its model's answer in time on so many workers.
+///
+/// `one_off` is the longest execution of a one-off request on these workers, with what the box adds; zero without
+/// clients.
 ///
 /// The workers serve all models of the set, alike, and nothing else. The order of the set is that of the connections'
 /// table, which decides between equal deadlines.
 ///
 /// # Errors
 /// [`Unschedulable`] if it does not, or if that cannot be shown.
-pub fn schedulable(set: &[Demand], workers: u16) -> Result<Slack, Unschedulable> {
+pub fn schedulable(set: &[Demand], workers: u16, one_off: Duration) -> Result<Slack, Unschedulable> {
     let utilisation = Utilisation::of(set);
     if set.is_empty() || workers == 0 {
         return Err(Unschedulable::Empty);
@@ -137,17 +154,17 @@ pub fn schedulable(set: &[Demand], workers: u16) -> Result<Slack, Unschedulable>
     if utilisation.is_surely_above(workers) {
         return Err(Unschedulable::Overloaded(utilisation));
     }
-    if workers == 1 { one::test(set, utilisation) } else { several::test(set, workers, utilisation) }
+    if workers == 1 { one::test(set, one_off, utilisation) } else { several::test(set, workers, one_off, utilisation) }
 }
 
 impl Violation {
     /// The arrivals that make `late` late on one worker, if every due is at most its period less its jitter: the
-    /// blocker's at the origin and, handed in after it, everybody's whose deadline counts, as fast as they may.
+    /// blocker's at the origin, be it a one-off's or a connection's, and, handed in after it, everybody's whose deadline counts, as fast as they may.
     ///
     /// The instants are those of one connection, in order; none for a connection that keeps silent.
     pub fn arrivals(&self, demand: Demand) -> impl Iterator<Item = Instant> + use<> {
         let (within, one) = (self.within.nanos(), Asks::from(demand));
-        let blocks = self.blocker.is_some_and(|blocker| blocker.connection == demand.connection);
+        let blocks = self.blocker.is_some_and(|blocker| blocker.whose == Whose::Connection(demand.connection));
         let counted = (0..).map(move |place: u64| one.arrival(place));
         let counted = counted.take_while(move |arrival| arrival.saturating_add(one.end) <= within);
         blocks.then_some(0).into_iter().chain(counted).map(Instant::from_nanos)
@@ -203,13 +220,15 @@ impl Asks {
     }
 }
 
-/// The longest inference that answers one with a later end than `end`.
-fn blocker(set: &[Demand], end: u64) -> Option<Blocker> {
+/// The longest inference that is a one-off's or answers one with a later end than `end`.
+fn blocker(set: &[Demand], one_off: Duration, end: u64) -> Option<Blocker> {
     let later = set.iter().filter(|demand| Asks::from(**demand).end > end);
-    later.max_by_key(|demand| Asks::from(**demand).longest).map(|demand| Blocker {
-        connection: demand.connection,
+    let later = later.max_by_key(|demand| Asks::from(**demand).longest).map(|demand| Blocker {
+        whose: Whose::Connection(demand.connection),
         execution: Duration::from_nanos(Asks::from(*demand).longest),
-    })
+    });
+    let longer = one_off > later.map_or(Duration::ZERO, |later| later.execution);
+    if longer { Some(Blocker { whose: Whose::OneOff, execution: one_off }) } else { later }
 }
 
 #[cfg(test)]
@@ -229,7 +248,7 @@ mod tests {
     }
 
     fn violation(set: &[Demand], workers: u16) -> Violation {
-        match schedulable(set, workers) {
+        match schedulable(set, workers, Duration::ZERO) {
             Err(Unschedulable::Late(violation)) => violation,
             other => panic!("{other:?}"),
         }
@@ -238,7 +257,7 @@ mod tests {
     #[test]
     fn a_burst_is_worth_two_inferences() {
         // Ten periods of jitter: eleven observations may come at once, and the newest supersede each other.
-        let burst = |due, execution| schedulable(&set([[2_000, 20_000, due, execution]]), 1).is_ok();
+        let burst = |due, execution| schedulable(&set([[2_000, 20_000, due, execution]]), 1, Duration::ZERO).is_ok();
         assert!(burst(6_000, 900));
         assert!(burst(2_001, 1_000), "the second must end before");
         assert!(!burst(2_000, 1_000), "at its due it is late");
@@ -251,16 +270,23 @@ mod tests {
         assert_eq!(late, ConnectionId(0));
         assert_eq!((within.nanos(), demand.nanos()), (2_000 * MICRO - 1, 500 * MICRO));
         let execution = Duration::from_micros(46_000);
-        assert_eq!(blocker, Some(Blocker { connection: ConnectionId(1), execution }));
-        assert!(schedulable(&set[..1], 1).is_ok() && schedulable(&set[1..], 1).is_ok(), "each on a worker of its own");
+        assert_eq!(blocker, Some(Blocker { whose: Whose::Connection(ConnectionId(1)), execution }));
+        assert!(
+            schedulable(&set[..1], 1, Duration::ZERO).is_ok() && schedulable(&set[1..], 1, Duration::ZERO).is_ok(),
+            "each on a worker of its own"
+        );
     }
 
     #[test]
     fn a_blocker_fits_to_the_nanosecond() {
         let mut set = set([[10_000, 0, 2_001, 500], [100_000, 0, 80_000, 1_500]]);
-        assert_eq!(schedulable(&set, 1).map(|slack| slack.least.nanos()), Ok(MICRO - 1));
+        assert_eq!(schedulable(&set, 1, Duration::ZERO).map(|slack| slack.least.nanos()), Ok(MICRO - 1));
         set[1].longest = Duration::from_nanos(1_501 * MICRO - 1);
-        assert_eq!(schedulable(&set, 1).map(|slack| slack.least.nanos()), Ok(0), "it ends 1 ns before its fallback");
+        assert_eq!(
+            schedulable(&set, 1, Duration::ZERO).map(|slack| slack.least.nanos()),
+            Ok(0),
+            "it ends 1 ns before its fallback"
+        );
         set[1].longest = Duration::from_nanos(1_501 * MICRO);
         assert_eq!(violation(&set, 1).late, ConnectionId(0), "a batch blocks as one inference does");
     }
@@ -268,40 +294,79 @@ mod tests {
     #[test]
     fn three_thirds_fill_a_worker_exactly_where_deadlines_are_longer() {
         let mut set = set([[3_000, 0, 6_001, 1_000], [3_000, 0, 6_001, 1_000], [3_000, 0, 6_001, 1_000]]);
-        assert!(schedulable(&set, 1).is_ok());
+        assert!(schedulable(&set, 1, Duration::ZERO).is_ok());
         set[2].execution = Duration::from_nanos(1_000 * MICRO + 1);
-        let refused = schedulable(&set, 1);
+        let refused = schedulable(&set, 1, Duration::ZERO);
         assert!(matches!(refused, Err(Unschedulable::Overloaded(share)) if share.parts_per_million() == 1_000_000));
     }
 
     #[test]
     fn jitter_counts_as_a_burst() {
-        assert!(schedulable(&set([[10_000, 0, 5_000, 3_000]]), 1).is_ok());
+        assert!(schedulable(&set([[10_000, 0, 5_000, 3_000]]), 1, Duration::ZERO).is_ok());
         assert_eq!(violation(&set([[10_000, 9_500, 5_000, 3_000]]), 1).demand, Duration::from_micros(6_000));
     }
 
     #[test]
     fn nothing_is_left_undecided_for_ever() {
         let full = set([[7_001, 3, 20_000, 3_500], [7_001, 0, 20_000, 3_501]]);
-        assert!(matches!(schedulable(&full, 1), Err(Unschedulable::TooLong(_))), "jitter leaves no idle instant");
-        assert_eq!(schedulable(&[], 1), Err(Unschedulable::Empty));
-        assert_eq!(schedulable(&full, 0), Err(Unschedulable::Empty));
+        assert!(
+            matches!(schedulable(&full, 1, Duration::ZERO), Err(Unschedulable::TooLong(_))),
+            "jitter leaves no idle instant"
+        );
+        assert_eq!(schedulable(&[], 1, Duration::ZERO), Err(Unschedulable::Empty));
+        assert_eq!(schedulable(&full, 0, Duration::ZERO), Err(Unschedulable::Empty));
         let zero = set([[0, 0, 0, 0]]);
-        assert!(schedulable(&zero, 1).is_err());
+        assert!(schedulable(&zero, 1, Duration::ZERO).is_err());
         let largest = Demand { due: Duration::from_nanos(u64::MAX), ..full[0] };
-        assert!(schedulable(&[Demand { min_period: largest.due, execution: largest.due, ..largest }], 1).is_err());
+        assert!(
+            schedulable(&[Demand { min_period: largest.due, execution: largest.due, ..largest }], 1, Duration::ZERO)
+                .is_err()
+        );
     }
 
     #[test]
     fn several_workers_are_one_each_where_they_suffice_and_refuse_what_is_not_covered() {
         let pair = set([[10_000, 0, 2_000, 1_500], [100_000, 0, 80_000, 46_000]]);
-        assert!(schedulable(&pair, 1).is_err() && schedulable(&pair, 2).is_ok());
+        assert!(schedulable(&pair, 1, Duration::ZERO).is_err() && schedulable(&pair, 2, Duration::ZERO).is_ok());
         let three = set([[10_000, 0, 2_000, 1_500], [100_000, 0, 80_000, 46_000], [100_000, 0, 80_000, 46_000]]);
         let Violation { late, within, workers, blocker, .. } = violation(&three, 2);
         assert_eq!((late, within.nanos(), workers), (ConnectionId(0), 500 * MICRO, 2));
-        assert_eq!(blocker.map(|blocker| blocker.connection), Some(ConnectionId(2)));
-        assert!(schedulable(&three, 3).is_ok());
+        assert_eq!(blocker.map(|blocker| blocker.whose), Some(Whose::Connection(ConnectionId(2))));
+        assert!(schedulable(&three, 3, Duration::ZERO).is_ok());
         let long = set([[10_000, 1_000, 9_001, 100]]);
-        assert_eq!(schedulable(&long, 2), Err(Unschedulable::NotCovered(ConnectionId(0))));
+        assert_eq!(schedulable(&long, 2, Duration::ZERO), Err(Unschedulable::NotCovered(ConnectionId(0))));
+    }
+
+    #[test]
+    fn a_one_off_blocks_every_deadline_and_is_named() {
+        let pair = set([[100_000, 0, 5_001, 1_000], [100_000, 0, 12_001, 4_000]]);
+        let test = |nanos| schedulable(&pair, 1, Duration::from_nanos(nanos));
+        assert!(test(0).is_ok());
+        assert_eq!(test(4_001 * MICRO - 1).map(|slack| slack.least.nanos()), Ok(0));
+        let Err(Unschedulable::Late(violation)) = test(4_001 * MICRO) else { panic!("it ends at the first's due") };
+        let execution = Duration::from_micros(4_001);
+        assert_eq!(violation.blocker, Some(Blocker { whose: Whose::OneOff, execution }));
+        assert_eq!(violation.late, ConnectionId(0));
+    }
+
+    #[test]
+    fn a_one_off_lengthens_the_busy_period() {
+        // Without it the worker is idle after 10 ms, before the second deadline at 12: with it that is late.
+        let pair = set([[100_000, 0, 11_000, 1_000], [100_000, 0, 12_001, 9_000]]);
+        assert!(schedulable(&pair, 1, Duration::ZERO).is_ok());
+        assert!(schedulable(&pair, 1, Duration::from_micros(2_000)).is_ok());
+        let Err(Unschedulable::Late(violation)) = schedulable(&pair, 1, Duration::from_micros(2_001)) else {
+            panic!("1 + 9 + 2.001 ms are 12.001")
+        };
+        assert_eq!((violation.late, violation.within.nanos()), (ConnectionId(1), 12_001 * MICRO - 1));
+    }
+
+    #[test]
+    fn each_of_several_workers_may_run_a_one_off() {
+        let pair = set([[10_000, 0, 2_001, 500], [10_000, 0, 2_001, 500]]);
+        let test = |micros| schedulable(&pair, 2, Duration::from_micros(micros));
+        assert!(test(0).is_ok() && test(1_000).is_ok());
+        let Err(Unschedulable::Late(violation)) = test(2_000) else { panic!("both workers are held") };
+        assert_eq!(violation.blocker.map(|blocker| blocker.whose), Some(Whose::OneOff));
     }
 }

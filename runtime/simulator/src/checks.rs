@@ -22,6 +22,7 @@ use self::{
 };
 use crate::{
     input::{Input, Key, Parsed, connection_of},
+    outlook::{Outlook, Serving},
     report::{Check, Disturbance, Disturbances, Finding, Verdict},
     scenario::Scenario,
 };
@@ -109,6 +110,15 @@ impl<'s> Checks<'s> {
             let_in: false,
             seen: Disturbances::default(),
         }
+    }
+
+    /// The workers in service as they are known from outside.
+    fn outlook(&self, now: u64) -> Outlook<'s> {
+        let serving = self.workers.serving().map(|(worker, runs)| {
+            let measured = self.records.valid_on(self.scenario, worker);
+            Serving { worker, runs, measured }
+        });
+        Outlook { scenario: self.scenario, now, serving: serving.collect() }
     }
 
     /// What happened that only these checks can tell.
@@ -230,7 +240,10 @@ impl<'s> Checks<'s> {
             Action::StartInference { worker, model, slots } => self.start(now, (usize::from(worker.0), *model), slots),
             Action::Send(send) => match refusal {
                 Some(frame) => self.refusal(now, input, parsed, frame, excuses),
-                None => self.send(now, send),
+                None => {
+                    self.gives_up_an_arrival(now, input, parsed, send)?;
+                    self.send(now, send)
+                }
             },
             Action::Reply(reply) => Err(Finding { check: Check::Once, what: format!("a reply to nobody: {reply:?}") }),
             Action::Notify(notify) => {
@@ -284,7 +297,7 @@ impl<'s> Checks<'s> {
         })?;
         self.workers.all_fit_are_in_service(self.scenario, now)?;
         self.records.all_told()?;
-        self.nothing_waits_in_vain()?;
+        self.nothing_waits_in_vain(now)?;
         if let Some(connection) = touched {
             let line = &self.lines[connection];
             let ledger = engine.ledger(crate::input::connection_id(connection));

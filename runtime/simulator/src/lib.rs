@@ -31,6 +31,7 @@ mod controller;
 mod input;
 mod link;
 mod mangle;
+mod outlook;
 pub mod quiet;
 mod reference;
 mod report;

@@ -113,7 +113,10 @@ pub fn serve_measured(
 /// Answers that were not the model's although it was asked.
 #[must_use]
 pub fn late(ledger: &Ledger) -> u64 {
-    [Reason::Late, Reason::Unstarted, Reason::Overtaken].map(|reason| ledger.by_reason(reason)).into_iter().sum()
+    [Reason::Late, Reason::Unstarted, Reason::Overtaken, Reason::NoTimeLeft]
+        .map(|reason| ledger.by_reason(reason))
+        .into_iter()
+        .sum()
 }
 
 struct Quiet<'t, F> {

@@ -75,6 +75,9 @@ pub enum Disturbance {
     LeftBehind,
     FellDueInABatch,
     OverrunBySeveral,
+    GivenUpOnArrival,
+    GivenUpAtItsTurn,
+    WaitedForAFaster,
 }
 
 impl Disturbance {
@@ -82,7 +85,7 @@ impl Disturbance {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every disturbance, in order.
-    pub const ALL: [Self; 66] = [
+    pub const ALL: [Self; 69] = [
         Self::Jitter,
         Self::Burst,
         Self::Flood,
@@ -149,6 +152,9 @@ impl Disturbance {
         Self::LeftBehind,
         Self::FellDueInABatch,
         Self::OverrunBySeveral,
+        Self::GivenUpOnArrival,
+        Self::GivenUpAtItsTurn,
+        Self::WaitedForAFaster,
     ];
 }
 

@@ -7,7 +7,7 @@ mod sets;
 
 use engine::{
     ConnectionId, Duration, Ledger,
-    schedulability::{Blocker, Demand, Unschedulable, Violation, schedulable},
+    schedulability::{Blocker, Demand, Unschedulable, Violation, Whose, schedulable},
 };
 use fastrand::Rng;
 use sets::{
@@ -41,7 +41,9 @@ fn an_accepted_set_is_never_late_and_five_percent_more_is() {
         }
         // The negative control: the executions that were declared, exceeded by a twentieth.
         let exceeded = scaled(&set, 1_050_000);
-        if let (Err(Unschedulable::Late(violation)), true) = (schedulable(&exceeded, 1), is_constrained(&set)) {
+        if let (Err(Unschedulable::Late(violation)), true) =
+            (schedulable(&exceeded, 1, Duration::ZERO), is_constrained(&set))
+        {
             tight += 1;
             let served = worst_case(&exceeded, &violation, |connection| exceeded[connection].execution.nanos());
             assert!(late(&served) > 0, "seed {seed}: {violation:?} of {exceeded:?} was not late");
@@ -63,7 +65,7 @@ fn a_refused_set_is_late_as_its_violation_says() {
         let drawn = constrained(draw(&mut rng));
         let set = scaled(&drawn, rng.u64(100_000..1_300_000) * MILLIONTHS / utilisation(&drawn));
         let execution = |connection: usize| set[connection].execution.nanos();
-        match schedulable(&set, 1) {
+        match schedulable(&set, 1, Duration::ZERO) {
             Err(Unschedulable::Late(violation)) => {
                 let served = worst_case(&set, &violation, execution);
                 assert!(late(&served) > 0, "seed {seed}: {violation:?} of {set:?} was not late");
@@ -95,7 +97,7 @@ fn a_set_that_several_workers_share_is_never_late_where_it_is_accepted() {
         let drawn = constrained(draw(&mut rng));
         let workers = rng.u16(2..=4);
         let Some(set) = just_accepted(&drawn, workers) else { continue };
-        beyond_one += u64::from(schedulable(&set, 1).is_err());
+        beyond_one += u64::from(schedulable(&set, 1, Duration::ZERO).is_err());
         // The negative control: several workers can be late.
         let thrice = |connection: usize| 3 * set[connection].execution.nanos();
         beyond_all += u64::from(late(&serve(&set, (workers, 1), synchronous(&set), thrice)) > 0);
@@ -125,7 +127,7 @@ fn a_blocker_is_judged_to_the_nanosecond() {
     };
     for (longer, fits) in [(0, true), (1, false)] {
         let set = [demand(0, 2 * MILLI, MILLI / 2), demand(1, 80 * MILLI, 3 * MILLI / 2 - 1 + longer)];
-        assert_eq!(schedulable(&set, 1).is_ok(), fits);
+        assert_eq!(schedulable(&set, 1, Duration::ZERO).is_ok(), fits);
         let served = serve(&set, (1, 1), synchronous(&set), |place| set[place].execution.nanos());
         assert_eq!(late(&served) == 0, fits, "{longer} ns longer: {served:?}");
     }
@@ -135,7 +137,8 @@ fn a_blocker_is_judged_to_the_nanosecond() {
 fn worst_case(set: &[Demand], violation: &Violation, execution: impl FnMut(usize) -> u64) -> Ledger {
     let mut all: Vec<(u64, bool, usize)> = Vec::new();
     for (place, demand) in set.iter().enumerate() {
-        let blocks = violation.blocker.is_some_and(|Blocker { connection, .. }| connection == demand.connection);
+        let blocks =
+            violation.blocker.is_some_and(|Blocker { whose, .. }| whose == Whose::Connection(demand.connection));
         all.extend(violation.arrivals(*demand).map(|at| (at.nanos(), !blocks, place)));
     }
     all.sort_unstable();

@@ -3,7 +3,8 @@
 //! A connection is late in the worst case if and only if at some deadline t, counted from where everybody begins to
 //! send as fast as they may, the work with deadlines up to t and the longest inference that began just before with a
 //! later one exceed t. Only the first such t must be found, and it lies within the first busy period: beyond its end
-//! nothing is left over, and what comes later comes no denser than at its beginning.
+//! nothing is left over, and what comes later comes no denser than at its beginning. A one-off that began just before
+//! lengthens that busy period: it is work of nobody's deadline that must be done first.
 
 use super::{Asks, Blocker, Demand, Slack, Unschedulable, Utilisation, Violation, blocker};
 use crate::{task::ConnectionId, time::Duration};
@@ -12,10 +13,10 @@ use crate::{task::ConnectionId, time::Duration};
 /// set of 64 connections that uses 0.999 of a worker needs half of it.
 const LOOKS: u64 = 1 << 26;
 
-pub(super) fn test(set: &[Demand], utilisation: Utilisation) -> Result<Slack, Unschedulable> {
+pub(super) fn test(set: &[Demand], one_off: Duration, utilisation: Utilisation) -> Result<Slack, Unschedulable> {
     let mut looks = Looks::new(set);
     let too_long = Unschedulable::TooLong(utilisation);
-    let busy = busy_period(set, &mut looks).ok_or(too_long)?;
+    let busy = busy_period(set, one_off.nanos(), &mut looks).ok_or(too_long)?;
     let mut slack: Option<Slack> = None;
     let mut next = deadline_after(set, None);
     while let Some((end, connection)) = next {
@@ -24,7 +25,7 @@ pub(super) fn test(set: &[Demand], utilisation: Utilisation) -> Result<Slack, Un
         }
         looks.spend().ok_or(too_long)?;
         let demand = demand_until(set, end);
-        let blocker = blocker(set, end);
+        let blocker = blocker(set, one_off, end);
         let held = blocker.map_or(0, |Blocker { execution, .. }| execution.nanos());
         let Some(least) = end.checked_sub(demand.saturating_add(held)) else {
             let (within, demand) = (Duration::from_nanos(end), Duration::from_nanos(demand));
@@ -38,14 +39,15 @@ pub(super) fn test(set: &[Demand], utilisation: Utilisation) -> Result<Slack, Un
     slack.ok_or(Unschedulable::Empty)
 }
 
-/// How long the worker is busy if everybody sends as fast as they may; `None`: longer than can be found.
-fn busy_period(set: &[Demand], looks: &mut Looks) -> Option<u64> {
+/// How long the worker is busy if everybody sends as fast as they may and a one-off began just before; `None`: longer
+/// than can be found.
+fn busy_period(set: &[Demand], one_off: u64, looks: &mut Looks) -> Option<u64> {
     let arrived_before = |span: u64| {
         let work = |demand: &Demand| {
             let one = Asks::from(*demand);
             one.work_within(span.saturating_sub(1))
         };
-        set.iter().map(work).fold(0, u64::saturating_add)
+        set.iter().map(work).fold(one_off, u64::saturating_add)
     };
     let mut span = arrived_before(1);
     loop {

@@ -11,6 +11,44 @@ use crate::{
 
 impl Checks<'_> {
     pub(super) fn store(&mut self, now: u64, input: &Input, parsed: Option<&Parsed>, slot: SlotId) -> Verdict {
+        self.accept(now, input, parsed, slot)?;
+        let Some(Parsed { key, .. }) = parsed else { unreachable!("what was accepted was read") };
+        let line = &self.lines[key.connection];
+        let Some(open) = line.waiting else { unreachable!("what was accepted waits") };
+        let task = self.scenario.task_of(key.connection);
+        let rests = self.records.rests(self.scenario, &self.workers, task);
+        let could_start = line.is_idle() && self.workers.occupied_by(key.connection) == 0 && !rests;
+        let due = open.deadline - self.scenario.box_plan.margin;
+        let hopeless = could_start && self.outlook(now).no_time(task.model, due, now, 0);
+        Finding::unless(!hopeless, Check::InTime, || format!("{key:?} cannot be in time and is not told at once"))
+    }
+
+    /// What cannot be in time is answered as it arrives: it is let in, and needs no slot.
+    pub(super) fn gives_up_an_arrival(
+        &mut self,
+        now: u64,
+        input: &Input,
+        parsed: Option<&Parsed>,
+        send: &Send,
+    ) -> Verdict {
+        let gives_up = matches!(send.answer(), Answer::Guarded(guarded)
+            if guarded.origin() == Origin::Fallback(Reason::NoTimeLeft));
+        let arrives = parsed.is_some_and(|parsed| {
+            send.sequence().is_some_and(|sequence| parsed.key.sequence == sequence.value())
+                && self.lines[parsed.key.connection].waiting.is_none_or(|open| open.key != parsed.key)
+        });
+        if !gives_up {
+            return Ok(());
+        }
+        if !arrives {
+            self.seen.note(Disturbance::GivenUpAtItsTurn);
+            return Ok(());
+        }
+        self.seen.note(Disturbance::GivenUpOnArrival);
+        self.accept(now, input, parsed, NO_SLOT)
+    }
+
+    fn accept(&mut self, now: u64, input: &Input, parsed: Option<&Parsed>, slot: SlotId) -> Verdict {
         let (Input::Frame { connection, arrival, .. }, Some(parsed)) = (input, parsed) else {
             return Err(Finding { check: Check::Slots, what: format!("{slot:?} is to store what is no frame") });
         };
@@ -41,6 +79,7 @@ impl Checks<'_> {
         line.in_time.accept(parsed.key, own);
         let held = self.lines.iter().any(|line| line.holds(slot)) || self.workers.reads(slot);
         self.lines[*connection].waiting = Some(Open { key: parsed.key, slot, deadline, rank, held_back: false });
+        let held = held && slot != NO_SLOT;
         Finding::unless(!held, Check::Slots, || format!("{slot:?} is stored into while it is in use"))
     }
 
@@ -59,6 +98,13 @@ impl Checks<'_> {
             (Some(open), _) => (open, true),
             (None, waiting) => (waiting.take_if(|open| is_it(open)).ok_or_else(|| not_open(sequence))?, false),
         };
+        if guarded.origin() == Origin::Fallback(Reason::NoTimeLeft) {
+            let (model, due) = (self.scenario.task_of(open.key.connection).model, open.deadline - margin);
+            Finding::unless(!was_running && self.outlook(now).no_time(model, due, now, 0), Check::InTime, || {
+                format!("{open:?} is given up, but could be in time")
+            })?;
+        }
+        let line = &mut self.lines[open.key.connection];
         let from_result = match guarded.origin() {
             Origin::Model { .. }
             | Origin::Fallback(Reason::ActionNotFinite | Reason::OutOfRange | Reason::TooFast | Reason::ModelFailed) => {
@@ -218,7 +264,16 @@ impl Checks<'_> {
         let others = self.lines.iter().enumerate().filter(|(_, line)| line.is_idle());
         let others = others.filter(|(connection, _)| models.contains(self.scenario.task_of(*connection).model));
         let others = others.filter(|(connection, _)| self.workers.occupied_by(*connection) == 0);
-        let others: Vec<Open> = others.filter_map(|(_, line)| line.waiting).collect();
+        let outlook = self.outlook(now);
+        let due = |open: &Open| open.deadline - self.scenario.box_plan.margin;
+        let fits = |open: &Open| outlook.fits(worker, self.scenario.task_of(open.key.connection).model, due(open));
+        Finding::unless(members.iter().all(fits), Check::InTime, || {
+            format!("{members:?} are started, but cannot all end in time")
+        })?;
+        let first = members.first().map_or(0, |open| open.rank);
+        // Who cannot end in time here waits for another worker.
+        let others = others.filter_map(|(_, line)| line.waiting).filter(|open| open.rank > first || fits(open));
+        let others: Vec<Open> = others.collect();
         batches::judge(self.scenario, now, (worker, model), &members, others, &mut self.seen)?;
         for open in &members {
             let connection = open.key.connection;
@@ -236,14 +291,22 @@ impl Checks<'_> {
     }
 
     /// No worker is idle that an observation waits for, but where its connection occupies another.
-    pub(super) fn nothing_waits_in_vain(&mut self) -> Verdict {
+    pub(super) fn nothing_waits_in_vain(&mut self, now: u64) -> Verdict {
+        let outlook = self.outlook(now);
         for (connection, line) in self.lines.iter_mut().enumerate() {
             let idle = line.is_idle();
             let Some(open) = line.waiting.as_mut().filter(|_| idle) else { continue };
             let task = &self.scenario.tasks[self.scenario.connections[connection].task];
             let (model, rests) = (task.model, self.records.rests(self.scenario, &self.workers, task));
             Finding::unless(!rests, Check::Records, || format!("{open:?} waits, but its task rests"))?;
-            if !self.workers.has_a_free_one(self.scenario, model) {
+            if !outlook.has_a_free_one(model) {
+                continue;
+            }
+            let due = open.deadline - self.scenario.box_plan.margin;
+            // It waits for another worker, which is in time and busy.
+            let better = !outlook.fits_a_free_one(model, due) && !outlook.no_time(model, due, now, 0);
+            if better && self.workers.occupied_by(connection) == 0 {
+                self.seen.note(Disturbance::WaitedForAFaster);
                 continue;
             }
             Finding::unless(self.workers.occupied_by(connection) > 0, Check::Workers, || {
@@ -267,6 +330,9 @@ fn is_its_own(finished: &Finished, guarded: &Guarded) -> bool {
         (Origin::Model { clamped: true } | Origin::Fallback(_), _) => true,
     }
 }
+
+/// Nothing is stored for an observation that is given up as it arrives.
+const NO_SLOT: SlotId = SlotId(u16::MAX);
 
 /// When this frame arrived; never, if it is none.
 fn arrival_of(input: &Input) -> u64 {

@@ -77,6 +77,13 @@ impl Records {
         Finding::unless(untold.is_none(), Check::Records, || format!("record {untold:?} is void and nobody was told"))
     }
 
+    /// The models of which this worker's record holds.
+    pub(super) fn valid_on(&self, scenario: &Scenario, worker: usize) -> Vec<ModelId> {
+        let pairs = self.table.iter().zip(&scenario.records);
+        let valid = pairs.filter(|(one, plan)| one.void.is_none() && plan.worker == worker);
+        valid.map(|(_, plan)| plan.model).collect()
+    }
+
     /// Whether a worker in service runs this model with a void record.
     pub(super) fn are_void_for(&self, scenario: &Scenario, workers: &Workers, model: ModelId) -> bool {
         let mut pairs = self.table.iter().zip(&scenario.records);

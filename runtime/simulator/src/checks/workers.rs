@@ -26,6 +26,7 @@ struct Worker {
 
 #[derive(Debug)]
 struct Running {
+    model: ModelId,
     members: Vec<Member>,
     since: u64,
 }
@@ -78,7 +79,7 @@ impl Workers {
         Finding::unless(holds, Check::Workers, || {
             format!("worker {worker} ({:?}, {:?}) is to run {model:?} for {members:?}", one.service, one.running)
         })?;
-        one.running = Some(Running { members, since: now });
+        one.running = Some(Running { model, members, since: now });
         Ok(())
     }
 
@@ -106,6 +107,15 @@ impl Workers {
         self.seen.note(Disturbance::OverrunCounted);
         overruns.push(*at);
         overruns.retain(|earlier| *at - earlier <= scenario.box_plan.overrun_window);
+    }
+
+    /// The workers in service, what each runs, for how many and since when.
+    pub(super) fn serving(&self) -> impl Iterator<Item = (usize, Option<(ModelId, usize, u64)>)> {
+        let in_service = self.table.iter().enumerate().filter(|(_, worker)| worker.service == Service::In);
+        in_service.map(|(worker, one)| {
+            let runs = one.running.as_ref().map(|running| (running.model, running.members.len().max(1), running.since));
+            (worker, runs)
+        })
     }
 
     pub(super) fn is_in_service(&self, worker: usize) -> bool {

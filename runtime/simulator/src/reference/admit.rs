@@ -191,7 +191,12 @@ impl Reference<'_> {
             }
             Some(superseded) => (superseded.deadline.min(job.deadline), superseded.rank.min(job.rank)),
         };
-        self.lines[connection].waiting = Some(Job { deadline, rank, ..job.clone() });
+        let job = Job { deadline, rank, ..job.clone() };
+        self.lines[connection].waiting = Some(job.clone());
+        if self.can_start(connection) && !self.rests(connection) && self.is_hopeless(now, connection) {
+            self.lines[connection].waiting = None;
+            return self.fall_back(now, job, Reason::NoTimeLeft);
+        }
         self.expected.push(Expected::Store { job: job.key });
     }
 }

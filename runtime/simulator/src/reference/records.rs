@@ -14,6 +14,12 @@ pub(super) struct Record {
     told: bool,
 }
 
+impl Record {
+    pub(super) fn holds(&self) -> bool {
+        self.void.is_none()
+    }
+}
+
 impl Reference<'_> {
     /// What an event says of a model's timing holds for everything that it causes.
     pub(super) fn learn(&mut self, input: &Input) {

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use engine::{ModelId, Reason};
 
 use super::{Expected, Phase, Reference};
-use crate::input::Key;
+use crate::{
+    input::Key,
+    outlook::{Outlook, Serving},
+};
 
 pub(super) struct Worker {
     pub(super) in_service: bool,
@@ -101,8 +104,47 @@ impl Reference<'_> {
         }
     }
 
+    /// Whose inference could begin now and cannot end in time falls back instead, before anything begins.
+    fn give_up_what_is_hopeless(&mut self, now: u64) {
+        for connection in 0..self.lines.len() {
+            let waits_beside_a_free_one =
+                self.can_start(connection) && self.outlook(now).has_a_free_one(self.scenario.task_of(connection).model);
+            if waits_beside_a_free_one && self.is_hopeless(now, connection) {
+                let job = self.lines[connection].waiting.take().expect("it waits");
+                self.fall_back(now, job, Reason::NoTimeLeft);
+            }
+        }
+    }
+
+    /// Whether an observation waits here that may begin.
+    pub(super) fn can_start(&self, connection: usize) -> bool {
+        let line = &self.lines[connection];
+        line.waiting.is_some() && matches!(line.phase, Phase::Idle) && !self.occupies_a_worker(connection)
+    }
+
+    /// Whether no worker can end in time what waits here.
+    pub(super) fn is_hopeless(&self, now: u64, connection: usize) -> bool {
+        let job = self.lines[connection].waiting.as_ref().expect("it waits");
+        self.outlook(now).no_time(self.scenario.task_of(connection).model, self.due(job), now, 0)
+    }
+
+    fn outlook(&self, now: u64) -> Outlook<'_> {
+        let serving = (0..self.workers.len()).filter(|worker| self.workers[*worker].in_service);
+        let serving = serving.map(|worker| {
+            let runs = self.workers[worker]
+                .running
+                .as_ref()
+                .map(|one| (self.scenario.task_of(one.members[0].connection).model, one.members.len(), one.since));
+            let records = self.records.iter().zip(&self.scenario.records);
+            let valid = records.filter(|(record, plan)| plan.worker == worker && record.holds());
+            Serving { worker, runs, measured: valid.map(|(_, plan)| plan.model).collect() }
+        });
+        Outlook { scenario: self.scenario, now, serving: serving.collect() }
+    }
+
     pub(super) fn start_earliest_deadlines(&mut self, now: u64) {
         for worker in 0..self.workers.len() {
+            self.give_up_what_is_hopeless(now);
             if !self.workers[worker].in_service || self.workers[worker].running.is_some() {
                 continue;
             }
@@ -116,10 +158,16 @@ impl Reference<'_> {
             let mut turns: Vec<(u64, usize)> = jobs.collect();
             turns.sort_unstable();
             let order: Vec<usize> = turns.into_iter().map(|(_, connection)| connection).collect();
-            let Some(first) = order.first() else { continue };
+            let fits = |connection: &usize| {
+                let job = self.lines[*connection].waiting.as_ref().expect("it was just found waiting");
+                self.outlook(now).fits(worker, self.scenario.task_of(*connection).model, self.due(job))
+            };
+            let Some(head) = order.iter().position(fits) else { continue };
+            let order = &order[head..];
+            let first = &order[0];
             let model = self.scenario.task_of(*first).model;
             let (mut members, mut jobs) = (Vec::new(), Vec::new());
-            for connection in self.company(now, (worker, model), &order) {
+            for connection in self.company(now, (worker, model), order) {
                 let job = self.lines[connection].waiting.take().expect("it was just found waiting");
                 members.push(Member { connection, answer: Answer::Open(job.key) });
                 jobs.push(job.key);
@@ -128,6 +176,7 @@ impl Reference<'_> {
             self.workers[worker].running = Some(Inference { members, since: now });
             self.expected.push(Expected::Start { worker, model, jobs });
         }
+        self.give_up_what_is_hopeless(now);
     }
 
     /// Whether a worker in service still runs what was started for this connection.

@@ -59,7 +59,7 @@ pub(crate) fn just_accepted(set: &[Demand], workers: u16) -> Option<Vec<Demand>>
 pub(crate) fn just_accepted_at(workers: u16, at_scale: impl Fn(u64) -> Vec<Demand>) -> Option<Vec<Demand>> {
     let accepted = |scale: u64| {
         let set = at_scale(scale);
-        utilisation(&set) <= 980_000 * u64::from(workers) && schedulable(&set, workers).is_ok()
+        utilisation(&set) <= 980_000 * u64::from(workers) && schedulable(&set, workers, Duration::ZERO).is_ok()
     };
     let (mut good, mut bad) = (0, 10 * MILLIONTHS);
     while bad - good > 100 {
