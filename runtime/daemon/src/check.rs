@@ -46,7 +46,7 @@ struct Found {
 #[derive(Serialize)]
 struct GroupFound {
     tasks: Vec<String>,
-    /// `holds`, `late`, `not-shown` or `unmeasured`.
+    /// `holds`, `late`, `not-shown`, `unmeasured` or `one-offs`.
     verdict: &'static str,
     says: String,
 }
@@ -155,6 +155,7 @@ fn group_found(plan: &Plan, group: &Group) -> GroupFound {
         Verdict::Late(_) => "late",
         Verdict::NotShown(_) => "not-shown",
         Verdict::Unmeasured => "unmeasured",
+        Verdict::OneOffs => "one-offs",
     };
     let tasks = group.tasks.iter().map(|task| plan.config.tasks[*task].name.clone()).collect();
     GroupFound { tasks, verdict, says: group.says(plan) }

@@ -19,7 +19,7 @@ use zenoh_link::{Link, PutError, RouteId};
 use crate::{
     allocation, clock,
     reports::Report,
-    requests::{self, Asker, Requests},
+    requests::{Asker, Requests},
     worker::{Desk, Done, Member, Order, Slot},
 };
 
@@ -225,10 +225,8 @@ impl Performer {
 
     /// Hands a request's reply to the main thread before its deadline, or withholds it, and tells the engine which.
     fn reply(&mut self, reply: &engine::Reply, current: &mut Current<'_>) {
-        let mut short = [0; InferReply::MAX_FRAME];
-        let length = reply.encode(clock::now(), &mut short);
-        let mut frame = [0; requests::LONGEST];
-        frame[..length].copy_from_slice(&short[..length]);
+        let mut frame = [0; InferReply::MAX_FRAME];
+        let length = reply.encode(clock::now(), &mut frame);
         let at = clock::now();
         if reply.deadline().is_some_and(|deadline| at >= deadline) {
             let ticket = reply.ticket().expect("what has a deadline has a ticket");
@@ -240,7 +238,7 @@ impl Performer {
             Some(slot) => self.requests.release(slot),
             None => current.asker.take().expect("what was not admitted is refused at once"),
         };
-        self.requests.reply(asker, frame, length, matches!(reply.says(), Replied::Result(_)));
+        self.requests.reply(asker, &frame[..length], matches!(reply.says(), Replied::Result(_)));
         if let Some(ticket) = reply.ticket() {
             self.engine.handle(at, Event::Sent { ticket, at });
         }
@@ -262,9 +260,7 @@ impl Performer {
             }
             Target::Query => {
                 let asker = current.asker.take().expect("only a query is answered by a reply");
-                let mut whole = [0; requests::LONGEST];
-                whole[..length].copy_from_slice(bytes);
-                self.requests.reply(asker, whole, length, false);
+                self.requests.reply(asker, bytes, false);
                 return Put::Taken;
             }
         };

@@ -47,14 +47,12 @@ pub(crate) struct Asker {
 pub(crate) struct Reply {
     asker: Asker,
     is_result: bool,
-    frame: Frame,
+    frame: [u8; LONGEST],
     length: usize,
 }
 
-/// Room for any reply.
-pub(crate) type Frame = [u8; LONGEST];
 /// The longest reply in bytes.
-pub(crate) const LONGEST: usize =
+const LONGEST: usize =
     if InferReply::MAX_FRAME > Response::MAX_FRAME { InferReply::MAX_FRAME } else { Response::MAX_FRAME };
 
 /// How many requests are open, and how many may be.
@@ -128,7 +126,9 @@ impl Requests {
     }
 
     /// Hands a reply to the main thread.
-    pub(crate) fn reply(&mut self, asker: Asker, frame: Frame, length: usize, is_result: bool) {
+    pub(crate) fn reply(&mut self, asker: Asker, bytes: &[u8], is_result: bool) {
+        let (mut frame, length) = ([0; LONGEST], bytes.len());
+        frame[..length].copy_from_slice(bytes);
         let handed_on = self.replies.enqueue(Reply { asker, is_result, frame, length });
         assert!(handed_on.is_ok(), "a query is taken only with room for its reply");
         self.replier.unpark();
