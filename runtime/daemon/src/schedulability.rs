@@ -310,3 +310,100 @@ fn only_model<'b>(
     let alone = workers.len() == 1 && models.all(|task| task.model == model);
     batches[model].as_ref().filter(|_| alone).map(|batches| &batches.executions)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::{
+        config::Config,
+        timing::{Execution, Quantile, Scene},
+    };
+
+    const MARGIN: Duration = Duration::from_micros(1_000);
+    const OVERHEAD: Duration = Duration::from_micros(100);
+
+    /// A robot each 10 ms within 8 ms, and somebody who inspects now and then, with these workers.
+    fn plan(workers: &str, robots: &str) -> Plan {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+        let (arm, camera) = (models.join("ur5e-conveyor"), models.join("ur5e-conveyor-demo"));
+        let text = format!(
+            "[box]\nname = \"b\"\nkey_prefix = \"a/b\"\n[[model]]\nname = \"arm\"\nfolder = {arm:?}\n[[model]]\nname = \
+             \"camera\"\nfolder = {camera:?}\n{workers}\n[[task]]\nname = \"track\"\nmodel = \"arm\"\ndeadline_us = \
+             8000\n{robots}\n[[task]]\nname = \"inspect\"\nmodel = \"camera\"\ndeadline_us = 500000\nclients = [{{ name = \
+             \"c\", min_period_us = 1000 }}]\n"
+        );
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("box.toml");
+        std::fs::write(&path, text).expect("it can be written");
+        Plan::load(Config::load(&path).expect("it is good")).expect("the models are good")
+    }
+
+    const ROBOT: &str = "min_period_us = 10000\narrival_jitter_us = 0\nhold_ms = 1\nrobots = [{ name = \"r\" }]";
+    const ASKER: &str = "clients = [{ name = \"d\", min_period_us = 1000 }]";
+
+    /// What is said of the first group, where the arm's model takes 2 ms and the camera's so long.
+    fn judged(plan: &Plan, camera_us: u64) -> (Verdict, String) {
+        let timing = |micros| {
+            let (time, longest_pause) = (std::time::Duration::from_micros(micros), std::time::Duration::ZERO);
+            let execution = Execution { time, scene: Scene::Alone { pause_us: 0 }, longest_pause };
+            Ok(TaskTiming { execution, quantile: Quantile::DEFAULT, batches: Vec::new(), record: PathBuf::new() })
+        };
+        let timings = [timing(2_000), timing(camera_us)];
+        let groups = judge(plan, &timings, &Batches::of_models(plan, &timings), (MARGIN, OVERHEAD));
+        (groups[0].verdict, groups[0].says(plan))
+    }
+
+    const ONE: &str = "[[worker]]\nname = \"cpu0\"";
+
+    #[test]
+    fn robot_must_be_in_time_behind_the_longest_one_off() {
+        let plan = plan(ONE, ROBOT);
+        // 7 ms until the fallback falls due, 2.1 ms for the arm: 4.9 ms for whatever has just begun.
+        let (verdict, says) = judged(&plan, 4_700);
+        assert!(matches!(verdict, Verdict::Holds(_)), "{says}");
+        assert!(
+            says.contains(
+                "also behind a one-off request of `inspect`, which holds a worker for 4.800 ms; the tightest"
+            ),
+            "{says}"
+        );
+        let (verdict, says) = judged(&plan, 4_900);
+        assert!(matches!(verdict, Verdict::Late(_)), "{says}");
+        assert!(
+            says.starts_with(
+                "`track` of r can be late: a one-off request of `inspect` holds worker cpu0 for 5.000 ms, and"
+            ),
+            "{says}"
+        );
+        assert!(
+            says.ends_with("; give `inspect` a model and a worker of its own, or choose a longer deadline"),
+            "{says}"
+        );
+    }
+
+    #[test]
+    fn worker_of_their_own_keeps_one_offs_out_of_the_way() {
+        let apart =
+            "[[worker]]\nname = \"cpu0\"\nmodels = [\"arm\"]\n[[worker]]\nname = \"cpu1\"\nmodels = [\"camera\"]";
+        let (verdict, says) = judged(&plan(apart, ROBOT), 100_000);
+        assert!(matches!(verdict, Verdict::Holds(_)) && !says.contains("one-off"), "{says}");
+    }
+
+    #[test]
+    fn each_of_several_workers_may_run_a_one_off() {
+        let two = "[[worker]]\nname = \"cpu0\"\n[[worker]]\nname = \"cpu1\"";
+        let (verdict, says) = judged(&plan(two, ROBOT), 100_000);
+        assert!(matches!(verdict, Verdict::Late(_)), "{says}");
+        let words = "the others, and on each a one-off request of `inspect` for 100.100 ms, may keep cpu0, cpu1 busy";
+        assert!(says.contains(words), "{says}");
+    }
+
+    #[test]
+    fn clients_alone_are_promised_nothing() {
+        let (verdict, says) = judged(&plan(ONE, ASKER), 100_000);
+        assert_eq!(verdict, Verdict::OneOffs);
+        assert_eq!(says, "cpu0: only one-off requests, which are promised no time");
+    }
+}
