@@ -50,11 +50,19 @@ pub enum LinkError {
         /// As given.
         key: String,
     },
-    /// A key is used twice among the routes.
+    /// A key is used twice among the routes and clients.
     #[error("the key \"{key}\" is used twice")]
     Duplicate {
         /// As given.
         key: String,
+    },
+    /// A client's queue is empty or longer than [`MAX_CLIENT_QUEUE`](crate::MAX_CLIENT_QUEUE).
+    #[error("the client on \"{key}\" has a queue of {queue}: choose between 1 and {}", crate::MAX_CLIENT_QUEUE)]
+    ClientQueue {
+        /// On which key.
+        key: String,
+        /// As given.
+        queue: usize,
     },
     /// zenoh refused to declare something on a key.
     #[error("cannot declare \"{key}\": {source}")]

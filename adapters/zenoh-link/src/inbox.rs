@@ -3,7 +3,8 @@
 use message::Header;
 use zenoh::bytes::ZBytes;
 
-use crate::intake::{Arrived, Content, LARGEST_STRAY, Outlets, RouteOutlet, Stray};
+use crate::client::ClientId;
+use crate::intake::{Arrived, Asked, Content, LARGEST_STRAY, Outlets, RouteOutlet, Stray};
 use crate::overflow::Overflowed;
 use crate::query::PendingQuery;
 use crate::route::RouteId;
@@ -49,6 +50,17 @@ pub enum Arrival<'a> {
     },
 }
 
+/// A one-off request. Whoever takes it gets its query as well.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Whose it is.
+    pub client: ClientId,
+    /// When it arrived.
+    pub at_ns: u64,
+    /// The frame, lent for this call; `None`: it is larger than its client may send, and nobody looked at its bytes.
+    pub bytes: Option<&'a [u8]>,
+}
+
 /// The deciding end of every queue: wait-free, and without an allocation for a frame.
 pub struct Inbox {
     outlets: Outlets,
@@ -83,13 +95,33 @@ impl Inbox {
         outlets.routes.get_mut(route.index()).is_some_and(|outlet| poll_route(route, outlet, assembly, &mut each))
     }
 
+    /// The oldest request of this client, if there is one, lent to `each`. Returns whether another one is left.
+    ///
+    /// Whoever takes it must keep the query, or hand it to a thread that may block: see [`PendingQuery`]. One that
+    /// nobody takes stays.
+    pub fn poll_client(&mut self, client: ClientId, each: impl FnOnce(Request<'_>, PendingQuery)) -> bool {
+        let Self { outlets, assembly } = self;
+        let Some(requests) = outlets.clients.get_mut(client.index()) else {
+            return false;
+        };
+        requests.take(|Asked { at_ns, content, query }| {
+            let bytes = match &content {
+                Content::Bytes(payload) => Some(whole(payload, assembly)),
+                Content::Oversize => None,
+            };
+            each(Request { client, at_ns, bytes }, query);
+            (content, ())
+        });
+        !requests.is_empty()
+    }
+
     /// The oldest query on a topic's key. Whoever takes it must hand it to a thread that may block: see
     /// [`PendingQuery`]. One that nobody takes stays, and those beyond 31 overflow.
     pub fn take_query(&mut self) -> Option<PendingQuery> {
         self.outlets.queries.dequeue()
     }
 
-    /// How many frames and queries reached the box since the last call, but found their queues full and could only
+    /// How many frames, queries and requests reached the box since the last call, but found their queues full and could only
     /// be counted. Reports no zeros.
     pub fn take_overflow(&mut self, report: impl FnMut(Overflowed, u64)) {
         self.outlets.overflow.take(report);

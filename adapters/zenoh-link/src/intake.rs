@@ -12,6 +12,7 @@ use zenoh::key_expr::KeyExpr;
 use zenoh::query::Query;
 use zenoh::sample::{Sample, SampleFields};
 
+use crate::client::{CLIENT_SLACK, ClientId, MAX_CLIENT_QUEUE};
 use crate::lane::{Receiver, Sender, lane};
 use crate::overflow::{Overflow, Overflowed};
 use crate::query::PendingQuery;
@@ -29,6 +30,7 @@ const ROUTE_SLOTS: usize = ROUTE_CAPACITY + 1;
 const SHED_SLOTS: usize = 64;
 const STRAY_SLOTS: usize = 32;
 const QUERY_SLOTS: usize = 32;
+const CLIENT_SLOTS: usize = MAX_CLIENT_QUEUE + CLIENT_SLACK + 1;
 
 /// A frame on a route's key.
 pub(crate) struct Arrived {
@@ -41,6 +43,13 @@ pub(crate) enum Content {
     Bytes(ZBytes),
     /// Larger than its route allows.
     Oversize,
+}
+
+/// A one-off request. Its payload travels beside the query: it is freed on the way back.
+pub(crate) struct Asked {
+    pub(crate) at_ns: u64,
+    pub(crate) content: Content,
+    pub(crate) query: PendingQuery,
 }
 
 /// A frame that found its route's queue full.
@@ -65,13 +74,25 @@ pub(crate) struct RouteOutlet {
 /// The engine thread's ends of all queues.
 pub(crate) struct Outlets {
     pub(crate) routes: Vec<RouteOutlet>,
+    pub(crate) clients: Vec<Receiver<Asked, Content>>,
     pub(crate) strays: Receiver<Stray>,
     pub(crate) queries: Consumer<'static, PendingQuery>,
     pub(crate) overflow: Arc<Overflow>,
 }
 
-/// Told after each arrival: of which route it is, or `None`.
-pub(crate) type Wake = Box<dyn Fn(Option<RouteId>) + Send + Sync>;
+/// What an arrival is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A frame of this route.
+    Route(RouteId),
+    /// A one-off request of this client.
+    Client(ClientId),
+    /// A stray, a query on a topic's key, or what overflowed: nothing that is urgent.
+    Other,
+}
+
+/// Told after each arrival.
+pub(crate) type Wake = Box<dyn Fn(Source) + Send + Sync>;
 
 /// zenoh's threads' ends of all queues. A lock is shared by zenoh's threads only.
 pub(crate) struct Intake {
@@ -80,6 +101,7 @@ pub(crate) struct Intake {
     subjects: Subjects,
     by_key: HashMap<String, RouteId>,
     routes: Vec<Mutex<RouteInlet>>,
+    clients: Vec<Mutex<ClientInlet>>,
     strays: Mutex<Sender<Stray>>,
     queries: Mutex<Producer<'static, PendingQuery>>,
     overflow: Arc<Overflow>,
@@ -91,29 +113,40 @@ struct RouteInlet {
     sheds: Producer<'static, Shed>,
 }
 
+struct ClientInlet {
+    max_frame_bytes: usize,
+    most: usize,
+    requests: Sender<Asked, Content>,
+}
+
 impl Intake {
-    /// The queues of routes with these observation keys and largest frames.
+    /// The queues of routes with these observation keys and largest frames, and of clients with these largest frames
+    /// and queues.
     pub(crate) fn new(
         routes: &[(String, usize)],
+        clients: &[(usize, usize)],
         subjects: Subjects,
         clock: fn() -> u64,
         wake: Wake,
     ) -> (Self, Outlets) {
         let (inlets, outlets) = routes.iter().map(|&(_, max)| route_queues(max)).unzip();
-        let (stray_in, stray_out) = lane::<Stray, STRAY_SLOTS, { 2 * STRAY_SLOTS }>();
+        let (client_inlets, client_outlets) = clients.iter().map(|&(max, queue)| client_queue(max, queue)).unzip();
+        let (stray_in, stray_out) = lane::<Stray, Stray, STRAY_SLOTS, { 2 * STRAY_SLOTS }>();
         let (query_in, query_out) = Box::leak(Box::new(Queue::<PendingQuery, QUERY_SLOTS>::new())).split();
-        let overflow = Arc::new(Overflow::new(routes.len()));
+        let overflow = Arc::new(Overflow::new(routes.len(), clients.len()));
         let intake = Self {
             clock,
             wake,
             subjects,
             by_key: routes.iter().map(|(key, _)| key.clone()).zip((0..).map(RouteId::new)).collect(),
             routes: inlets,
+            clients: client_inlets,
             strays: Mutex::new(stray_in),
             queries: Mutex::new(query_in),
             overflow: Arc::clone(&overflow),
         };
-        let outlets = Outlets { routes: outlets, strays: stray_out, queries: query_out, overflow };
+        let outlets =
+            Outlets { routes: outlets, clients: client_outlets, strays: stray_out, queries: query_out, overflow };
         (intake, outlets)
     }
 
@@ -133,10 +166,10 @@ impl Intake {
             Some(route) => self.frame(route, at_ns, payload),
             None => self.stray(Stray { at_ns, key, payload }),
         }
-        (self.wake)(route);
+        (self.wake)(route.map_or(Source::Other, Source::Route));
     }
 
-    /// The callback of the queryable on `key`.
+    /// The callback of the queryable on `key`, a topic's.
     pub(crate) fn on_query(&self, key: &str, query: Query) {
         if query.key_expr().as_str() != key {
             // A search over many keys: it ends without a reply, since nothing is stored here.
@@ -147,7 +180,32 @@ impl Intake {
         if refused.is_err() {
             self.overflow.add(Overflowed::Queries);
         }
-        (self.wake)(None);
+        (self.wake)(Source::Other);
+    }
+
+    /// The callback of the queryable on `key`, this client's.
+    pub(crate) fn on_request(&self, client: ClientId, key: &str, query: Query) {
+        let at_ns = (self.clock)();
+        // As above: a search is nobody's request.
+        if query.key_expr().as_str() != key {
+            return;
+        }
+        let Some(inlet) = self.clients.get(client.index()) else {
+            return;
+        };
+        let (query, payload) = PendingQuery::parted(query);
+        let taken = {
+            let mut inlet = lock(inlet);
+            let content =
+                if payload.len() > inlet.max_frame_bytes { Content::Oversize } else { Content::Bytes(payload) };
+            let most = inlet.most;
+            inlet.requests.send_within(most, Asked { at_ns, content, query })
+        };
+        match taken {
+            Ok(()) => (self.wake)(Source::Client(client)),
+            // It is dropped, which sends, now that the lock is free again. Nobody need hurry to count it.
+            Err(_newest) => self.overflow.add(Overflowed::Client(client)),
+        }
     }
 
     fn frame(&self, route: RouteId, at_ns: u64, payload: ZBytes) {
@@ -193,12 +251,17 @@ impl Content {
 }
 
 fn route_queues(max_frame_bytes: usize) -> (Mutex<RouteInlet>, RouteOutlet) {
-    let (frames_in, frames_out) = lane::<Arrived, ROUTE_SLOTS, { 2 * ROUTE_SLOTS }>();
+    let (frames_in, frames_out) = lane::<Arrived, Arrived, ROUTE_SLOTS, { 2 * ROUTE_SLOTS }>();
     let (sheds_in, sheds_out) = Box::leak(Box::new(Queue::<Shed, SHED_SLOTS>::new())).split();
     (
         Mutex::new(RouteInlet { max_frame_bytes, frames: frames_in, sheds: sheds_in }),
         RouteOutlet { frames: frames_out, sheds: sheds_out },
     )
+}
+
+fn client_queue(max_frame_bytes: usize, queue: usize) -> (Mutex<ClientInlet>, Receiver<Asked, Content>) {
+    let (requests, outlet) = lane::<Asked, Content, CLIENT_SLOTS, { 2 * CLIENT_SLOTS }>();
+    (Mutex::new(ClientInlet { max_frame_bytes, most: queue + CLIENT_SLACK, requests }), outlet)
 }
 
 /// A callback that panicked left its queue whole: each operation on it is one step.

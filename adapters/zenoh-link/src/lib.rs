@@ -6,17 +6,19 @@
 //!
 //! What must never happen here:
 //! - the engine thread waits for a thread of lower priority to receive: its side of every queue is wait-free, and it
-//!   never frees a frame's payload, since that takes a lock of zenoh's. A query is given to it whole: it hands it on
-//!   to a thread that may block, which refuses and frees it;
+//!   never frees a frame's payload, since that takes a lock of zenoh's. A query is given to it without its payload: it
+//!   keeps it until it is decided, then hands it on to a thread that may block, which replies and frees it;
 //! - a queue, a round or a message without a bound: a full queue refuses the newest frame, and what
 //!   does not even fit among the refusals is counted;
 //! - a robot that stops reading holds up a put, or another robot's responses: see [`Settings`];
+//! - a client that asks too much takes another client's place: each has a queue of its own;
 //! - a frame counted twice, or not at all, because its key matches several subscriptions.
 //!
 //! A put still takes zenoh's own locks (session, routing table, one queue for each transport). Give
 //! zenoh's threads ([`Link::threads`]) the priority right below the engine thread's, so that whoever
 //! holds such a lock runs on.
 
+mod client;
 mod route;
 mod settings;
 
@@ -35,8 +37,10 @@ mod overflow;
 mod error;
 mod process;
 
+pub use client::{CLIENT_SLACK, ClientId, ClientKeys, MAX_CLIENT_QUEUE};
 pub use error::{LinkError, PutError, ThreadsRunning};
-pub use inbox::{Arrival, Inbox};
+pub use inbox::{Arrival, Inbox, Request};
+pub use intake::Source;
 pub use link::Link;
 pub use open::{check, open};
 pub use overflow::Overflowed;

@@ -88,8 +88,19 @@ impl Link {
             .map_err(PutError::Zenoh)
     }
 
-    /// Answers a query with a typed error, on a thread that may block: it sends a reply that zenoh must not drop
-    /// and frees the query.
+    /// Answers a one-off request, on a thread that may block: it sends a reply, at the priority and with the
+    /// congestion control that the query came with, and frees the query.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::Zenoh`] if the session is closed.
+    pub fn reply(&self, query: PendingQuery, frame: &[u8]) -> Result<(), PutError> {
+        let query = query.into_inner();
+        query.reply(query.key_expr().clone(), ZBytes::from(frame)).wait().map_err(PutError::Zenoh)
+    }
+
+    /// Answers a query with a typed error, on a thread that may block: it sends as [`reply`](Self::reply) does and
+    /// frees the query.
     ///
     /// # Errors
     ///

@@ -10,11 +10,12 @@ use zenoh::query::Queryable;
 use zenoh::sample::Locality;
 use zenoh::{Session, Wait};
 
+use crate::client::{ClientId, ClientKeys, MAX_CLIENT_QUEUE};
 use crate::error::LinkError;
 use crate::inbox::Inbox;
-use crate::intake::Intake;
+use crate::intake::{Intake, Source};
 use crate::link::{Link, Receiving, RoutePublishers};
-use crate::route::{RouteId, RouteKeys};
+use crate::route::RouteKeys;
 use crate::settings::Settings;
 use crate::subjects::Subjects;
 
@@ -22,8 +23,7 @@ use crate::subjects::Subjects;
 ///
 /// `strays` are key expressions such as `site/cell/*/*/observation`: what matches one and is no
 /// route's key is a stray. `clock` gives the box's monotonic nanoseconds; it and `wake` are called
-/// on zenoh's threads, `wake` after each arrival with the route that it is of (`None`: a stray or a query), so neither
-/// may block. The liveliness token on
+/// on zenoh's threads, `wake` after each arrival with whose it is, so neither may block. The liveliness token on
 /// `alive_key` is not shown before [`Link::declare_alive`].
 ///
 /// Call it from a plain thread and seldom: the queues stay allocated for the life of the process.
@@ -34,21 +34,24 @@ use crate::subjects::Subjects;
 pub fn open(
     settings: &Settings,
     routes: Vec<RouteKeys>,
+    clients: Vec<ClientKeys>,
     strays: Vec<String>,
     alive_key: &str,
     clock: fn() -> u64,
-    wake: impl Fn(Option<RouteId>) + Send + Sync + 'static,
+    wake: impl Fn(Source) + Send + Sync + 'static,
 ) -> Result<(Link, Inbox), LinkError> {
     settings.check()?;
-    let Keys { routes, strays, alive: alive_key } = Keys::new(routes, strays, alive_key)?;
+    let Keys { routes, clients, strays, alive: alive_key } = Keys::new(routes, clients, strays, alive_key)?;
 
-    let largest = routes.iter().map(|route| route.max_frame_bytes).max().unwrap_or(0);
+    let frames = routes.iter().map(|route| route.max_frame_bytes);
+    let largest = frames.chain(clients.iter().map(|client| client.max_frame_bytes)).max().unwrap_or(0);
     let config = settings.to_zenoh(largest)?;
 
     let observations: Vec<_> = routes.iter().map(|route| route.observation.clone()).collect();
     let subjects = Subjects::new(&strays, &observations);
     let queues: Vec<_> = routes.iter().map(|route| (route.observation.to_string(), route.max_frame_bytes)).collect();
-    let (intake, outlets) = Intake::new(&queues, subjects, clock, Box::new(wake));
+    let requests: Vec<_> = clients.iter().map(|client| (client.max_frame_bytes, client.queue)).collect();
+    let (intake, outlets) = Intake::new(&queues, &requests, subjects, clock, Box::new(wake));
     let inbox = Inbox::new(outlets, largest);
 
     let session = zenoh::open(config).wait().map_err(|source| open_error(settings, source))?;
@@ -63,7 +66,7 @@ pub fn open(
         .collect::<Result<_, LinkError>>()?;
     let intake = Arc::new(intake);
     let receiving = Receiving {
-        _queryables: queryables(&session, &routes, &intake)?,
+        _queryables: queryables(&session, &routes, &clients, &intake)?,
         _subscribers: subscribers(&session, &intake)?,
     };
     Ok((Link::new(session, publishers, receiving, alive_key), inbox))
@@ -75,31 +78,57 @@ pub fn open(
 ///
 /// # Errors
 ///
-/// [`LinkError`] names the endpoint that cannot be read, or the key that is invalid or used twice.
+/// [`LinkError`] names the endpoint that cannot be read, the key that is invalid or used twice, or the client whose
+/// queue is too long.
 pub fn check(
     settings: &Settings,
     routes: Vec<RouteKeys>,
+    clients: Vec<ClientKeys>,
     strays: Vec<String>,
     alive_key: &str,
 ) -> Result<(), LinkError> {
     settings.check()?;
-    Keys::new(routes, strays, alive_key).map(|_| ())
+    Keys::new(routes, clients, strays, alive_key).map(|_| ())
 }
 
 /// All keys after their check.
 struct Keys {
     routes: Vec<ExactKeys>,
+    clients: Vec<ExactClient>,
     strays: Vec<KeyExpr<'static>>,
     alive: KeyExpr<'static>,
 }
 
 impl Keys {
-    fn new(routes: Vec<RouteKeys>, strays: Vec<String>, alive: &str) -> Result<Self, LinkError> {
+    fn new(
+        routes: Vec<RouteKeys>,
+        clients: Vec<ClientKeys>,
+        strays: Vec<String>,
+        alive: &str,
+    ) -> Result<Self, LinkError> {
         let alive = exact(alive)?;
         let strays = strays.into_iter().map(expression).collect::<Result<_, _>>()?;
         let routes = routes.into_iter().map(ExactKeys::new).collect::<Result<Vec<_>, _>>()?;
-        refuse_duplicates(&routes)?;
-        Ok(Self { routes, strays, alive })
+        let clients = clients.into_iter().map(ExactClient::new).collect::<Result<Vec<_>, _>>()?;
+        refuse_duplicates(&routes, &clients)?;
+        Ok(Self { routes, clients, strays, alive })
+    }
+}
+
+/// A client's key after its check.
+struct ExactClient {
+    infer: KeyExpr<'static>,
+    max_frame_bytes: usize,
+    queue: usize,
+}
+
+impl ExactClient {
+    fn new(client: ClientKeys) -> Result<Self, LinkError> {
+        let ClientKeys { infer, max_frame_bytes, queue } = client;
+        if !(1..=MAX_CLIENT_QUEUE).contains(&queue) {
+            return Err(LinkError::ClientQueue { key: infer, queue });
+        }
+        Ok(Self { infer: exact(&infer)?, max_frame_bytes, queue })
     }
 }
 
@@ -136,9 +165,10 @@ fn expression(key: String) -> Result<KeyExpr<'static>, LinkError> {
     KeyExpr::try_from(key.as_str()).map(KeyExpr::into_owned).map_err(|source| LinkError::Key { key, source })
 }
 
-fn refuse_duplicates(routes: &[ExactKeys]) -> Result<(), LinkError> {
+fn refuse_duplicates(routes: &[ExactKeys], clients: &[ExactClient]) -> Result<(), LinkError> {
     let mut seen = HashSet::new();
-    match routes.iter().flat_map(ExactKeys::keys).find(|key| !seen.insert(key.as_str())) {
+    let mut keys = routes.iter().flat_map(ExactKeys::keys).chain(clients.iter().map(|client| &client.infer));
+    match keys.find(|key| !seen.insert(key.as_str())) {
         Some(key) => Err(LinkError::Duplicate { key: key.to_string() }),
         None => Ok(()),
     }
@@ -184,20 +214,33 @@ fn subscribers(session: &Session, intake: &Arc<Intake>) -> Result<Vec<Subscriber
         .collect()
 }
 
-fn queryables(session: &Session, routes: &[ExactKeys], intake: &Arc<Intake>) -> Result<Vec<Queryable<()>>, LinkError> {
-    routes
-        .iter()
-        .flat_map(|route| [&route.observation, &route.response])
-        .map(|key| {
-            let (intake, own) = (Arc::clone(intake), key.clone());
-            session
-                .declare_queryable(key)
-                .callback(move |query| intake.on_query(&own, query))
-                .allowed_origin(Locality::Remote)
-                .wait()
-                .map_err(declare_error(key))
-        })
-        .collect()
+fn queryables(
+    session: &Session,
+    routes: &[ExactKeys],
+    clients: &[ExactClient],
+    intake: &Arc<Intake>,
+) -> Result<Vec<Queryable<()>>, LinkError> {
+    let topics = routes.iter().flat_map(|route| [&route.observation, &route.response]).map(|key| {
+        let (intake, own) = (Arc::clone(intake), key.clone());
+        session
+            .declare_queryable(key)
+            .callback(move |query| intake.on_query(&own, query))
+            .allowed_origin(Locality::Remote)
+            .wait()
+            .map_err(declare_error(key))
+    });
+    let requests = (0..).map(ClientId::new).zip(clients).map(|(client, ExactClient { infer: key, .. })| {
+        let (intake, own) = (Arc::clone(intake), key.clone());
+        session
+            .declare_queryable(key)
+            // Nobody else has to be asked.
+            .complete(true)
+            .callback(move |query| intake.on_request(client, &own, query))
+            .allowed_origin(Locality::Remote)
+            .wait()
+            .map_err(declare_error(key))
+    });
+    topics.chain(requests).collect()
 }
 
 fn declare_error(key: &KeyExpr<'static>) -> impl FnOnce(zenoh::Error) -> LinkError {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::client::ClientId;
 use crate::route::RouteId;
 
 /// Where there was no room.
@@ -11,27 +12,38 @@ pub enum Overflowed {
     Route(RouteId),
     /// Frames of no route.
     Strays,
-    /// Queries. They ended without a reply.
+    /// Queries on topics. They ended without a reply.
     Queries,
+    /// One-off requests of this client. They ended without a reply, unread.
+    Client(ClientId),
 }
 
 /// Counters that zenoh's threads raise and the engine thread takes.
 pub(crate) struct Overflow {
     routes: Box<[AtomicU64]>,
+    clients: Box<[AtomicU64]>,
     strays: AtomicU64,
     queries: AtomicU64,
 }
 
 impl Overflow {
-    pub(crate) fn new(routes: usize) -> Self {
-        let routes = (0..routes).map(|_| AtomicU64::new(0)).collect();
-        Self { routes, strays: AtomicU64::new(0), queries: AtomicU64::new(0) }
+    pub(crate) fn new(routes: usize, clients: usize) -> Self {
+        let counters = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            routes: counters(routes),
+            clients: counters(clients),
+            strays: AtomicU64::new(0),
+            queries: AtomicU64::new(0),
+        }
     }
 
     /// One more.
     pub(crate) fn add(&self, what: Overflowed) {
         let counter = match what {
             Overflowed::Route(route) => self.routes.get(route.index()).expect("a route's id is below their number"),
+            Overflowed::Client(client) => {
+                self.clients.get(client.index()).expect("a client's id is below their number")
+            }
             Overflowed::Strays => &self.strays,
             Overflowed::Queries => &self.queries,
         };
@@ -42,7 +54,8 @@ impl Overflow {
     pub(crate) fn take(&self, mut report: impl FnMut(Overflowed, u64)) {
         let routes = (0..).map(RouteId::new).map(Overflowed::Route).zip(&self.routes);
         let others = [(Overflowed::Strays, &self.strays), (Overflowed::Queries, &self.queries)];
-        for (what, counter) in routes.chain(others) {
+        let clients = (0..).map(ClientId::new).map(Overflowed::Client).zip(&self.clients);
+        for (what, counter) in routes.chain(others).chain(clients) {
             let count = counter.swap(0, Relaxed);
             if count > 0 {
                 report(what, count);
@@ -57,14 +70,15 @@ mod tests {
 
     #[test]
     fn each_kind_is_counted_apart_and_taken_once() {
-        let overflow = Overflow::new(2);
+        let overflow = Overflow::new(2, 3);
         let second = Overflowed::Route(RouteId::new(1));
-        for what in [second, Overflowed::Queries, second, Overflowed::Strays] {
+        let third = Overflowed::Client(ClientId::new(2));
+        for what in [second, Overflowed::Queries, third, second, Overflowed::Strays, third] {
             overflow.add(what);
         }
         let mut taken = Vec::new();
         overflow.take(|what, count| taken.push((what, count)));
-        assert_eq!(taken, [(second, 2), (Overflowed::Strays, 1), (Overflowed::Queries, 1)]);
+        assert_eq!(taken, [(second, 2), (Overflowed::Strays, 1), (Overflowed::Queries, 1), (third, 2)]);
         overflow.take(|what, count| panic!("{count} of {what:?} are left"));
     }
 }

@@ -32,7 +32,7 @@ pub enum Mode {
 ///   batches of 64 KiB and replies 8. All are allocated when a robot connects, 2.4 MiB each, so
 ///   that no put has to. The queue belongs to a transport: where many robots share one, as behind a router, a burst
 ///   of more responses than it holds (all fallbacks at once) loses those beyond.
-/// - A frame may have up to 128 MiB, or twice the largest that a route accepts: an oversize frame is
+/// - A frame may have up to 128 MiB, or twice the largest that a route or client accepts: an oversize frame is
 ///   then counted as that, not lost inside zenoh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {

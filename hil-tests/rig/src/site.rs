@@ -172,6 +172,7 @@ struct RawTask {
     name: String,
     model: String,
     deadline_us: u64,
+    #[serde(default)]
     robots: Vec<RawRobot>,
 }
 

@@ -33,8 +33,20 @@ pub struct BoxConfig {
     pub overrun_window_ms: u64,
     /// See the box's own config.
     pub hang_ms: u64,
+    /// Who asks for the same model's values now and then, by a task of their own.
+    pub clients: Vec<Client>,
     /// What follows the endpoint, such as `#so_sndbuf=8192`.
     pub endpoint_options: &'static str,
+}
+
+/// A client of one-off requests; see the box's own config.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "the fields of the config")]
+pub struct Client {
+    pub name: &'static str,
+    pub min_period_us: u64,
+    pub arrival_jitter_us: u64,
+    pub queue: usize,
 }
 
 impl Default for BoxConfig {
@@ -55,6 +67,7 @@ impl Default for BoxConfig {
             max_overruns: 16,
             overrun_window_ms: 1,
             hang_ms: 20_000,
+            clients: Vec::new(),
             endpoint_options: "",
         }
     }
@@ -64,6 +77,8 @@ impl Default for BoxConfig {
 pub(crate) const PREFIX: &str = "test/cell";
 /// Every test's one task.
 pub(crate) const TASK: &str = "track";
+/// The task of one-off requests, where there are clients.
+pub(crate) const INSPECT: &str = "inspect";
 /// Every test's box.
 pub(crate) const NAME: &str = "box";
 
@@ -79,6 +94,7 @@ impl BoxConfig {
         let spare = if self.spare { "[[worker]]\nname = \"second\"\nspare = true\n" } else { "" };
         let robots: Vec<_> = self.robots.iter().map(|name| format!("{{ name = {name:?} }}")).collect();
         let (robots, options, priority) = (robots.join(", "), self.endpoint_options, scheduling::ENGINE);
+        let inspect = self.inspect();
         format!(
             r#"
 [box]
@@ -117,8 +133,25 @@ min_period_us = {min_period_us}
 arrival_jitter_us = {arrival_jitter_us}
 {quantile}hold_ms = {hold_ms}
 robots = [{robots}]
-"#
+{inspect}"#
         )
+    }
+
+    /// The clients' task: their budget is as long as a hang that no robot would wait for.
+    fn inspect(&self) -> String {
+        if self.clients.is_empty() {
+            return String::new();
+        }
+        let client = |client: &Client| {
+            let Client { name, min_period_us, arrival_jitter_us, queue } = client;
+            format!(
+                "{{ name = {name:?}, min_period_us = {min_period_us}, arrival_jitter_us = {arrival_jitter_us}, \
+                 queue = {queue} }}"
+            )
+        };
+        let clients: Vec<_> = self.clients.iter().map(client).collect();
+        let clients = clients.join(", ");
+        format!("\n[[task]]\nname = \"{INSPECT}\"\nmodel = \"policy\"\ndeadline_us = 5000000\nclients = [{clients}]\n")
     }
 
     pub(crate) fn write(&self, path: &Path, endpoint: &str) {

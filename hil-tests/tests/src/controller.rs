@@ -235,18 +235,25 @@ impl Account {
     /// From each observation to its deadline, and whether it got there without an action or fallback as new.
     #[must_use]
     pub fn windows(&self) -> Vec<Window> {
+        self.windows_where(|what| matches!(what, What::Model(_) | What::Fallback(..)))
+    }
+
+    /// The same, where a fallback counts as missed.
+    #[must_use]
+    pub fn windows_of_the_model(&self) -> Vec<Window> {
+        self.windows_where(|what| matches!(what, What::Model(_)))
+    }
+
+    fn windows_where(&self, answers: impl Fn(&What) -> bool) -> Vec<Window> {
         let mut missed = vec![true; self.sent.len()];
         let mut covered = 0;
         for answer in &self.answers {
             let Some(sequence) = answer.sequence else { continue };
             let Ok(through) = usize::try_from(sequence.value()) else { continue };
-            match answer.what {
-                What::Model(_) | What::Fallback(..) => {
-                    let through = through.min(missed.len());
-                    missed[covered.min(through)..through].fill(false);
-                    covered = covered.max(through);
-                }
-                What::Refusal(_) => {}
+            if answers(&answer.what) {
+                let through = through.min(missed.len());
+                missed[covered.min(through)..through].fill(false);
+                covered = covered.max(through);
             }
         }
         for answer in &self.answers {

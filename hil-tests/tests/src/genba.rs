@@ -116,7 +116,8 @@ impl Genba {
     /// If something stays in flight.
     #[must_use]
     pub fn settled(&self) -> Status {
-        eventually("nothing is in flight", || Some(self.status()).filter(|status| status.total().in_flight == 0))
+        let is_settled = |status: &Status| status.total().in_flight + status.requests_in_flight() == 0;
+        eventually("nothing is in flight", || Some(self.status()).filter(is_settled))
     }
 
     /// Runs a command of the binary with this box's config.

@@ -8,6 +8,7 @@ mod config;
 mod genba;
 mod status;
 
+mod asker;
 mod controller;
 mod frame;
 mod stranger;
@@ -20,12 +21,13 @@ mod architecture;
 mod scheduling;
 
 pub use architecture::{Table, differences};
+pub use asker::{Asked, Asker, Books, Outcome, Question};
 pub use beside::{Beside, Tally};
-pub use config::BoxConfig;
+pub use config::{BoxConfig, Client};
 pub use controller::{Account, Controller, HOME, Working};
 pub use frame::{Frame, resealed};
 pub use genba::{Genba, PATIENCE, command, eventually, repository};
 pub use judge::{Verdict, Watched, Window, judge, skip};
 pub use scheduling::{Stall, end_with_parent, real_time_rights, signal, threads};
-pub use status::{Counts, Status};
+pub use status::{Counts, Requests, Status};
 pub use stranger::{Heard, Said, Stranger};

@@ -24,6 +24,17 @@ pub struct Counts {
     pub reasons: BTreeMap<u16, u64>,
 }
 
+/// A ledger of one-off requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the terms of the design")]
+pub struct Requests {
+    pub received: u64,
+    pub answered: u64,
+    pub refused: u64,
+    pub expired: u64,
+    pub in_flight: u64,
+}
+
 impl Status {
     /// Reads a report.
     ///
@@ -37,6 +48,12 @@ impl Status {
             let counts = Counts::read(ledger);
             let Counts { received, model, fallback, superseded, refused, missed, in_flight, .. } = counts;
             assert_eq!(received, model + fallback + superseded + refused + missed + in_flight, "P6: {ledger}");
+            assert_eq!(ledger["balances"], true, "{ledger}");
+        }
+        let clients = this.0["clients"].as_array().expect("the status has clients");
+        for ledger in clients.iter().map(|line| &line["requests"]).chain([&this.0["requests"]]) {
+            let Requests { received, answered, refused, expired, in_flight } = Requests::read(ledger);
+            assert_eq!(received, answered + refused + expired + in_flight, "P6: {ledger}");
             assert_eq!(ledger["balances"], true, "{ledger}");
         }
         this
@@ -75,11 +92,28 @@ impl Status {
         Counts::read(&self.0["total"])
     }
 
-    /// One-off requests: received, refused.
+    /// One-off requests, and queries on topics: received, refused.
     #[must_use]
     pub fn requests(&self) -> (u64, u64) {
-        let requests = &self.0["requests"];
-        (number(&requests["received"]), number(&requests["refused"]))
+        let requests = Requests::read(&self.0["requests"]);
+        (requests.received, requests.refused)
+    }
+
+    /// How many requests of all clients are in flight.
+    #[must_use]
+    pub fn requests_in_flight(&self) -> u64 {
+        Requests::read(&self.0["requests"]).in_flight
+    }
+
+    /// One client's ledger.
+    ///
+    /// # Panics
+    /// If there is no such client.
+    #[must_use]
+    pub fn client(&self, client: &str) -> Requests {
+        let lines = self.0["clients"].as_array().expect("the status has clients");
+        let line = lines.iter().find(|line| line["client"] == client);
+        Requests::read(&line.expect("the client is configured")["requests"])
     }
 
     /// The first worker's inferences, their observations, and the most of them at once.
@@ -100,6 +134,19 @@ impl Status {
     pub fn workers(&self) -> Vec<String> {
         let workers = self.0["workers"].as_array().expect("the status has workers");
         workers.iter().map(|worker| worker["service"].as_str().expect("a service is text").to_owned()).collect()
+    }
+}
+
+impl Requests {
+    fn read(value: &Value) -> Self {
+        let at = |name: &str| number(&value[name]);
+        Self {
+            received: at("received"),
+            answered: at("answered"),
+            refused: at("refused"),
+            expired: at("expired"),
+            in_flight: at("in_flight"),
+        }
     }
 }
 

@@ -155,6 +155,15 @@ fn listen(session: &Session, key: &str) -> Receiver<Vec<u8>> {
     receiver
 }
 
+/// Of a session that connects at once or fails, and then knows what the box serves.
+pub(crate) fn client_config(endpoint: &str) -> Config {
+    let mut config = config(endpoint);
+    for (key, value) in [("mode", "\"client\""), ("connect/timeout_ms", "10000"), ("connect/exit_on_failure", "true")] {
+        config.insert_json5(key, value).expect("zenoh knows these settings");
+    }
+    config
+}
+
 pub(crate) fn config(endpoint: &str) -> Config {
     let mut config = Config::default();
     let endpoints = format!("[{endpoint:?}]");

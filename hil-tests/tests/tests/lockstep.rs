@@ -209,11 +209,14 @@ impl Site {
                     }
                 }
                 Action::Notify(_)
+                | Action::Reply(_)
                 | Action::Quarantine { .. }
                 | Action::RecordVoid { .. }
                 | Action::Exit { .. }
                 | Action::Drained => {
-                    unreachable!("one hang quarantines nobody here, nothing was measured, and nobody shuts down")
+                    unreachable!(
+                        "one hang quarantines nobody here, nothing was measured, nobody asks beside it, nobody shuts down"
+                    )
                 }
             }
         }
@@ -268,6 +271,7 @@ fn tables(manifest: &Manifest, contract: ContractDigest, address: Address) -> Ta
         connections: vec![Connection::new(spec)].leak(),
         agenda: vec![Agenda::default()].leak(),
         workers: vec![Worker::new(worker)].leak(),
+        clients: Vec::new().leak(),
         records: Vec::new().leak(),
         free_slots: (0..4).map(SlotId).collect::<Vec<_>>().leak(),
     }

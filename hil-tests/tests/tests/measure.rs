@@ -163,6 +163,15 @@ fn a_set_whose_models_can_be_late_is_refused_unless_that_is_accepted() {
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.stdout.contains("workers   first: every model is in time"), "{said:?}");
 
+    let clients = "clients = [{ name = \"inspection\", min_period_us = 1000 }]";
+    let task = "[[task]]\nname = \"inspect\"\nmodel = \"policy\"\ndeadline_us = 900000\nexecution_quantile = 0.5\n";
+    desk.write(&format!("{good}\n{task}{clients}\n"));
+    let said = desk.run(&["check"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let behind = "every model is in time, whatever the controllers do, also behind a one-off request of `inspect`";
+    assert!(said.stdout.contains(behind), "{said:?}");
+    assert!(said.stdout.contains("at most each 1.000 ms; a request may hold up track for "), "{said:?}");
+
     desk.write(&good.replace("min_period_us = 100000", "min_period_us = 1"));
     let said = desk.run(&["check"]);
     assert_eq!(said.code, Some(1), "{said:?}");

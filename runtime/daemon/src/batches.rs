@@ -71,7 +71,7 @@ pub(crate) fn timing_of<'t>(
 fn of_model(plan: &Plan, timings: &[Result<TaskTiming, Unmeasured>], model: usize) -> Option<Batches> {
     let timing = timing_of(plan, timings, model)?;
     let connections = plan.served().filter(|served| plan.config.tasks[served.task].model == model).count();
-    let most = plan.config.models[model].max_batch.min(connections);
+    let most = plan.config.models[model].max_batch.min(connections.max(1));
     Some(Batches::new(engine_time(timing.execution.time), &timing.batches, most))
 }
 

@@ -46,7 +46,7 @@ struct Found {
 #[derive(Serialize)]
 struct GroupFound {
     tasks: Vec<String>,
-    /// `holds`, `late`, `not-shown` or `unmeasured`.
+    /// `holds`, `late`, `not-shown`, `unmeasured` or `one-offs`.
     verdict: &'static str,
     says: String,
 }
@@ -76,6 +76,18 @@ struct TaskFound {
     #[serde(skip_serializing_if = "Option::is_none")]
     unmeasured: Option<String>,
     robots: Vec<RobotFound>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    clients: Vec<ClientFound>,
+}
+
+#[derive(Serialize)]
+struct ClientFound {
+    client: String,
+    infer_key: String,
+    min_period_us: u64,
+    queue: u8,
+    /// Whose robots may find a worker busy with one of its requests: these tasks'.
+    may_hold_up: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -143,6 +155,7 @@ fn group_found(plan: &Plan, group: &Group) -> GroupFound {
         Verdict::Late(_) => "late",
         Verdict::NotShown(_) => "not-shown",
         Verdict::Unmeasured => "unmeasured",
+        Verdict::OneOffs => "one-offs",
     };
     let tasks = group.tasks.iter().map(|task| plan.config.tasks[*task].name.clone()).collect();
     GroupFound { tasks, verdict, says: group.says(plan) }
@@ -167,6 +180,13 @@ fn task_found(
         response_key: robot.response_key.clone(),
         notice_key: robot.notice_key.clone(),
     });
+    let clients = declared.clients.iter().map(|client| ClientFound {
+        client: client.name.clone(),
+        infer_key: client.infer_key.clone(),
+        min_period_us: client.min_period.nanos() / 1_000,
+        queue: client.queue,
+        may_hold_up: plan.shares_workers_with(task).map(|other| plan.config.tasks[other].name.clone()).collect(),
+    });
     TaskFound {
         task: declared.name.clone(),
         model: plan.config.models[declared.model].name.clone(),
@@ -183,6 +203,7 @@ fn task_found(
         timing_record: timing.map(|timing| timing.record.clone()),
         unmeasured,
         robots: robots.collect(),
+        clients: clients.collect(),
     }
 }
 
@@ -217,6 +238,20 @@ fn print(plan: &Plan, found: &Found, config: &Path) {
         println!("contract  {}", task.contract);
         for robot in &task.robots {
             println!("robot     {}: {} -> {}", robot.robot, robot.observation_key, robot.response_key);
+        }
+    }
+    for task in &found.tasks {
+        for ClientFound { client, infer_key, min_period_us, may_hold_up, .. } in &task.clients {
+            let period = millis(engine::Duration::from_micros(*min_period_us));
+            let holds = match (&may_hold_up[..], task.execution_us) {
+                ([], _) => "no robot shares its workers".to_owned(),
+                (others, Some(micros)) => {
+                    let time = millis(engine::Duration::from_micros(micros));
+                    format!("a request may hold up {} for {time}", others.join(", "))
+                }
+                (others, None) => format!("how long a request may hold up {} was not measured", others.join(", ")),
+            };
+            println!("client    {client}: {infer_key}, at most each {period}; {holds}");
         }
     }
     for group in &found.schedulability {

@@ -113,14 +113,14 @@ pub(crate) struct WorkerConfig {
     pub(crate) cores: Vec<usize>,
 }
 
-/// One task and the robots that do it.
+/// One task, the robots that do it, and the clients that ask for it now and then.
 #[derive(Debug)]
 pub(crate) struct TaskConfig {
     pub(crate) name: String,
     /// Its place in the config's models.
     pub(crate) model: usize,
     pub(crate) deadline: Duration,
-    /// How often a robot asks at most.
+    /// How often a robot asks at most; without robots nobody asks for it.
     pub(crate) min_period: Duration,
     /// How much sooner than that an observation may arrive.
     pub(crate) arrival_jitter: Duration,
@@ -130,6 +130,7 @@ pub(crate) struct TaskConfig {
     /// The share of inferences that its execution time holds for.
     pub(crate) execution_quantile: Quantile,
     pub(crate) robots: Vec<RobotConfig>,
+    pub(crate) clients: Vec<ClientConfig>,
 }
 
 /// One robot and its keys.
@@ -139,6 +140,19 @@ pub(crate) struct RobotConfig {
     pub(crate) observation_key: String,
     pub(crate) response_key: String,
     pub(crate) notice_key: String,
+}
+
+/// One client of one-off requests, and its key.
+#[derive(Debug)]
+pub(crate) struct ClientConfig {
+    pub(crate) name: String,
+    /// How often it asks at most.
+    pub(crate) min_period: Duration,
+    /// How much sooner than that a request may arrive.
+    pub(crate) arrival_jitter: Duration,
+    /// How many of its requests wait at most.
+    pub(crate) queue: u8,
+    pub(crate) infer_key: String,
 }
 
 impl Config {
@@ -219,6 +233,72 @@ mod tests {
         let config = parse(EXAMPLE).expect("it is good");
         assert_eq!(config.tasks[0].execution_quantile, Quantile::DEFAULT);
         assert_eq!(config.records, Path::new("timing"));
+    }
+
+    /// The example's track with these clients.
+    fn with_clients(clients: &str) -> String {
+        let commented =
+            EXAMPLE.lines().find(|line| line.starts_with("    # { name = \"inspection\"")).expect("it is there");
+        EXAMPLE.replace(commented, clients)
+    }
+
+    #[test]
+    fn commented_client_is_good() {
+        let commented = EXAMPLE.lines().find_map(|line| line.strip_prefix("    # { name = \"inspection\""));
+        let text = with_clients(&format!("{{ name = \"inspection\"{}", commented.expect("it is there")));
+        let config = parse(&text).expect("it is good");
+        let [client] = &config.tasks[0].clients[..] else { panic!("{config:?}") };
+        assert_eq!((client.name.as_str(), client.infer_key.as_str()), ("inspection", "nagoya/legacy/camera"));
+        let short = parse(&with_clients("{ name = \"inspection\", min_period_us = 100000 }")).expect("it is good");
+        let [defaults] = &short.tasks[0].clients[..] else { panic!("{short:?}") };
+        assert_eq!(defaults.infer_key, "nagoya/line-2/cell-1/inspection/track/infer");
+        let figures = |client: &ClientConfig| (client.min_period, client.arrival_jitter, client.queue);
+        assert_eq!(figures(defaults), figures(client), "what the comment writes are the defaults");
+    }
+
+    #[test]
+    fn clients_that_cannot_be_served_are_refused() {
+        let refused = |clients: &str| {
+            let error = parse(&with_clients(clients)).expect_err("it is refused").to_string();
+            let line = EXAMPLE.lines().position(|line| line.starts_with("clients = [")).expect("it is there") + 2;
+            let place = format!("box.toml:{line}: ");
+            error.strip_prefix(&place).unwrap_or_else(|| panic!("{error:?} begins with {place:?}")).to_owned()
+        };
+        assert!(refused("{ name = \"a\" }").contains("missing field `min_period_us`"));
+        assert!(refused("{ name = \"a\", min_period_us = 0 }").contains("a period of 0 us"));
+        assert!(refused("{ name = \"a/b\", min_period_us = 1 }").contains("cannot stand in a key"));
+        for queue in [0, 17] {
+            let told = refused(&format!("{{ name = \"a\", min_period_us = 1, queue = {queue} }}"));
+            assert!(told.contains(&format!("a queue of {queue} requests")), "{told}");
+        }
+        let twice = "{ name = \"a\", min_period_us = 1 }, { name = \"a\", min_period_us = 1 }";
+        assert!(refused(twice).contains("the client \"a\" is declared twice"));
+        let many: Vec<_> = (0..14).map(|n| format!("{{ name = \"c{n}\", min_period_us = 1, queue = 16 }}")).collect();
+        assert!(refused(&many.join(", ")).contains("more than 240 requests may be open at once"));
+        assert!(refused("{ name = \"a\", min_period_us = 1, size = 4 }").contains("unknown field `size`"));
+    }
+
+    #[test]
+    fn only_robots_need_a_period_and_a_hold() {
+        let robots = EXAMPLE.find("robots = [").expect("it is there");
+        let clients_only = |text: &str| {
+            let text = text.replace("min_period_us = 2000\n", "").replace("arrival_jitter_us = 2000\n", "");
+            format!("{text}clients = [{{ name = \"a\", min_period_us = 1000 }}]\n")
+        };
+        let before = &EXAMPLE[..robots];
+        let config = parse(&clients_only(&before.replace("hold_ms = 50\n", ""))).expect("it is good");
+        assert!(config.tasks[0].robots.is_empty());
+        let error = parse(&clients_only(before)).expect_err("it is refused").to_string();
+        assert!(error.contains("hold_ms is for robots, and no robot does the task \"track\""), "{error}");
+        let error = parse(before).expect_err("it is refused").to_string();
+        assert!(error.contains("nobody does the task \"track\""), "{error}");
+        for field in ["min_period_us = 2000\n", "hold_ms = 50\n"] {
+            let error = parse(&EXAMPLE.replace(field, "")).expect_err("it is refused").to_string();
+            assert!(
+                error.contains(&format!("missing field `{}`", field.split(' ').next().unwrap_or_default())),
+                "{error}"
+            );
+        }
     }
 
     #[test]

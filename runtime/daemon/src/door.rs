@@ -8,7 +8,7 @@ use std::{
 };
 
 use engine::{Duration, WorkerId};
-use zenoh_link::RouteId;
+use zenoh_link::Source;
 
 use crate::{allocation, clock, lock::Lock, perform::Shared, turn::Turn, worker::Bring};
 
@@ -32,14 +32,16 @@ impl Door {
         assert!(self.0.turn.set(Lock::new(turn)).is_ok(), "a box has one engine");
     }
 
-    /// One of zenoh's threads put something into the inbox: of this route, or something that only the engine's thread
-    /// takes. It waits for nobody.
-    pub(crate) fn arrived(&self, route: Option<RouteId>) {
-        let turn = route.and_then(|route| Some((route, self.0.turn.get()?.try_lock()?)));
-        let wake = match turn {
-            Some((route, mut turn)) => allocation::ours(|| turn.arrived(route)),
-            None => true,
+    /// One of zenoh's threads put something into the inbox: a frame or a request, or something that only the engine's
+    /// thread takes. It waits for nobody.
+    pub(crate) fn arrived(&self, source: Source) {
+        let turn = || self.0.turn.get()?.try_lock();
+        let decided = match source {
+            Source::Route(route) => turn().map(|mut turn| allocation::ours(|| turn.arrived(route))),
+            Source::Client(client) => turn().map(|mut turn| allocation::ours(|| turn.asked(client))),
+            Source::Other => None,
         };
+        let wake = decided.unwrap_or(true);
         if wake {
             self.wake();
         }

@@ -19,6 +19,7 @@ mod worker;
 
 mod allocation;
 mod reports;
+mod requests;
 mod snapshot;
 mod status;
 

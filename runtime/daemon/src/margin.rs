@@ -131,7 +131,8 @@ impl Probe {
             counting.fetch_add(1, Relaxed);
         };
         let settings = Settings { connect: vec![endpoint], ..alone(plan) };
-        let far = zenoh_link::open(&settings, Vec::new(), vec![response], &plan.alive_key(), clock::nanos, count);
+        let far =
+            zenoh_link::open(&settings, Vec::new(), Vec::new(), vec![response], &plan.alive_key(), clock::nanos, count);
         match far {
             // Nobody reads what arrives: it overflows on zenoh's thread.
             Ok((far, _inbox)) => Ok(Self { near, far, arrived }),
@@ -173,7 +174,7 @@ fn listen(plan: &Plan, keys: &RouteKeys) -> Result<(Link, String)> {
         let endpoint = format!("tcp/{}", free.into_diagnostic()?);
         let settings = Settings { listen: vec![endpoint.clone()], ..alone(plan) };
         let routes = vec![keys.clone()];
-        match zenoh_link::open(&settings, routes, Vec::new(), &plan.alive_key(), clock::nanos, |_| {}) {
+        match zenoh_link::open(&settings, routes, Vec::new(), Vec::new(), &plan.alive_key(), clock::nanos, |_| {}) {
             Ok((link, _inbox)) => return Ok((link, endpoint)),
             Err(error @ LinkError::Listen { .. }) => refused = Some(error),
             Err(error) => return Err(error).into_diagnostic(),

@@ -11,14 +11,15 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use engine::{Action, ConnectionId, Engine, Event, MAX_BATCH, Reason, Send, Target, Withheld, WorkerId};
+use engine::{Action, ConnectionId, Engine, Event, MAX_BATCH, Reason, Replied, Send, Target, Withheld, WorkerId};
 use heapless::{Deque, spsc::Producer};
-use message::{Notice, Observation, Response};
-use zenoh_link::{Link, PendingQuery, PutError, RouteId};
+use message::{InferReply, InferRequest, Notice, Observation, Response};
+use zenoh_link::{Link, PutError, RouteId};
 
 use crate::{
     allocation, clock,
     reports::Report,
+    requests::{Asker, Requests},
     worker::{Desk, Done, Member, Order, Slot},
 };
 
@@ -42,24 +43,6 @@ impl Shared {
     }
 }
 
-/// A query and the encoded refusal that it gets, for a thread that may block.
-pub(crate) struct Refused {
-    query: PendingQuery,
-    frame: [u8; Response::MAX_FRAME],
-    length: usize,
-}
-
-impl Refused {
-    /// Sends the refusal. It may block.
-    pub(crate) fn reply(self, link: &Link) -> Result<(), PutError> {
-        link.refuse_query(self.query, &self.frame[..self.length])
-    }
-}
-
-/// How many refused queries wait for the main thread; further ones wait in the link, which drops and counts those
-/// that find no room there.
-pub(crate) const REFUSED: usize = 8;
-
 /// The engine, and all that it needs to have its way.
 pub(crate) struct Performer {
     pub(crate) engine: Engine<'static>,
@@ -69,7 +52,7 @@ pub(crate) struct Performer {
     pub(crate) slots: Vec<Option<Slot>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) reports: Producer<'static, Report>,
-    pub(crate) refused: Producer<'static, Refused>,
+    pub(crate) requests: Requests,
     /// What one of zenoh's threads may not put.
     pub(crate) held: Deque<Action, HELD>,
     pub(crate) may_put: bool,
@@ -82,9 +65,24 @@ const HELD: usize = 32;
 /// What the actions of one event may refer to.
 #[derive(Default)]
 pub(crate) struct Current<'f> {
+    /// An observation.
     pub(crate) frame: Option<&'f [u8]>,
+    /// A one-off request.
+    pub(crate) request: Option<&'f [u8]>,
     pub(crate) stray: Option<&'f str>,
-    pub(crate) query: Option<PendingQuery>,
+    pub(crate) asker: Option<Asker>,
+}
+
+impl Current<'_> {
+    /// The values of what an admitted frame holds.
+    fn values(&self) -> impl ExactSizeIterator<Item = f32> {
+        let values = match (self.frame, self.request) {
+            (Some(frame), _) => frame.get(Observation::OVERHEAD..),
+            (None, Some(request)) => request.get(InferRequest::OVERHEAD..),
+            (None, None) => None,
+        };
+        message::floats(values.expect("only an admitted frame is stored, and it has its values"))
+    }
 }
 
 /// What became of a put.
@@ -104,7 +102,7 @@ impl Performer {
     pub(crate) fn event(&mut self, event: Event<'_>, mut current: Current<'_>) {
         self.engine.handle(clock::now(), event);
         self.perform(&mut current);
-        assert!(current.query.is_none(), "the engine refuses every query");
+        assert!(current.asker.is_none(), "the engine keeps or refuses every query");
     }
 
     /// A worker's result: its slots come back with it.
@@ -141,6 +139,8 @@ impl Performer {
                 }
                 Action::Send(_)
                 | Action::Notify(_)
+                // It is handed to the main thread, which anybody may.
+                | Action::Reply(_)
                 | Action::Store { .. }
                 | Action::StartInference { .. }
                 | Action::Quarantine { .. }
@@ -154,11 +154,12 @@ impl Performer {
     fn act(&mut self, action: Action, current: &mut Current<'_>) {
         match action {
             Action::Store { slot } => {
-                let frame = current.frame.expect("only a frame is stored");
-                let values = frame.get(Observation::OVERHEAD..).expect("an admitted frame has its values");
                 let memory = self.slots[usize::from(slot.0)].as_mut();
                 allocation::deliberate();
-                memory.expect("a free slot is here").store(message::floats(values));
+                memory.expect("a free slot is here").store(current.values());
+                if let Some(asker) = current.asker.take() {
+                    self.requests.keep(slot, asker);
+                }
             }
             Action::StartInference { worker, model, slots } => {
                 let desk = &mut self.workers[usize::from(worker.0)];
@@ -170,6 +171,7 @@ impl Performer {
                 desk.order(Order { model, members, at: clock::now() });
             }
             Action::Send(send) => self.send(&send, current),
+            Action::Reply(reply) => self.reply(&reply, current),
             Action::Notify(notify) => {
                 let mut frame = [0; Notice::MAX_FRAME];
                 let length = notify.encode(&mut frame);
@@ -221,6 +223,27 @@ impl Performer {
         }
     }
 
+    /// Hands a request's reply to the main thread before its deadline, or withholds it, and tells the engine which.
+    fn reply(&mut self, reply: &engine::Reply, current: &mut Current<'_>) {
+        let mut frame = [0; InferReply::MAX_FRAME];
+        let length = reply.encode(clock::now(), &mut frame);
+        let at = clock::now();
+        if reply.deadline().is_some_and(|deadline| at >= deadline) {
+            let ticket = reply.ticket().expect("what has a deadline has a ticket");
+            // The query stays: its refusal follows.
+            self.engine.handle(at, Event::Withheld { ticket, why: Withheld::Deadline });
+            return;
+        }
+        let asker = match reply.slot() {
+            Some(slot) => self.requests.release(slot),
+            None => current.asker.take().expect("what was not admitted is refused at once"),
+        };
+        self.requests.reply(asker, &frame[..length], matches!(reply.says(), Replied::Result(_)));
+        if let Some(ticket) = reply.ticket() {
+            self.engine.handle(at, Event::Sent { ticket, at });
+        }
+    }
+
     fn put(
         &mut self,
         target: Target,
@@ -236,9 +259,8 @@ impl Performer {
                 allocation::others(|| self.link.respond_stray(key, bytes))
             }
             Target::Query => {
-                let query = current.query.take().expect("only a query is answered by a reply");
-                let handed_on = self.refused.enqueue(Refused { query, frame: *frame, length });
-                assert!(handed_on.is_ok(), "a query is taken only with room to hand it on");
+                let asker = current.asker.take().expect("only a query is answered by a reply");
+                self.requests.reply(asker, bytes, false);
                 return Put::Taken;
             }
         };
@@ -257,6 +279,10 @@ impl Performer {
 
 pub(crate) fn connection(route: RouteId) -> ConnectionId {
     ConnectionId(u16::try_from(route.index()).expect("as many routes as connections, at most 65535"))
+}
+
+pub(crate) fn client_id(client: zenoh_link::ClientId) -> engine::ClientId {
+    engine::ClientId(u16::try_from(client.index()).expect("as many clients as requests may be open, at most"))
 }
 
 fn route(connection: ConnectionId) -> RouteId {

@@ -1,17 +1,17 @@
 //! What the config asks for, with its models loaded: contracts, keys, and the engine's tables.
 
 use engine::{
-    Agenda, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet, Record, RecordSpec,
-    Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
+    Agenda, Client, ClientSpec, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet,
+    Record, RecordSpec, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
 };
 use manifest::{Contract, Manifest};
-use message::{Address, Boot, ContractDigest, ModelDigest, Observation, Status};
+use message::{Address, Boot, ContractDigest, InferRequest, ModelDigest, Observation, Status};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use zenoh_link::RouteKeys;
+use zenoh_link::{ClientKeys, RouteKeys};
 
 use crate::{
     batches::{self, Batches},
-    config::{Config, RobotConfig},
+    config::{ClientConfig, Config, RobotConfig, WorkerConfig},
     timing::{TaskTiming, Unmeasured},
 };
 
@@ -30,6 +30,13 @@ pub(crate) struct Served<'p> {
     pub(crate) task: usize,
 }
 
+/// One client's task, in the order of the engine's table and the link's clients.
+pub(crate) struct Asking<'p> {
+    pub(crate) client: &'p ClientConfig,
+    /// Its task's place in the config.
+    pub(crate) task: usize,
+}
+
 impl Plan {
     /// Loads and checks the manifests of a config's models.
     pub(crate) fn load(config: Config) -> Result<Self> {
@@ -44,6 +51,22 @@ impl Plan {
     pub(crate) fn served(&self) -> impl Iterator<Item = Served<'_>> {
         let tasks = self.config.tasks.iter().enumerate();
         tasks.flat_map(|(task, declared)| declared.robots.iter().map(move |robot| Served { robot, task }))
+    }
+
+    /// Who asks now and then: each task's clients, in the config's order.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = Asking<'_>> {
+        let tasks = self.config.tasks.iter().enumerate();
+        tasks.flat_map(|(task, declared)| declared.clients.iter().map(move |client| Asking { client, task }))
+    }
+
+    /// The link's clients.
+    pub(crate) fn client_keys(&self) -> Vec<ClientKeys> {
+        let keys = |asking: Asking<'_>| ClientKeys {
+            infer: asking.client.infer_key.clone(),
+            max_frame_bytes: InferRequest::OVERHEAD + self.inputs(asking.task) * size_of::<f32>(),
+            queue: usize::from(asking.client.queue),
+        };
+        self.clients().map(keys).collect()
     }
 
     /// The link's routes, one for each connection.
@@ -80,7 +103,8 @@ impl Plan {
 
     /// Checks the link's settings and keys as far as that can be done without opening it.
     pub(crate) fn check_link(&self) -> Result<()> {
-        zenoh_link::check(&self.config.link, self.routes(), self.strays(), &self.alive_key()).into_diagnostic()
+        let (routes, clients) = (self.routes(), self.client_keys());
+        zenoh_link::check(&self.config.link, routes, clients, self.strays(), &self.alive_key()).into_diagnostic()
     }
 
     /// What is not refused but may break the promise.
@@ -126,9 +150,21 @@ impl Plan {
         others
     }
 
+    /// The tasks of robots that share a worker with this task, by their places, itself among them if robots do it.
+    pub(crate) fn shares_workers_with(&self, task: usize) -> impl Iterator<Item = usize> {
+        let tasks = &self.config.tasks;
+        let model = tasks[task].model;
+        let shares = move |other: &usize| {
+            let both =
+                |worker: &WorkerConfig| worker.models.contains(&model) && worker.models.contains(&tasks[*other].model);
+            !tasks[*other].robots.is_empty() && self.config.workers.iter().any(both)
+        };
+        (0..tasks.len()).filter(shares)
+    }
+
     /// How many slots the engine needs.
-    pub(crate) fn slots(&self, records: &[Record]) -> usize {
-        engine::slots_needed(self.served().count(), self.config.workers.len(), records)
+    pub(crate) fn slots(&self, clients: &[Client], records: &[Record]) -> usize {
+        engine::slots_needed(self.served().count(), clients, self.config.workers.len(), records)
     }
 
     /// The longest observation and the longest action, in f32 values.
@@ -162,17 +198,19 @@ impl Plan {
             }
         }
         let connection = |served: Served<'_>| {
-            let task = TaskId(u16::try_from(served.task).into_diagnostic().wrap_err("more than 65535 tasks")?);
+            let task = task_id(served.task)?;
             let address = Address::of(&served.robot.name, &self.config.tasks[served.task].name);
             Ok(Connection::new(ConnectionSpec { task, address }))
         };
         let connections = self.served().map(connection).collect::<Result<Vec<_>>>()?;
+        let clients = self.engine_clients()?;
         let workers = self.config.workers.iter().map(|worker| {
             let models = worker.models.iter().fold(ModelSet::EMPTY, |set, model| set.with(model_id(*model)));
             Worker::new(WorkerSpec { models, spare: worker.spare })
         });
-        let slots =
-            u16::try_from(self.slots(&records)).into_diagnostic().wrap_err("more than 65535 slots are needed")?;
+        let slots = u16::try_from(self.slots(&clients, &records))
+            .into_diagnostic()
+            .wrap_err("more than 65535 slots are needed")?;
         let quarantine = self.config.quarantine;
         let settings = Settings {
             boot,
@@ -187,11 +225,27 @@ impl Plan {
             tasks: tasks.leak(),
             agenda: vec![Agenda::default(); connections.len()].leak(),
             connections: connections.leak(),
+            clients: clients.leak(),
             workers: workers.collect::<Vec<_>>().leak(),
             records: records.leak(),
             free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
         };
         Engine::new(settings, tables).into_diagnostic()
+    }
+
+    /// The engine's clients, none of which has asked for anything.
+    pub(crate) fn engine_clients(&self) -> Result<Vec<Client>> {
+        let client = |asking: Asking<'_>| {
+            let ClientConfig { name, min_period, arrival_jitter, queue, .. } = asking.client;
+            Ok(Client::new(ClientSpec {
+                task: task_id(asking.task)?,
+                address: Address::of(name, &self.config.tasks[asking.task].name),
+                min_period: *min_period,
+                arrival_jitter: *arrival_jitter,
+                queue: *queue,
+            }))
+        };
+        self.clients().map(client).collect()
     }
 
     /// What is watched at run time: each measured model on each worker that has it.
@@ -255,6 +309,10 @@ impl Plan {
 pub(crate) fn millis(span: Duration) -> String {
     let micros = span.nanos() / 1_000;
     format!("{}.{:03} ms", micros / 1_000, micros % 1_000)
+}
+
+fn task_id(place: usize) -> Result<TaskId> {
+    Ok(TaskId(u16::try_from(place).into_diagnostic().wrap_err("more than 65535 tasks")?))
 }
 
 pub(crate) fn model_id(place: usize) -> ModelId {

@@ -33,10 +33,11 @@ use crate::{
     door::Door,
     logging::{self, Logs},
     margin,
-    perform::{Performer, REFUSED, Refused, Shared},
+    perform::{Performer, Shared},
     plan::{Plan, millis},
     realtime::{self, LinkThreads},
     reports::{REPORTS, Report, Reporter},
+    requests::{self, Replier},
     schedulability::{self, Group},
     snapshot, status,
     timing::{self, Present},
@@ -115,21 +116,22 @@ fn serve(
     let given = (margin, measured.send.p99);
     let marked = marked(plan, &schedulability::judge(plan, &timings, &batches, given), accept_late)?;
     let records = plan.records(&timings, &batches)?;
-    let slots = plan.slots(&records);
+    let slots = plan.slots(&plan.engine_clients()?, &records);
     let engine = plan.engine(boot, given, records, &marked)?;
     let shared = Arc::new(Shared::default());
     let (reporting, reports) = Box::leak(Box::new(Queue::<Report, REPORTS>::new())).split();
-    let (refusing, refused) = Box::leak(Box::new(Queue::<Refused, REFUSED>::new())).split();
+    let queues = plan.clients().map(|asking| usize::from(asking.client.queue));
+    let (requests, replier) = requests::exchange(slots, queues, thread::current());
     let (mut counter, snapshots) = snapshot::exchange(plan, door.clone());
     // Until here nobody is served, so a signal just ends the process.
     let signals = Signals::new([SIGTERM, SIGINT]).into_diagnostic()?;
 
     // From here on controllers are heard, so nothing slow may follow.
     let entrance = door.clone();
-    let (routes, strays) = (plan.routes(), plan.strays());
-    let arrived = move |route| entrance.arrived(route);
-    let (link, inbox) = zenoh_link::open(&plan.config.link, routes, strays, &plan.alive_key(), clock::nanos, arrived)
-        .into_diagnostic()?;
+    let (routes, clients, strays, alive) = (plan.routes(), plan.client_keys(), plan.strays(), plan.alive_key());
+    let arrived = move |source| entrance.arrived(source);
+    let opened = zenoh_link::open(&plan.config.link, routes, clients, strays, &alive, clock::nanos, arrived);
+    let (link, inbox) = opened.into_diagnostic()?;
     let link = Arc::new(link);
     let performer = Performer {
         engine,
@@ -138,7 +140,7 @@ fn serve(
         slots: (0..slots).map(|_| Some(Slot::with_room(plan.slot_lengths()))).collect(),
         shared: Arc::clone(&shared),
         reports: reporting,
-        refused: refusing,
+        requests,
         held: Deque::new(),
         may_put: true,
     };
@@ -164,10 +166,19 @@ fn serve(
         let task = &plan.config.tasks[served.task];
         tracing::info!("{} answers {} within {}", task.name, keys.observation, millis(task.deadline));
     }
+    for (asking, keys) in plan.clients().zip(plan.client_keys()) {
+        let task = &plan.config.tasks[asking.task];
+        tracing::info!(
+            "{} answers requests on {}, each within {} at most",
+            task.name,
+            keys.infer,
+            millis(task.deadline)
+        );
+    }
     tracing::info!("ready: boot {:016x}, listening on {:?}", boot.value(), plan.config.link.listen);
     let reporter = Reporter::new(plan, logs);
     let watch =
-        Watch { plan, link: &link, shared: &shared, door, engine: &engine, reporter, reports, refused, link_threads };
+        Watch { plan, link: &link, shared: &shared, door, engine: &engine, reporter, reports, replier, link_threads };
     let ended = watch.run(signals);
     stop(&link, &shared, engine);
     Ok(ended)
@@ -209,7 +220,7 @@ fn stop(link: &Link, shared: &Shared, engine: thread::JoinHandle<()>) {
     tracing::info!("stopped");
 }
 
-/// The main thread while the box serves: signals, reports, refused queries and the heartbeat.
+/// The main thread while the box serves: signals, reports, replies to queries and the heartbeat.
 ///
 /// It must never answer in the engine's place.
 struct Watch<'w> {
@@ -220,7 +231,7 @@ struct Watch<'w> {
     engine: &'w thread::JoinHandle<()>,
     reporter: Reporter<'w>,
     reports: Consumer<'static, Report>,
-    refused: Consumer<'static, Refused>,
+    replier: Replier,
     link_threads: LinkThreads,
 }
 
@@ -250,7 +261,6 @@ impl Watch<'_> {
                 draining_since.get_or_insert_with(time::Instant::now);
             }
             self.take_reports();
-            self.refuse_queries();
             if let Some(since) = draining_since {
                 self.shared.drain.store(true, Ordering::Release);
                 self.door.wake();
@@ -264,10 +274,11 @@ impl Watch<'_> {
             atomic::fence(Ordering::Acquire);
             if self.drained() || ended {
                 self.take_reports();
+                self.reply();
                 return if self.drained() { code } else { Ended::Failed };
             }
             heart.beat(self.link, self.shared.progress.load(Ordering::Acquire));
-            thread::sleep(WATCH);
+            self.rest();
         }
     }
 
@@ -284,10 +295,24 @@ impl Watch<'_> {
         self.reporter.say();
     }
 
-    fn refuse_queries(&mut self) {
-        for _ in 0..REFUSED {
-            let Some(refused) = self.refused.dequeue() else { return };
-            if refused.reply(self.link).is_err() {
+    /// Until it looks at everything again: replies, each as soon as it is there.
+    fn rest(&mut self) {
+        let until = time::Instant::now() + WATCH;
+        loop {
+            self.reply();
+            let left = until.saturating_duration_since(time::Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            thread::park_timeout(left);
+        }
+    }
+
+    fn reply(&mut self) {
+        // As many as may be open: they may be handed over faster than they are sent.
+        for _ in 0..requests::OPEN {
+            let Some(sent) = self.replier.send(self.link) else { return };
+            if sent.is_err() {
                 self.reporter.take(Report::NotSent);
             }
             // There is room for one that waits in the link.

@@ -1,6 +1,6 @@
 //! Snapshots of the ledgers: the status thread lends an empty one, the engine's thread fills it and gives it back.
 
-use engine::{ConnectionId, Engine, Ledger, Requests, Service, Work, WorkerId};
+use engine::{ClientId, ConnectionId, Engine, Ledger, RequestLedger, Service, Work, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
 use message::{Epoch, Status};
 
@@ -12,7 +12,10 @@ pub(crate) struct Snapshot {
     pub(crate) connections: Vec<ConnectionSnapshot>,
     pub(crate) workers: Vec<WorkerSnapshot>,
     pub(crate) total: Ledger,
-    pub(crate) requests: Requests,
+    /// All clients', and queries on topics.
+    pub(crate) requests: RequestLedger,
+    /// Each client's.
+    pub(crate) clients: Vec<RequestLedger>,
 }
 
 /// What one connection has done.
@@ -54,7 +57,8 @@ pub(crate) fn exchange(plan: &Plan, door: Door) -> (Counter, Desk) {
         connections: vec![ConnectionSnapshot::default(); plan.served().count()],
         workers: vec![WorkerSnapshot { service: Service::Active, work: Work::default() }; plan.config.workers.len()],
         total: Ledger::default(),
-        requests: Requests::default(),
+        requests: RequestLedger::default(),
+        clients: vec![RequestLedger::default(); plan.clients().count()],
     });
     (Counter { empty: to_desk, full: from_desk, kept: Some(snapshot), door }, Desk { empty, full })
 }
@@ -76,6 +80,9 @@ impl Desk {
         }
         snapshot.total = engine.total();
         snapshot.requests = engine.requests();
+        for (id, entry) in (0u16..).map(ClientId).zip(&mut snapshot.clients) {
+            *entry = engine.request_ledger(id);
+        }
         assert!(self.full.enqueue(snapshot).is_ok(), "there is one snapshot");
     }
 }

@@ -39,7 +39,9 @@ pub(crate) struct Report {
     scheduling: String,
     connections: Vec<Line>,
     total: Counts,
+    /// One-off requests, and queries on topics.
     requests: Requests,
+    clients: Vec<ClientLine>,
     workers: Vec<WorkerLine>,
     /// Counted in a build with the feature `count-allocations` only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +87,20 @@ struct ReasonCount {
 #[derive(Debug, Serialize, Deserialize)]
 struct Requests {
     received: u64,
+    answered: u64,
     refused: u64,
+    expired: u64,
+    in_flight: u64,
+    discarded_late_results: u64,
+    balances: bool,
+    reasons: Vec<ReasonCount>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ClientLine {
+    client: String,
+    task: String,
+    requests: Requests,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -238,6 +253,11 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         largest_batch: entry.work.largest_batch,
         execution_us: entry.work.execution.nanos() / 1_000,
     });
+    let clients = plan.clients().zip(&snapshot.clients).map(|(asking, ledger)| ClientLine {
+        client: asking.client.name.clone(),
+        task: plan.config.tasks[asking.task].name.clone(),
+        requests: requests(ledger),
+    });
     Report {
         name: plan.config.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -247,14 +267,29 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         scheduling: fixed.scheduling.clone(),
         connections: connections.collect(),
         total: counts(&snapshot.total),
-        requests: Requests { received: snapshot.requests.received(), refused: snapshot.requests.refused() },
+        requests: requests(&snapshot.requests),
+        clients: clients.collect(),
         workers: workers.collect(),
         own_allocations: allocation::count(),
     }
 }
 
-fn counts(ledger: &Ledger) -> Counts {
-    let counted = TABLE.iter().map(|row| (row, ledger.by_reason(row.reason))).filter(|(_, count)| *count > 0);
+fn requests(ledger: &engine::RequestLedger) -> Requests {
+    Requests {
+        received: ledger.received(),
+        answered: ledger.answered(),
+        refused: ledger.refused(),
+        expired: ledger.expired(),
+        in_flight: ledger.in_flight(),
+        discarded_late_results: ledger.discarded(),
+        balances: ledger.balances(),
+        reasons: reasons(|reason| ledger.by_reason(reason)),
+    }
+}
+
+/// The reasons that something was counted for.
+fn reasons(by_reason: impl Fn(Reason) -> u64) -> Vec<ReasonCount> {
+    let counted = TABLE.iter().map(|row| (row, by_reason(row.reason))).filter(|(_, count)| *count > 0);
     let reasons = counted.map(|(row, count)| ReasonCount {
         number: format!("E-{}", row.number),
         name: row.name.to_owned(),
@@ -268,6 +303,10 @@ fn counts(ledger: &Ledger) -> Counts {
         .to_owned(),
         count,
     });
+    reasons.collect()
+}
+
+fn counts(ledger: &Ledger) -> Counts {
     Counts {
         received: ledger.received(),
         model: ledger.model(),
@@ -279,7 +318,7 @@ fn counts(ledger: &Ledger) -> Counts {
         clamped: ledger.clamped(),
         discarded_late_results: ledger.discarded(),
         balances: ledger.balances(),
-        reasons: reasons.collect(),
+        reasons: reasons(|reason| ledger.by_reason(reason)),
     }
 }
 
@@ -310,13 +349,10 @@ fn human(report: &Report) -> String {
         write_counts(&mut text, &who, &line.counts, &line.unseen_responses.to_string());
     }
     write_counts(&mut text, "total, strays included", &report.total, "");
-    for reason in &report.total.reasons {
-        let _ = writeln!(text, "  {:>10} x {} {} ({})", reason.count, reason.number, reason.name, reason.kind);
-    }
-    if report.requests.received > 0 {
-        let _ = writeln!(text, "requests: {} received, {} refused", report.requests.received, report.requests.refused);
-    }
-    if !report.total.balances {
+    write_reasons(&mut text, &report.total.reasons);
+    write_requests(&mut text, report);
+    let ledgers = report.clients.iter().map(|line| &line.requests).chain([&report.requests]);
+    if !report.total.balances || ledgers.into_iter().any(|requests| !requests.balances) {
         let _ = writeln!(text, "THE LEDGER DOES NOT BALANCE: report this as a bug");
     }
     let marked = |what: &str, is_marked: fn(&Line) -> bool| {
@@ -331,6 +367,39 @@ fn human(report: &Report) -> String {
     text += &marked("degraded: their timing record no longer holds", |line| line.degraded);
     text += &marked("unschedulable: their model can be late, or nobody knows", |line| line.unschedulable);
     text
+}
+
+fn write_reasons(text: &mut String, reasons: &[ReasonCount]) {
+    use std::fmt::Write as _;
+    for reason in reasons {
+        let _ = writeln!(text, "  {:>10} x {} {} ({})", reason.count, reason.number, reason.name, reason.kind);
+    }
+}
+
+/// One-off requests, client by client. Without clients there are only queries on topics, which are refused.
+fn write_requests(text: &mut String, report: &Report) {
+    use std::fmt::Write as _;
+    if report.clients.is_empty() {
+        let Requests { received, refused, .. } = report.requests;
+        if received > 0 {
+            let _ = writeln!(text, "requests: {received} received, {refused} refused");
+        }
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "\n{:<24} {:>10} {:>10} {:>8} {:>8} {:>9}",
+        "client/task", "received", "answered", "refused", "expired", "in flight"
+    );
+    let mut line = |who: &str, requests: &Requests| {
+        let Requests { received, answered, refused, expired, in_flight, .. } = requests;
+        let _ = writeln!(text, "{who:<24} {received:>10} {answered:>10} {refused:>8} {expired:>8} {in_flight:>9}");
+    };
+    for ClientLine { client, task, requests } in &report.clients {
+        line(&format!("{client}/{task}"), requests);
+    }
+    line("requests, all queries", &report.requests);
+    write_reasons(text, &report.requests.reasons);
 }
 
 fn write_counts(text: &mut String, who: &str, counts: &Counts, unseen: &str) {

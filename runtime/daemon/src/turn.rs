@@ -5,11 +5,12 @@
 //! follows. The engine's thread does everything that has its time, and all that nobody else did.
 
 use engine::{Event, Instant, WorkerId};
-use zenoh_link::{Arrival, Inbox, Overflowed, RouteId};
+use zenoh_link::{Arrival, ClientId, Inbox, Overflowed, RouteId};
 
 use crate::{
     clock,
-    perform::{Current, Performer, connection},
+    perform::{Current, Performer, client_id, connection},
+    requests::Asker,
     snapshot::Desk as SnapshotDesk,
     worker::Done,
 };
@@ -38,6 +39,14 @@ impl Turn {
         !performer.held.is_empty() || self.next().is_some_and(|at| at < self.asleep_until)
     }
 
+    /// The same for a request of this client.
+    pub(crate) fn asked(&mut self, client: ClientId) -> bool {
+        let Self { inbox, performer, .. } = self;
+        performer.may_put = false;
+        while performer.held.is_empty() && take_request(inbox, performer, client) {}
+        !performer.held.is_empty() || self.next().is_some_and(|at| at < self.asleep_until)
+    }
+
     /// A worker's result.
     pub(crate) fn finished(&mut self, worker: WorkerId, done: Done) {
         self.performer.may_put = true;
@@ -58,6 +67,9 @@ impl Turn {
         }
         let Self { inbox, performer, snapshots, .. } = self;
         let mut more = inbox.poll(|arrival| arrive(performer, arrival));
+        for client in performer.requests.clients() {
+            more |= take_request(inbox, performer, client);
+        }
         more |= take_query(inbox, performer);
         inbox.take_overflow(|what, count| overflow(performer, what, count));
         snapshots.serve(&performer.engine);
@@ -93,12 +105,30 @@ fn arrive(performer: &mut Performer, arrival: Arrival<'_>) {
 
 /// At most one query, and only if it can be handed on: nobody here frees one. Returns whether one was taken.
 fn take_query(inbox: &mut Inbox, performer: &mut Performer) -> bool {
-    if !performer.refused.ready() {
+    if !performer.requests.may_take(None) {
         return false;
     }
     let Some(query) = inbox.take_query() else { return false };
-    performer.event(Event::Query, Current { query: Some(query), ..Current::default() });
+    performer.requests.taken(None);
+    performer.event(Event::Query, Current { asker: Some(Asker { query, client: None }), ..Current::default() });
     true
+}
+
+/// At most one request of this client, and only if its reply has room. Returns whether another one can be taken.
+fn take_request(inbox: &mut Inbox, performer: &mut Performer, client: ClientId) -> bool {
+    if !performer.requests.may_take(Some(client)) {
+        return false;
+    }
+    inbox.poll_client(client, |request, query| {
+        performer.requests.taken(Some(client));
+        let (id, arrival) = (client_id(client), Instant::from_nanos(request.at_ns));
+        let event = match request.bytes {
+            Some(bytes) => Event::Request { client: id, arrival, bytes },
+            None => Event::RequestOversize { client: id, arrival },
+        };
+        let asker = Some(Asker { query, client: Some(client) });
+        performer.event(event, Current { request: request.bytes, asker, ..Current::default() });
+    }) && performer.requests.may_take(Some(client))
 }
 
 fn overflow(performer: &mut Performer, what: Overflowed, count: u64) {
@@ -106,6 +136,7 @@ fn overflow(performer: &mut Performer, what: Overflowed, count: u64) {
         Overflowed::Route(route) => Event::ShedUnseen { connection: Some(connection(route)), count },
         Overflowed::Strays => Event::ShedUnseen { connection: None, count },
         Overflowed::Queries => Event::QueriesUnseen { count },
+        Overflowed::Client(client) => Event::RequestsUnseen { client: client_id(client), count },
     };
     performer.event(event, Current::default());
 }

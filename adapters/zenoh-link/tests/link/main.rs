@@ -5,6 +5,7 @@ mod alive;
 mod arrivals;
 mod exactly_once;
 mod opening;
+mod requests;
 mod stall;
 
 mod child;

@@ -1,12 +1,22 @@
 //! What `open` refuses, and in which words.
 
-use zenoh_link::{Link, LinkError, Mode, RouteKeys, Settings};
+use zenoh_link::{ClientKeys, Link, LinkError, MAX_CLIENT_QUEUE, Mode, RouteKeys, Settings};
 
-use crate::station::{Station, clock, eventually, free_endpoint, listening, publish, robot, route};
+use crate::station::{Station, client, clock, eventually, free_endpoint, listening, publish, robot, route};
 
 fn refused(settings: &Settings, routes: Vec<RouteKeys>, strays: &[&str], alive: &str) -> LinkError {
+    refused_with(settings, routes, vec![], strays, alive)
+}
+
+fn refused_with(
+    settings: &Settings,
+    routes: Vec<RouteKeys>,
+    clients: Vec<ClientKeys>,
+    strays: &[&str],
+    alive: &str,
+) -> LinkError {
     let strays = strays.iter().map(ToString::to_string).collect();
-    match zenoh_link::open(settings, routes, strays, alive, clock, |_| ()) {
+    match zenoh_link::open(settings, routes, clients, strays, alive, clock, |_| ()) {
         Ok(_) => panic!("it was opened"),
         Err(error) => error,
     }
@@ -52,6 +62,24 @@ fn wildcard_in_an_exact_key_is_named() {
     let settings = listening(&free_endpoint());
     for error in [refused(&settings, vec![route("t/*")], &[], "alive"), refused(&settings, vec![], &[], "alive/**")] {
         assert!(matches!(&error, LinkError::Wildcard { key } if key.contains('*')), "{error}");
+    }
+}
+
+#[test]
+fn unfit_client_is_named() {
+    let settings = listening(&free_endpoint());
+    let refused = |clients| refused_with(&settings, vec![route("t/a")], clients, &[], "alive");
+    for queue in [0, MAX_CLIENT_QUEUE + 1] {
+        let error = refused(vec![client("t/c", queue)]);
+        assert!(matches!(&error, LinkError::ClientQueue { key, .. } if key == "t/c/infer"), "{error}");
+        assert!(error.to_string().contains(&format!("a queue of {queue}: choose between 1 and 16")), "{error}");
+    }
+    let error = refused(vec![client("t/*", 1)]);
+    assert!(matches!(&error, LinkError::Wildcard { key } if key == "t/*/infer"), "{error}");
+    let on_a_topic = ClientKeys { infer: "t/a/observation".to_owned(), ..client("t/c", 1) };
+    for clients in [vec![client("t/c", 1), client("t/c", 2)], vec![on_a_topic]] {
+        let error = refused(clients);
+        assert!(matches!(&error, LinkError::Duplicate { .. }), "{error}");
     }
 }
 

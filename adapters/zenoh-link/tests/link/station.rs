@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use zenoh::qos::CongestionControl;
 use zenoh::{Config, Session, Wait};
-use zenoh_link::{Arrival, Inbox, Link, Mode, RouteId, RouteKeys, Settings};
+use zenoh_link::{Arrival, ClientKeys, Inbox, Link, Mode, RouteId, RouteKeys, Settings};
 
 /// How long an event may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,6 +38,11 @@ pub(crate) fn route(stem: &str) -> RouteKeys {
         notice: format!("{stem}/notice"),
         max_frame_bytes: MAX_FRAME,
     }
+}
+
+/// A client's key below `stem`.
+pub(crate) fn client(stem: &str, queue: usize) -> ClientKeys {
+    ClientKeys { infer: format!("{stem}/infer"), max_frame_bytes: MAX_FRAME, queue }
 }
 
 /// The box's clock.
@@ -89,6 +94,15 @@ pub(crate) struct Station {
 
 impl Station {
     pub(crate) fn open(settings: &Settings, routes: Vec<RouteKeys>, strays: &[&str]) -> Self {
+        Self::open_with(settings, routes, vec![], strays)
+    }
+
+    pub(crate) fn open_with(
+        settings: &Settings,
+        routes: Vec<RouteKeys>,
+        clients: Vec<ClientKeys>,
+        strays: &[&str],
+    ) -> Self {
         let strays = strays.iter().map(ToString::to_string).collect();
         let woken = Arc::new((Mutex::new(0), Condvar::new()));
         let waking = Arc::clone(&woken);
@@ -96,7 +110,7 @@ impl Station {
             *waking.0.lock().unwrap() += 1;
             waking.1.notify_all();
         };
-        let (link, inbox) = zenoh_link::open(settings, routes, strays, "test/alive", clock, wake).unwrap();
+        let (link, inbox) = zenoh_link::open(settings, routes, clients, strays, "test/alive", clock, wake).unwrap();
         Self { link, inbox, woken }
     }
 

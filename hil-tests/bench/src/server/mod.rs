@@ -70,8 +70,8 @@ impl Server {
         let strays = vec![format!("{prefix}/*/*/observation")];
         // Servers of this process have nothing to do with an arrival's time; reading it costs what it costs the box.
         let clock = || u64::try_from(CLOCK.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        zenoh_link::open(&settings, routes, strays, &format!("{prefix}/@genba/bench/alive"), clock, move |_| wake())
-            .into_diagnostic()
+        let alive = format!("{prefix}/@genba/bench/alive");
+        zenoh_link::open(&settings, routes, Vec::new(), strays, &alive, clock, move |_| wake()).into_diagnostic()
     }
 }
 

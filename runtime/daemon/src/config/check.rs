@@ -1,15 +1,17 @@
 //! From what is written to types that cannot be wrong; the first thing that is wrong is the error.
 
+use std::ops::RangeInclusive;
+
 use engine::{Degraded, Duration};
 use onnx_model::Provider;
 use toml::Spanned;
 
 use super::{
-    Config, ConfigError, ModelConfig, Quarantine, RobotConfig, TaskConfig, WorkerConfig,
+    ClientConfig, Config, ConfigError, ModelConfig, Quarantine, RobotConfig, TaskConfig, WorkerConfig,
     error::File,
-    raw::{RawConfig, RawDegraded, RawMode, RawModel, RawQuarantine, RawRobot, RawTask, RawWorker},
+    raw::{RawClient, RawConfig, RawDegraded, RawMode, RawModel, RawQuarantine, RawRobot, RawTask, RawWorker},
 };
-use crate::{status, timing::Quantile};
+use crate::{requests, status, timing::Quantile};
 
 impl RawConfig {
     pub(super) fn check(self, file: &File<'_>) -> Result<Config, ConfigError> {
@@ -27,6 +29,7 @@ impl RawConfig {
         let workers = self.worker.into_iter().map(|worker| check_worker(file, &models, worker));
         let workers = workers.collect::<Result<Vec<_>, _>>()?;
         file.unique("task", self.task.iter().map(|task| &task.name))?;
+        check_open_requests(file, &self.task)?;
         let tasks = self.task.into_iter().map(|task| check_task(file, key_prefix.get_ref(), &models, task));
         let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
         if !workers.iter().any(|worker| !worker.spare) || tasks.is_empty() {
@@ -165,51 +168,131 @@ fn check_degraded(
     }
 }
 
+/// The spans that a deadline or a period may have. The wire's budget and age fields hold 71 minutes; a bound of seconds
+/// is no bound of milliseconds.
+const SPANS_US: RangeInclusive<u64> = 1..=10_000_000;
+
+fn check_period(file: &File<'_>, period: &Spanned<u64>, who: &str) -> Result<Duration, ConfigError> {
+    if SPANS_US.contains(period.get_ref()) {
+        return Ok(Duration::from_micros(*period.get_ref()));
+    }
+    let help = format!("choose between 1 us and 10 s: how often each {who} asks at most");
+    Err(file.at(period, format!("a period of {} us is none", period.get_ref()), &help))
+}
+
 fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTask) -> Result<TaskConfig, ConfigError> {
     let name = file.chunk(&task.name)?;
-    if task.robots.get_ref().is_empty() {
-        return Err(file.at(&task.robots, format!("nobody does the task {name:?}"), "name at least one robot"));
+    if task.robots.is_empty() && task.clients.is_empty() {
+        return Err(file.at(&task.name, format!("nobody does the task {name:?}"), "name at least one robot or client"));
     }
-    // The wire's budget and age fields hold 71 minutes; a bound of seconds is no bound of milliseconds.
-    if !(1..=10_000_000).contains(task.deadline_us.get_ref()) {
+    if !SPANS_US.contains(task.deadline_us.get_ref()) {
         let what = format!("a deadline of {} us cannot be kept", task.deadline_us.get_ref());
         return Err(file.at(&task.deadline_us, what, "choose between 1 us and 10 s"));
     }
-    if !(1..=10_000_000).contains(task.min_period_us.get_ref()) {
-        let what = format!("a period of {} us is none", task.min_period_us.get_ref());
-        return Err(file.at(
-            &task.min_period_us,
-            what,
-            "choose between 1 us and 10 s: how often each robot asks at most",
-        ));
-    }
+    let deadline = Duration::from_micros(*task.deadline_us.get_ref());
     let degraded = check_degraded(file, task.degraded, task.lower_rate_factor.as_ref())?;
-    file.unique("robot", task.robots.get_ref().iter().map(|robot| &robot.name))?;
-    let robot = |robot: RawRobot| {
-        let robot_name = file.chunk(&robot.name)?;
-        let key = |given: Option<String>, leaf| given.unwrap_or_else(|| format!("{prefix}/{robot_name}/{name}/{leaf}"));
-        Ok(RobotConfig {
-            observation_key: key(robot.observation_key, "observation"),
-            response_key: key(robot.response_key, "response"),
-            notice_key: key(robot.notice_key, "notice"),
-            name: robot_name.clone(),
-        })
-    };
-    let quantile = task.execution_quantile.map_or(Ok(Quantile::DEFAULT), |given| {
+    let quantile = task.execution_quantile.as_ref().map_or(Ok(Quantile::DEFAULT), |given| {
         Quantile::new(*given.get_ref()).ok_or_else(|| {
             let what = format!("{} is no quantile of execution times", given.get_ref());
-            file.at(&given, what, "write a share from 0.5 to 0.999999 with at most six decimals; 0.999 is the default")
+            file.at(given, what, "write a share from 0.5 to 0.999999 with at most six decimals; 0.999 is the default")
         })
     })?;
+    let Pace { min_period, arrival_jitter, hold } = check_pace(file, &task, deadline)?;
+    file.unique("robot", task.robots.iter().map(|robot| &robot.name))?;
+    file.unique("client", task.clients.iter().map(|client| &client.name))?;
+    let key = |given: Option<String>, who: &str, leaf| given.unwrap_or_else(|| format!("{prefix}/{who}/{name}/{leaf}"));
+    let robot = |robot: RawRobot| {
+        let who = file.chunk(&robot.name)?;
+        Ok(RobotConfig {
+            observation_key: key(robot.observation_key, &who, "observation"),
+            response_key: key(robot.response_key, &who, "response"),
+            notice_key: key(robot.notice_key, &who, "notice"),
+            name: who,
+        })
+    };
+    let client = |client: RawClient| {
+        let who = file.chunk(&client.name)?;
+        let min_period = check_period(file, &client.min_period_us, "client")?;
+        Ok(ClientConfig {
+            min_period,
+            arrival_jitter: client.arrival_jitter_us.map_or(min_period, Duration::from_micros),
+            queue: check_queue(file, client.queue.as_ref())?,
+            infer_key: key(client.key, &who, "infer"),
+            name: who,
+        })
+    };
     Ok(TaskConfig {
         model: find_model(file, models, &task.model)?,
-        deadline: Duration::from_micros(*task.deadline_us.get_ref()),
-        min_period: Duration::from_micros(*task.min_period_us.get_ref()),
-        arrival_jitter: Duration::from_micros(task.arrival_jitter_us.unwrap_or(*task.min_period_us.get_ref())),
+        deadline,
+        min_period,
+        arrival_jitter,
         degraded,
-        hold: Duration::from_micros(task.hold_ms.saturating_mul(1_000)),
+        hold,
         execution_quantile: quantile,
-        robots: task.robots.into_inner().into_iter().map(robot).collect::<Result<_, _>>()?,
-        name,
+        robots: task.robots.into_iter().map(robot).collect::<Result<_, _>>()?,
+        clients: task.clients.into_iter().map(client).collect::<Result<_, _>>()?,
+        name: name.clone(),
     })
+}
+
+/// What only robots need of a task.
+struct Pace {
+    min_period: Duration,
+    arrival_jitter: Duration,
+    hold: Duration,
+}
+
+fn check_pace(file: &File<'_>, task: &RawTask, deadline: Duration) -> Result<Pace, ConfigError> {
+    let RawTask { name, min_period_us, arrival_jitter_us, hold_ms, robots, .. } = task;
+    if robots.is_empty() {
+        let alone = [("min_period_us", min_period_us), ("arrival_jitter_us", arrival_jitter_us), ("hold_ms", hold_ms)];
+        if let Some((field, Some(given))) = alone.into_iter().find(|(_, given)| given.is_some()) {
+            let what = format!("{field} is for robots, and no robot does the task {:?}", name.get_ref());
+            return Err(file.at(given, what, "leave it out; each client has its own min_period_us"));
+        }
+        // Nobody asks at that period.
+        return Ok(Pace { min_period: deadline, arrival_jitter: Duration::ZERO, hold: Duration::ZERO });
+    }
+    let needed = |given: &Option<Spanned<u64>>, field: &str| {
+        given.clone().ok_or_else(|| {
+            let what = format!("missing field `{field}`");
+            file.at(name, what, "a task that robots do needs min_period_us and hold_ms")
+        })
+    };
+    let min_period = check_period(file, &needed(min_period_us, "min_period_us")?, "robot")?;
+    let hold = needed(hold_ms, "hold_ms")?.into_inner();
+    Ok(Pace {
+        min_period,
+        arrival_jitter: arrival_jitter_us.as_ref().map_or(min_period, |given| Duration::from_micros(*given.get_ref())),
+        hold: Duration::from_micros(hold.saturating_mul(1_000)),
+    })
+}
+
+/// A client that asks for some images of a part at once finds room; one that asks ahead of its rate for longer does not.
+const DEFAULT_QUEUE: u8 = 4;
+
+fn check_queue(file: &File<'_>, given: Option<&Spanned<u8>>) -> Result<u8, ConfigError> {
+    match given {
+        Some(queue) if !(1..=engine::MAX_QUEUE).contains(&usize::from(*queue.get_ref())) => {
+            let what = format!("a queue of {} requests", queue.get_ref());
+            Err(file.at(queue, what, &format!("choose between 1 and {}", engine::MAX_QUEUE)))
+        }
+        Some(queue) => Ok(*queue.get_ref()),
+        None => Ok(DEFAULT_QUEUE),
+    }
+}
+
+/// Each request that is open needs room for its reply.
+fn check_open_requests(file: &File<'_>, tasks: &[RawTask]) -> Result<(), ConfigError> {
+    let mut open = 0_usize;
+    for client in tasks.iter().flat_map(|task| &task.clients) {
+        open = open.saturating_add(requests::open_at_most(usize::from(check_queue(file, client.queue.as_ref())?)));
+        if open > requests::OPEN {
+            let what = format!("with this client more than {} requests may be open at once", requests::OPEN);
+            let help =
+                "each client's queue and two more count: choose shorter queues, or spread the clients over boxes";
+            return Err(file.at(&client.name, what, help));
+        }
+    }
+    Ok(())
 }

@@ -114,14 +114,17 @@ pub(super) struct RawTask {
     pub(super) name: Spanned<String>,
     pub(super) model: Spanned<String>,
     pub(super) deadline_us: Spanned<u64>,
-    pub(super) min_period_us: Spanned<u64>,
-    pub(super) arrival_jitter_us: Option<u64>,
-    pub(super) hold_ms: u64,
+    pub(super) min_period_us: Option<Spanned<u64>>,
+    pub(super) arrival_jitter_us: Option<Spanned<u64>>,
+    pub(super) hold_ms: Option<Spanned<u64>>,
     #[serde(default)]
     pub(super) degraded: RawDegraded,
     pub(super) lower_rate_factor: Option<Spanned<u16>>,
     pub(super) execution_quantile: Option<Spanned<f64>>,
-    pub(super) robots: Spanned<Vec<RawRobot>>,
+    #[serde(default)]
+    pub(super) robots: Vec<RawRobot>,
+    #[serde(default)]
+    pub(super) clients: Vec<RawClient>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -140,4 +143,14 @@ pub(super) struct RawRobot {
     pub(super) observation_key: Option<String>,
     pub(super) response_key: Option<String>,
     pub(super) notice_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawClient {
+    pub(super) name: Spanned<String>,
+    pub(super) min_period_us: Spanned<u64>,
+    pub(super) arrival_jitter_us: Option<u64>,
+    pub(super) queue: Option<Spanned<u8>>,
+    pub(super) key: Option<String>,
 }
