@@ -5,8 +5,11 @@ CARGO_FLAGS = --release --locked
 # Always the whole workspace: a selection of packages would compile zenoh once more with other features.
 BUILD = cargo build $(CARGO_FLAGS) --workspace --bins
 TEST_PACKAGES = adapters/message/tests/requirements.txt hil-tests/tests/python/requirements.txt
+# An interpreter that Triton and dora have wheels for, and where they go.
+PEERS_PYTHON ?= python3
+PEERS ?= native/peers
 
-.PHONY: demo test build native lint bench simulate tools
+.PHONY: demo test build native lint bench bench-peers bench-robots simulate tools
 
 ## The main job: a UR5e follows a part on a conveyor, its torques answered over zenoh.
 demo: build
@@ -32,6 +35,16 @@ lint: native
 ## The round trip beside its parts and a naive server, about four minutes. Writes bench.json.
 bench: build
 	target/release/genba-bench
+
+## genba beside Triton, dora, Python and naive servers, about 25 minutes. Writes peers.json and peers.svg. Where the user
+## may, the kernel's real-time throttling is lifted meanwhile, for all of them, and restored.
+bench-peers: build
+	$(PEERS_PYTHON) hil-tests/bench/peers/fetch.py $(PEERS)
+	target/release/genba-bench peers --unthrottled --python $(PEERS)/bin/python3
+
+## One policy and one worker for 1 to 128 robots, about 7 minutes. Writes robots.json and robots.svg; as above.
+bench-robots: build
+	target/release/genba-bench robots --unthrottled
 
 ## 10^8 simulated observations at 90 % load, and 10^8 more in factories where everything goes wrong: half an hour.
 simulate: tools

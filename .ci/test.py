@@ -95,6 +95,18 @@ def bare_metal(tally):
         tally.add(f"no_std on {BARE_METAL}", 0, skipped=["this Rust has no such target and cannot fetch it"])
 
 
+def beside_peers(tally):
+    """The peers are other people's packages: where they cannot be had, nothing is said of ours."""
+    name = "bench beside peers, short"
+    code, output = run([sys.executable, "hil-tests/bench/peers/fetch.py", "--short"])
+    if code != 0:
+        last = output.strip().splitlines()[-1:] or ["no output"]
+        tally.add(name, 0, skipped=[f"a peer cannot be installed: {last[0]}"])
+        return
+    files = ["--json", "target/peers-short.json", "--svg", "target/peers-short.svg"]
+    step(tally, name, ["target/release/genba-bench", "peers", "--short", *files])
+
+
 def main(requirements):
     tally = Tally()
     if not step(tally, "native libraries", [sys.executable, "runtime/native.py", "--tests", *requirements]):
@@ -121,6 +133,9 @@ def main(requirements):
     counted(tally, "native libraries' own tests", [sys.executable, "runtime/native_test.py"], unittest)
     step(tally, "demo, short", ["target/release/genba-rig", "demo", "--seconds", "10", "--html", "target/demo-short.html"])
     step(tally, "bench, short", ["target/release/genba-bench", "--short", "--json", "target/bench-short.json"])
+    robots = ["robots", "--short", "--json", "target/robots-short.json", "--svg", "target/robots-short.svg"]
+    step(tally, "bench with robots, short", ["target/release/genba-bench", *robots])
+    beside_peers(tally)
     return finish(tally)
 
 

@@ -157,7 +157,8 @@ impl Tally {
 /// A server that died is not waited for again and again.
 const MOST_UNANSWERED: u64 = 3;
 
-fn config(endpoint: &str) -> zenoh::Result<Config> {
+/// Peer to peer over the one link, and nothing looked for.
+pub(crate) fn config(endpoint: &str) -> zenoh::Result<Config> {
     let mut config = Config::default();
     for (key, value) in [
         ("mode", "\"peer\""),

@@ -32,14 +32,23 @@ const LOG: &str = "genba.log";
 impl Genba {
     /// Starts `program run`; it listens on `endpoint`.
     pub(crate) fn start(program: &Path, model: &Path, endpoint: &str, place: Place) -> Result<Self> {
-        let folder = TempDir::with_prefix("genba-bench-").into_diagnostic()?;
         let model = model.canonicalize().into_diagnostic()?;
-        let config = config(&model, endpoint, place, &folder.path().join("status.sock"));
-        fs::write(folder.path().join(CONFIG), config).into_diagnostic()?;
+        Self::start_with(program, |socket| config(&model, endpoint, place, socket), |_| ())
+    }
+
+    /// Starts `program run` with a config that is told its status socket; `seat` says where it runs.
+    pub(crate) fn start_with(
+        program: &Path,
+        config: impl FnOnce(&Path) -> String,
+        seat: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
+        let folder = TempDir::with_prefix("genba-bench-").into_diagnostic()?;
+        fs::write(folder.path().join(CONFIG), config(&folder.path().join("status.sock"))).into_diagnostic()?;
         let log = File::create(folder.path().join(LOG)).into_diagnostic()?;
         let mut command = Command::new(program);
-        command.args(["run", "--config"]).arg(folder.path().join(CONFIG));
+        command.args(["run", "--accept-late", "--config"]).arg(folder.path().join(CONFIG));
         command.stdin(Stdio::null()).stdout(log.try_clone().into_diagnostic()?).stderr(log);
+        seat(&mut command);
         let process = Process::start(&mut command).into_diagnostic().wrap_err_with(|| {
             format!(
                 "cannot start {}; `cargo build --release -p genba` makes it, --genba names another",
@@ -75,6 +84,30 @@ impl Status {
     pub(crate) fn total(&self, count: &str) -> Result<u64> {
         let found = self.0.pointer(&format!("/total/{count}")).and_then(Value::as_u64);
         found.ok_or_else(|| miette!("`genba status --json` has no total.{count}"))
+    }
+
+    /// What its first worker has done: inferences, observations in them, and the microseconds that they took.
+    pub(crate) fn first_worker(&self) -> Result<[u64; 3]> {
+        let count = |name: &str| {
+            let found = self.0.pointer(&format!("/workers/0/{name}")).and_then(Value::as_u64);
+            found.ok_or_else(|| miette!("`genba status --json` has no workers[0].{name}"))
+        };
+        Ok([count("inferences")?, count("observations")?, count("execution_us")?])
+    }
+
+    /// How often each reason was given since then, of those that were.
+    pub(crate) fn reasons_since(&self, before: &Self) -> Vec<(String, u64)> {
+        let count = |reason: &Value| reason.get("count").and_then(Value::as_u64).unwrap_or(0);
+        let name =
+            |reason: &Value| Some(format!("{} {}", reason.get("number")?.as_str()?, reason.get("name")?.as_str()?));
+        let reasons = |status: &Self| -> Vec<(String, u64)> {
+            let listed = status.0.pointer("/total/reasons").and_then(Value::as_array).into_iter().flatten();
+            listed.filter_map(|reason| Some((name(reason)?, count(reason)))).collect()
+        };
+        let earlier = reasons(before);
+        let then = |name: &str| earlier.iter().find(|(known, _)| known == name).map_or(0, |(_, count)| *count);
+        let grown = reasons(self).into_iter().map(|(name, count)| (count.saturating_sub(then(&name)), name));
+        grown.filter(|(count, _)| *count > 0).map(|(count, name)| (name, count)).collect()
     }
 
     /// Whether the box's ledger balances.

@@ -22,6 +22,9 @@ mod progress;
 mod report;
 mod statistics;
 
+mod peers;
+mod robots;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -46,13 +49,21 @@ static ALLOCATOR: allocations::Counting = allocations::Counting;
 #[command(name = "genba-bench", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Internal>,
+    command: Option<Other>,
     #[command(flatten)]
     bench: Bench,
 }
 
 #[derive(Subcommand)]
-enum Internal {
+enum Other {
+    /// genba beside what others would put in its place: Triton, dora, Python, naive servers.
+    Peers(peers::Peers),
+    /// One policy and one worker for 1 to 128 robots.
+    Robots(robots::Robots),
+    #[command(hide = true)]
+    PeerServer(peers::Naive),
+    #[command(hide = true)]
+    PeerClient(peers::Client),
     #[command(hide = true)]
     Server(Server),
     #[command(hide = true)]
@@ -88,8 +99,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         None => cli.bench.run(),
-        Some(Internal::Server(server)) => server.run().map(|()| ExitCode::SUCCESS),
-        Some(Internal::Measure(measure)) => measure.run().and_then(|outcome| {
+        Some(Other::Peers(peers)) => peers.run(),
+        Some(Other::Robots(robots)) => robots.run(),
+        Some(Other::PeerServer(server)) => server.run().map(|()| ExitCode::SUCCESS),
+        Some(Other::PeerClient(client)) => client.run().map(|()| ExitCode::SUCCESS),
+        Some(Other::Server(server)) => server.run().map(|()| ExitCode::SUCCESS),
+        Some(Other::Measure(measure)) => measure.run().and_then(|outcome| {
             println!("{}", serde_json::to_string(&outcome).into_diagnostic()?);
             Ok(ExitCode::SUCCESS)
         }),
@@ -112,7 +127,7 @@ struct Size {
 const FULL: Size = Size { rounds: 7, round_trips: 20_000, budget_s: 110 };
 const SHORT: Size = Size { rounds: 3, round_trips: 1_000, budget_s: 25 };
 /// Inconclusive.
-const NOTHING_SAID: u8 = 3;
+pub(crate) const NOTHING_SAID: u8 = 3;
 
 impl Bench {
     fn run(self) -> Result<ExitCode> {

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
@@ -16,13 +17,27 @@ const ZENOH_WORKERS: &str = "ZENOH_RUNTIME";
 /// A running process; ends with this value, or with this process.
 pub(crate) struct Process {
     child: Child,
+    /// Whether it may have started others, which end with it.
+    family: bool,
 }
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
         command.env_remove(ZENOH_WORKERS);
         end_with_parent(command);
-        Ok(Self { child: command.spawn()? })
+        Ok(Self { child: command.spawn()?, family: false })
+    }
+
+    /// One that starts others: it is asked to end before it is made to, and so are they.
+    pub(crate) fn start_family(command: &mut Command) -> io::Result<Self> {
+        let mut process = Self::start(command.process_group(0))?;
+        process.family = true;
+        Ok(process)
+    }
+
+    /// Whether it ended well; `None` while it runs. Leaves it to be waited for: until then its number is its own.
+    pub(crate) fn ended(&self) -> Result<Option<bool>> {
+        ended(self.child.id()).into_diagnostic()
     }
 
     /// An error if it has ended.
@@ -31,6 +46,10 @@ impl Process {
             None => Ok(()),
             Some(status) => Err(miette!("it ended: {status}")),
         }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The CPU time that all its threads have used, in nanoseconds.
@@ -44,10 +63,36 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.family {
+            self.end_family();
+        }
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+impl Process {
+    /// What is left after it was asked ends the hard way.
+    fn end_family(&mut self) {
+        let pid = libc::pid_t::try_from(self.child.id()).expect("a process id fits");
+        signal(pid, libc::SIGTERM);
+        let asked = Instant::now();
+        while asked.elapsed() < GRACE && matches!(self.ended(), Ok(None)) {
+            thread::sleep(PAUSE);
+        }
+        signal(-pid, libc::SIGKILL);
+    }
+}
+
+/// How long a process has to end after it was asked to.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// To a process that this one started and has not waited for, or with a negative number to its group.
+#[allow(unsafe_code, reason = "std sends no signal but SIGKILL")]
+fn signal(pid: libc::pid_t, number: libc::c_int) {
+    // SAFETY: takes numbers only.
+    let _ = unsafe { libc::kill(pid, number) };
 }
 
 /// A process of this binary that says `ready` and is asked over its standard input.
@@ -97,6 +142,21 @@ pub(crate) fn end_with_parent(command: &mut Command) {
     };
     // SAFETY: between fork and exec it calls prctl alone, which is safe there; building the error does not allocate.
     unsafe { command.pre_exec(arrange) };
+}
+
+/// Whether a child ended well; it stays to be waited for.
+#[allow(unsafe_code, reason = "std waits for what it asks about")]
+fn ended(pid: u32) -> io::Result<Option<bool>> {
+    // SAFETY: plain numbers, for which all zeros is a value.
+    let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `found` is there to write to.
+    if unsafe { libc::waitid(libc::P_PID, pid, &raw mut found, options) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: after a call that succeeded it says of a child that ended who it was and how, or holds zeros.
+    let (who, status) = unsafe { (found.si_pid(), found.si_status()) };
+    Ok((who != 0).then_some(found.si_code == libc::CLD_EXITED && status == 0))
 }
 
 #[allow(unsafe_code, reason = "std cannot ask for another process's CPU time")]

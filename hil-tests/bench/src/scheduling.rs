@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -86,9 +88,46 @@ impl Place {
     }
 }
 
+/// Where another process runs: on this core, in `SCHED_FIFO` if it has a priority.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seat {
+    pub(crate) core: usize,
+    pub(crate) priority: Option<i32>,
+    /// Of the default class, the most urgent: nothing else that this machine does takes the core from it.
+    pub(crate) most_urgent: bool,
+}
+
+impl Seat {
+    /// Whoever is started by the command runs there from its first instruction, and so does what it starts.
+    #[allow(unsafe_code, reason = "std cannot say where a process runs")]
+    pub(crate) fn give(self, command: &mut Command) {
+        let arrange = move || {
+            bind(self.core)?;
+            if self.most_urgent {
+                most_urgent()?;
+            }
+            self.priority.map_or(Ok(()), fifo)
+        };
+        // SAFETY: between fork and exec it makes a few system calls, which is safe there, and does not allocate.
+        unsafe { command.pre_exec(arrange) };
+    }
+}
+
+/// The first and the last core that this process may use.
+pub(crate) fn outer_cores() -> io::Result<(usize, usize)> {
+    let cores = usable_cores()?;
+    cores.first().copied().zip(cores.last().copied()).ok_or_else(|| io::Error::other("this process may use no core"))
+}
+
 /// Gives the calling thread this `SCHED_FIFO` priority.
 pub(crate) fn fifo(priority: i32) -> io::Result<()> {
     set(libc::SCHED_FIFO, priority)
+}
+
+#[allow(unsafe_code, reason = "std knows no urgency")]
+fn most_urgent() -> io::Result<()> {
+    // SAFETY: takes numbers only; 0 is the calling process.
+    checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) })
 }
 
 fn set(class: libc::c_int, priority: i32) -> io::Result<()> {
@@ -99,20 +138,24 @@ fn set(class: libc::c_int, priority: i32) -> io::Result<()> {
     checked(result)
 }
 
-/// The last core that this process may use: interrupts like the first one best.
-#[allow(unsafe_code, reason = "std has no affinity")]
+/// Interrupts like the first core best.
 fn last_core() -> io::Result<usize> {
+    Ok(outer_cores()?.1)
+}
+
+#[allow(unsafe_code, reason = "std has no affinity")]
+fn usable_cores() -> io::Result<Vec<usize>> {
     let mut cores = no_cores();
     // SAFETY: `cores` is a set of the stated size to write to; 0 is the calling thread.
     checked(unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut cores) })?;
     let size = libc::CPU_SETSIZE.unsigned_abs() as usize;
     // SAFETY: every number asked for lies within the set.
-    let last = (0..size).rev().find(|core| unsafe { libc::CPU_ISSET(*core, &cores) });
-    last.ok_or_else(|| io::Error::other("this process may use no core"))
+    Ok((0..size).filter(|core| unsafe { libc::CPU_ISSET(*core, &cores) }).collect())
 }
 
+/// Keeps the calling thread on the core.
 #[allow(unsafe_code, reason = "std has no affinity")]
-fn bind(core: usize) -> io::Result<()> {
+pub(crate) fn bind(core: usize) -> io::Result<()> {
     let mut cores = no_cores();
     // SAFETY: the number comes out of a set of this size.
     unsafe { libc::CPU_SET(core, &mut cores) };

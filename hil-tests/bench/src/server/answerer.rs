@@ -9,10 +9,10 @@ use crate::subject::Subject;
 use crate::traffic;
 
 /// Room for any response.
-pub(super) type Reply = [u8; Response::MAX_FRAME];
+pub(crate) type Reply = [u8; Response::MAX_FRAME];
 
 /// Answers one observation after another.
-pub(super) enum Answerer {
+pub(crate) enum Answerer {
     /// Gives back as much of it as a response is long.
     Echo { length: usize },
     /// Runs the model.
@@ -20,7 +20,7 @@ pub(super) enum Answerer {
 }
 
 impl Answerer {
-    pub(super) fn of(subject: Subject, manifest: &Manifest) -> Result<Self> {
+    pub(crate) fn of(subject: Subject, manifest: &Manifest) -> Result<Self> {
         Ok(match subject {
             Subject::Echo | Subject::EchoHops => Self::Echo { length: traffic::lengths(manifest).1 },
             Subject::HopsRun | Subject::Bare | Subject::NaiveDefault | Subject::NaiveTuned | Subject::Box => {
@@ -33,7 +33,7 @@ impl Answerer {
     /// Writes the answer to an observation's frame and returns its length.
     ///
     /// A naive server trusts its client: what it cannot answer ends it.
-    pub(super) fn answer(&mut self, frame: &[u8], reply: &mut Reply) -> usize {
+    pub(crate) fn answer(&mut self, frame: &[u8], reply: &mut Reply) -> usize {
         match self {
             Self::Echo { length } => {
                 reply[..*length].copy_from_slice(&frame[..*length]);

@@ -18,7 +18,7 @@ use zenoh_link::{Inbox, Link, Mode, RouteId, Settings};
 use crate::subject::Subject;
 use crate::traffic;
 
-pub(crate) use answerer::load_model;
+pub(crate) use answerer::{Answerer, load_model};
 
 /// Serves one subject.
 #[derive(Debug, Args)]
@@ -81,7 +81,7 @@ static CLOCK: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new
 const ROUTE: RouteId = RouteId::new(0);
 
 /// Says that the server serves, and waits for the bench to end.
-fn until_the_bench_ends() {
+pub(crate) fn until_the_bench_ends() {
     println!("ready");
     for line in io::stdin().lock().lines() {
         if line.is_err() {
