@@ -145,6 +145,8 @@ pub(crate) enum Pending {
         slot: Option<SlotId>,
         asked: Asked,
         reason: Reason,
+        /// As things were when it was refused.
+        marks: Status,
     },
     Notify {
         connection: ConnectionId,
@@ -389,8 +391,8 @@ impl<'t> Engine<'t> {
             Pending::Send(connection) => Action::Send(self.answer(connection)),
             Pending::Refuse { target, echo, reason, of } => Action::Send(self.refusal(target, echo, reason, of)),
             Pending::Reply(client) => Action::Reply(self.reply(client)),
-            Pending::RefuseRequest { client, slot, asked, reason } => {
-                Action::Reply(self.request_refusal(client, slot, asked, reason))
+            Pending::RefuseRequest { client, slot, asked, reason, marks } => {
+                Action::Reply(self.request_refusal(client, slot, asked, (reason, marks)))
             }
             Pending::Notify { connection, epoch } => {
                 let address = self.peek(connection).spec.address;

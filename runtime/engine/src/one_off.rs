@@ -3,9 +3,11 @@
 //! A free worker starts a one-off only while no observation waits for it: control is held up by the one that runs, if
 //! one does, and by no more. Whoever was served least recently is next; one-offs are not batched.
 
+use message::Status;
+
 use crate::{
     account::RequestOutcome,
-    client::{Request, Sending, Stage},
+    client::{Asked, Request, Sending, Stage},
     engine::{Draining, Engine, Pending},
     face::{ModelFailed, Withheld},
     fault::Fault,
@@ -166,6 +168,7 @@ impl Engine<'_> {
                 slot: Some(request.slot),
                 asked: request.asked,
                 reason: Reason::DeadlinePassed,
+                marks,
             });
         }
     }
@@ -197,8 +200,8 @@ impl Engine<'_> {
         &self,
         client: ClientId,
         slot: Option<SlotId>,
-        asked: crate::client::Asked,
-        reason: Reason,
+        asked: Asked,
+        (reason, marks): (Reason, Status),
     ) -> Reply {
         let task = self.task_of(client);
         Reply {
@@ -209,7 +212,7 @@ impl Engine<'_> {
             address: self.peek_client(client).spec.address,
             boot: self.settings.boot,
             model: task.model_digest(),
-            status: self.marks_of(&task),
+            status: marks,
             asked,
             says: Replied::Refusal(Refusal::new(reason)),
         }

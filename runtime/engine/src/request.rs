@@ -102,7 +102,8 @@ impl Engine<'_> {
         if self.fault.is(Fault::RefusedRequestUntold) && slot.is_some() {
             return;
         }
-        self.push(Pending::RefuseRequest { client, slot, asked, reason });
+        let marks = self.marks_of(&self.task_of(client));
+        self.push(Pending::RefuseRequest { client, slot, asked, reason, marks });
     }
 }
 

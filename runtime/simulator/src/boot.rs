@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use engine::{Engine, Send, Ticket, VoidCause, Withheld};
+use engine::{Engine, Reply, Send, Ticket, VoidCause, Withheld};
 use fastrand::Rng;
 
 use crate::{
@@ -32,6 +32,9 @@ pub(crate) struct Boot<'t, 's> {
     pub(crate) memory: Vec<Option<Key>>,
     puts: BTreeMap<u64, Put>,
     next_put: u64,
+    /// The result of each client that is on its way.
+    replies: BTreeMap<usize, Reply>,
+    requests_arrived: u64,
     /// Until when the engine's thread is busy or held up.
     busy_until: u64,
     next_turn: Option<(u64, u64)>,
@@ -72,12 +75,15 @@ impl<'t, 's> Boot<'t, 's> {
             engine,
             scenario,
             checks: Checks::new(scenario),
-            reference: options.reference.then(|| Reference::new(scenario)),
+            // The reference model knows observations only.
+            reference: (options.reference && scenario.clients.is_empty()).then(|| Reference::new(scenario)),
             reports: VecDeque::new(),
             ingress: Ingress::new(scenario.connections.len(), scenario.box_plan.queue),
             memory: vec![None; slots],
             puts: BTreeMap::new(),
             next_put: 0,
+            replies: BTreeMap::new(),
+            requests_arrived: 0,
             busy_until: 0,
             next_turn: None,
             turns: 0,
@@ -145,6 +151,13 @@ impl<'t, 's> Boot<'t, 's> {
             Happening::Reported { boot, input } => {
                 if boot == self.number {
                     self.reports.push_back(input);
+                }
+            }
+            Happening::Ask { client } => world.ask(client),
+            Happening::ArriveRequest { client, bytes } => self.arrive_request(world, client, bytes),
+            Happening::PutReply { boot, client } => {
+                if boot == self.number {
+                    self.put_reply(world, client)?;
                 }
             }
             Happening::Restart { boot } => {
@@ -345,6 +358,52 @@ impl<'t, 's> Boot<'t, 's> {
         Ok(())
     }
 
+    /// A request waits for the engine in the link's queue, or is dropped there.
+    fn arrive_request(&mut self, world: &mut World<'s>, client: usize, bytes: Vec<u8>) {
+        let arrival = world.timeline.now();
+        self.requests_arrived += 1;
+        let mine = |input: &&Input| matches!(input, Input::Request { client: of, .. } if *of == client);
+        let full = self.reports.iter().filter(mine).count() >= self.scenario.box_plan.queue;
+        self.reports.push_back(match world.asks.u16(..300) {
+            _ if full => Input::RequestsUnseen { client, count: 1 },
+            0 => Input::RequestsUnseen { client, count: 1 },
+            1 => Input::RequestOversize { client, arrival },
+            _ => Input::Request { client, arrival, bytes },
+        });
+    }
+
+    /// The engine handed out a result: it is put a little later, sometimes too late.
+    pub(crate) fn hand_reply_to_link(&mut self, world: &mut World<'s>, client: usize, reply: Reply) {
+        let now = world.timeline.now();
+        let deadline = reply.deadline().map_or(now, engine::Instant::nanos);
+        let delay = match world.asks.u8(..20) {
+            0 => deadline.saturating_sub(now) + world.asks.u64(..MILLI),
+            1 => world.asks.u64(..MILLI),
+            _ => world.asks.u64(500..10 * MICRO),
+        };
+        self.replies.insert(client, reply);
+        world.timeline.schedule(now + delay, Happening::PutReply { boot: self.number, client });
+    }
+
+    fn put_reply(&mut self, world: &mut World<'s>, client: usize) -> Verdict {
+        let Some(reply) = self.replies.remove(&client) else { return Ok(()) };
+        let (at, ticket) = (world.timeline.now(), reply.ticket());
+        let ticket =
+            ticket.ok_or_else(|| Finding { check: Check::Requests, what: "a result without a ticket".into() })?;
+        self.reports.push_back(if reply.deadline().is_some_and(|deadline| at >= deadline.nanos()) {
+            world.report.disturbances.note(Disturbance::ReplyPastDeadline);
+            Input::ReplyWithheld { client, ticket, why: Withheld::Deadline }
+        } else if world.asks.u8(..50) == 0 {
+            Input::ReplyWithheld { client, ticket, why: Withheld::Link }
+        } else {
+            let mut bytes = [0; message::InferReply::MAX_FRAME];
+            let length = reply.encode(engine::Instant::from_nanos(at), &mut bytes);
+            world.progress.hash(&[at], &bytes[..length]);
+            Input::Replied { client, ticket, at }
+        });
+        Ok(())
+    }
+
     /// The counts of a boot go into the report, and every frame that reached it is in them.
     fn close(&mut self, world: &mut World<'s>) -> Verdict {
         self.checks.totals(world.timeline.now(), &self.engine, &world.excuses)?;
@@ -355,12 +414,22 @@ impl<'t, 's> Boot<'t, 's> {
         Finding::unless(received + queued == self.arrived, Check::Accounts, || {
             format!("{} frames reached the box, {received} are in its ledger and {queued} in its queues", self.arrived)
         })?;
+        let requests = self.engine.requests();
+        let waits = |input: &&Input| {
+            matches!(input, Input::Request { .. } | Input::RequestOversize { .. } | Input::RequestsUnseen { .. })
+        };
+        let waiting = u64::try_from(self.reports.iter().filter(waits).count()).expect("a queue is short");
+        let received = requests.received() - requests.by_reason(engine::Reason::QueryOnTopic);
+        Finding::unless(received + waiting == self.requests_arrived, Check::Accounts, || {
+            format!("{} requests reached the box, {received} are in its ledger", self.requests_arrived)
+        })?;
+        world.report.requests = world.report.requests.plus(&requests);
         let total = self.engine.total();
         world.frames_arrived(self.arrived);
         world.report.disturbances.add(self.checks.seen());
         world.report.lost += queued + total.in_flight();
         world.report.ledger = world.report.ledger.plus(&total);
-        world.report.queries += self.engine.requests().refused();
+        world.report.queries += requests.by_reason(engine::Reason::QueryOnTopic);
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod in_time;
 mod once;
 mod period;
 mod records;
+mod requests;
 mod workers;
 
 use engine::{Action, Origin, Reason, SlotId};
@@ -18,7 +19,7 @@ use message::Response;
 pub(crate) use self::in_time::Excuses;
 use self::{
     accounts::Tally, envelope::Envelope, in_time::InTime, once::Once, period::Period, records::Records,
-    workers::Workers,
+    requests::Requests, workers::Workers,
 };
 use crate::{
     input::{Input, Key, Parsed, connection_of},
@@ -32,6 +33,7 @@ pub(crate) struct Checks<'s> {
     lines: Vec<Line>,
     workers: Workers,
     records: Records,
+    requests: Requests,
     strays: Tally,
     queries: u64,
     drain: Drain,
@@ -101,6 +103,7 @@ impl<'s> Checks<'s> {
             lines: scenario.connections.iter().map(|_| Line::new()).collect(),
             workers: Workers::new(scenario),
             records: Records::new(scenario),
+            requests: Requests::new(scenario.clients.len()),
             strays: Tally::default(),
             queries: 0,
             drain: Drain::No,
@@ -166,6 +169,11 @@ impl<'s> Checks<'s> {
         self.lines[connection].sending.map_or(0, |sending| sending.open.deadline)
     }
 
+    /// Whose one-off this worker runs, and when it expires.
+    pub(crate) fn one_off_on(&self, worker: usize) -> Option<(usize, u64)> {
+        self.requests.on(worker).map(|client| (client, self.requests.deadline_of(client)))
+    }
+
     /// Whose inference this worker runs.
     pub(crate) fn running_on(&self, worker: usize) -> Vec<Key> {
         self.workers.running(worker)
@@ -183,6 +191,7 @@ impl<'s> Checks<'s> {
         self.withheld = None;
         self.retired = None;
         self.let_in = false;
+        self.requests.event(input);
         match input {
             Input::Frame { connection, .. } | Input::Oversize { connection, .. } | Input::Shed { connection, .. } => {
                 self.lines[*connection].tally.receive(1);
@@ -197,11 +206,19 @@ impl<'s> Checks<'s> {
             Input::QueriesUnseen { count } => self.queries += count,
             Input::Finished { worker, outputs, execution } => {
                 let in_service = self.workers.is_in_service(*worker);
+                let (model, client) = (self.workers.model_on(*worker), self.requests.on(*worker));
                 let keys = self.workers.finish(self.scenario, now, *worker);
                 if outputs.is_ok() && in_service {
-                    let model = self.scenario.task_of(keys[0].connection).model;
-                    let ran = (keys.len(), *execution);
+                    let ran = (keys.len().max(1), *execution);
                     self.records.count(self.scenario, (*worker, model), ran, &mut self.seen);
+                }
+                if let Some(client) = client {
+                    let output = outputs.as_ref().ok().map(|outputs| outputs[0].clone());
+                    if self.requests.finish(*worker, output) {
+                        let task = &self.scenario.tasks[self.scenario.clients[client].task];
+                        self.workers.blame(self.scenario, *worker, task.deadline);
+                    }
+                    return;
                 }
                 let output = |place: usize| outputs.as_ref().ok().map(|outputs| outputs[place].clone());
                 let finished = |(place, key)| Finished { key, output: output(place), answered: false };
@@ -218,7 +235,12 @@ impl<'s> Checks<'s> {
                 let sending = self.lines[connection_of(*ticket)].sending.take();
                 self.withheld = sending.map(|sending| sending.open.key);
             }
-            Input::Timeout => {}
+            Input::Request { .. }
+            | Input::RequestOversize { .. }
+            | Input::RequestsUnseen { .. }
+            | Input::Replied { .. }
+            | Input::ReplyWithheld { .. }
+            | Input::Timeout => {}
             Input::Drain => self.drain = Drain::Asked,
         }
     }
@@ -236,16 +258,23 @@ impl<'s> Checks<'s> {
             self.marked(send)?;
         }
         match action {
+            Action::Store { slot } if matches!(input, Input::Request { .. }) => self.store_request(now, *slot),
             Action::Store { slot } => self.store(now, input, parsed, *slot),
-            Action::StartInference { worker, model, slots } => self.start(now, (usize::from(worker.0), *model), slots),
-            Action::Send(send) => match refusal {
-                Some(frame) => self.refusal(now, input, parsed, frame, excuses),
-                None => {
-                    self.gives_up_an_arrival(now, input, parsed, send)?;
-                    self.send(now, send)
+            Action::StartInference { worker, model, slots } => {
+                let ran = (usize::from(worker.0), *model);
+                match slots.first().filter(|slot| self.requests.waiting_in(**slot).is_some()) {
+                    Some(slot) => self.start_one_off(now, ran, *slot),
+                    None => self.start(now, ran, slots),
                 }
-            },
-            Action::Reply(reply) => Err(Finding { check: Check::Once, what: format!("a reply to nobody: {reply:?}") }),
+            }
+            Action::Send(send) => {
+                if let Some(frame) = refusal {
+                    return self.refusal(now, input, parsed, frame, excuses);
+                }
+                self.gives_up_an_arrival(now, input, parsed, send)?;
+                self.send(now, send)
+            }
+            Action::Reply(_) => unreachable!("a reply is judged with its frame"),
             Action::Notify(notify) => {
                 let line = &mut self.lines[usize::from(notify.connection().0)];
                 Finding::unless(self.drain == Drain::Asked, Check::Bounds, || "a farewell outside a drain".into())?;
@@ -269,7 +298,8 @@ impl<'s> Checks<'s> {
             }
             Action::Exit { .. } => self.workers.exit(self.scenario),
             Action::Drained => {
-                let open = self.lines.iter().any(|line| line.in_flight() > 0 || !line.once.farewell_was_said());
+                let open = self.lines.iter().any(|line| line.in_flight() > 0 || !line.once.farewell_was_said())
+                    || self.requests.in_flight() > 0;
                 let holds = self.drain == Drain::Asked && !open;
                 self.drain = Drain::Done;
                 Finding::unless(holds, Check::Bounds, || {
@@ -298,6 +328,7 @@ impl<'s> Checks<'s> {
         self.workers.all_fit_are_in_service(self.scenario, now)?;
         self.records.all_told()?;
         self.nothing_waits_in_vain(now)?;
+        self.requests_settled(now, engine)?;
         if let Some(connection) = touched {
             let line = &self.lines[connection];
             let ledger = engine.ledger(crate::input::connection_id(connection));
@@ -320,17 +351,22 @@ impl<'s> Checks<'s> {
         }
         sum.compare(&engine.total(), in_flight)?;
         let requests = engine.requests();
-        Finding::unless(
-            requests.refused() == self.queries && requests.received() == self.queries,
-            Check::Accounts,
-            || format!("{} queries were asked, the engine says {requests:?}", self.queries),
-        )
+        let clients = (0..self.scenario.clients.len())
+            .map(|client| engine.request_ledger(crate::input::client_id(client)).received())
+            .sum::<u64>();
+        let all = requests.received() == clients + self.queries
+            && requests.by_reason(Reason::QueryOnTopic) == self.queries
+            && requests.in_flight() == self.requests.in_flight()
+            && requests.balances();
+        Finding::unless(all, Check::Accounts, || {
+            format!("{} queries were asked, the engine says {requests:?}", self.queries)
+        })
     }
 
     /// At the end of a boot in which nothing was left to happen.
     pub(crate) fn ended(&self) -> Verdict {
-        let open = self.lines.iter().map(Line::in_flight).sum::<u64>();
-        Finding::unless(open == 0, Check::InTime, || format!("{open} observations were never answered"))?;
+        let open = self.lines.iter().map(Line::in_flight).sum::<u64>() + self.requests.in_flight();
+        Finding::unless(open == 0, Check::InTime, || format!("{open} observations or requests were never answered"))?;
         Finding::unless(self.drain != Drain::Asked, Check::Bounds, || "a drain that never ended".into())
     }
 

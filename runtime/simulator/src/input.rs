@@ -1,6 +1,6 @@
 //! An event that owns what the engine's [`Event`] only borrows, so that it can wait in a queue.
 
-use engine::{ConnectionId, Duration, Event, Instant, ModelFailed, Ticket, VoidCause, Withheld, WorkerId};
+use engine::{ClientId, ConnectionId, Duration, Event, Instant, ModelFailed, Ticket, VoidCause, Withheld, WorkerId};
 use message::{Address, ContractDigest, Header};
 
 #[derive(Debug)]
@@ -16,6 +16,11 @@ pub(crate) enum Input {
     RecordVoid { worker: usize, cause: VoidCause },
     Sent { ticket: Ticket, at: u64 },
     Withheld { ticket: Ticket, why: Withheld },
+    Request { client: usize, arrival: u64, bytes: Vec<u8> },
+    RequestOversize { client: usize, arrival: u64 },
+    RequestsUnseen { client: usize, count: u64 },
+    Replied { client: usize, ticket: Ticket, at: u64 },
+    ReplyWithheld { client: usize, ticket: Ticket, why: Withheld },
     Timeout,
     Drain,
 }
@@ -50,8 +55,21 @@ impl Input {
                 }
             }
             Self::RecordVoid { worker, cause } => Event::RecordVoid { worker: worker_id(*worker), cause: *cause },
-            Self::Sent { ticket, at } => Event::Sent { ticket: *ticket, at: Instant::from_nanos(*at) },
-            Self::Withheld { ticket, why } => Event::Withheld { ticket: *ticket, why: *why },
+            Self::Sent { ticket, at } | Self::Replied { ticket, at, .. } => {
+                Event::Sent { ticket: *ticket, at: Instant::from_nanos(*at) }
+            }
+            Self::Withheld { ticket, why } | Self::ReplyWithheld { ticket, why, .. } => {
+                Event::Withheld { ticket: *ticket, why: *why }
+            }
+            Self::Request { client, arrival, bytes } => {
+                Event::Request { client: client_id(*client), arrival: Instant::from_nanos(*arrival), bytes }
+            }
+            Self::RequestOversize { client, arrival } => {
+                Event::RequestOversize { client: client_id(*client), arrival: Instant::from_nanos(*arrival) }
+            }
+            Self::RequestsUnseen { client, count } => {
+                Event::RequestsUnseen { client: client_id(*client), count: *count }
+            }
             Self::Timeout => Event::Timeout,
             Self::Drain => Event::Drain,
         }
@@ -79,6 +97,10 @@ pub(crate) struct Key {
 
 pub(crate) fn connection_id(place: usize) -> ConnectionId {
     ConnectionId(u16::try_from(place).expect("a scenario has few connections"))
+}
+
+pub(crate) fn client_id(place: usize) -> ClientId {
+    ClientId(u16::try_from(place).expect("a scenario has few clients"))
 }
 
 pub(crate) fn worker_id(place: usize) -> WorkerId {

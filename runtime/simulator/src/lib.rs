@@ -26,6 +26,7 @@
 
 mod boot;
 mod checks;
+mod client;
 mod clock;
 mod controller;
 mod input;

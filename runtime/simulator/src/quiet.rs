@@ -6,11 +6,12 @@
 use std::iter::Peekable;
 
 use engine::{
-    Action, Agenda, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope, Event,
-    Instant, Ledger, MAX_BATCH, ModelId, ModelSet, Reason, Record, Settings, SlotId, Start, Tables, Task, TaskId,
-    TaskSpec, TooFast, Worker, WorkerId, WorkerSpec, schedulability::Demand, slots_needed,
+    Action, Agenda, Client, ClientId, ClientSpec, Connection, ConnectionId, ConnectionSpec, Degraded, Duration,
+    Element, Engine, Envelope, Event, Instant, Ledger, MAX_BATCH, ModelId, ModelSet, Reason, Record, RequestLedger,
+    Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
+    schedulability::Demand, slots_needed,
 };
-use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Sequence, Stamp, Status};
+use message::{Address, Boot, ContractDigest, Epoch, InferRequest, ModelDigest, Observation, Sequence, Stamp, Status};
 
 use crate::controller::encode;
 
@@ -24,6 +25,8 @@ pub struct Release {
 }
 
 const MARGIN: u64 = 1_000_000;
+/// How long a client's request may take, and how much faster than its rate it may come: longer than any run.
+const PATIENCE: u64 = 1 << 50;
 /// What the model says.
 const NOTHING: &[f32] = &[0.0];
 const CONTRACT: ContractDigest = ContractDigest::new([1; 16]);
@@ -33,6 +36,8 @@ const CONTRACT: ContractDigest = ContractDigest::new([1; 16]);
 pub struct Served {
     /// The box's ledger at the end.
     pub ledger: Ledger,
+    /// The box's ledger of one-off requests.
+    pub requests: RequestLedger,
     /// How many inferences ended.
     pub inferences: u64,
     /// How many observations shared an inference with others.
@@ -61,20 +66,51 @@ pub fn serve(
 #[must_use]
 pub fn serve_measured(
     set: &[Demand],
+    shape: (u16, u8),
+    records: (Vec<Record>, Status),
+    releases: impl IntoIterator<Item = Release>,
+    execution: impl FnMut(&[usize]) -> u64,
+) -> Served {
+    serve_beside(set, shape, 0, records, releases, execution)
+}
+
+/// The same beside so many clients, who count on from the connections: a release of theirs is a one-off request. They
+/// use a model of their own, the next one, and have all the time in the world.
+#[must_use]
+pub fn serve_beside(
+    set: &[Demand],
     (workers, models): (u16, u8),
+    clients: u16,
     (mut records, status): (Vec<Record>, Status),
     releases: impl IntoIterator<Item = Release>,
     execution: impl FnMut(&[usize]) -> u64,
 ) -> Served {
     let elements = [Element { min: 0.0, max: 1.0, max_change_per_s: 1.0, rest: 0.0, start: Start::Value(0.0) }];
-    let tasks: Vec<Task<'_>> =
+    let mut tasks: Vec<Task<'_>> =
         set.iter().zip((0..models).cycle()).map(|(one, model)| task((*one, model), status, &elements)).collect();
+    let patient = Demand {
+        connection: ConnectionId(0),
+        min_period: Duration::from_nanos(1),
+        arrival_jitter: Duration::ZERO,
+        due: Duration::from_nanos(PATIENCE),
+        execution: Duration::ZERO,
+        longest: Duration::ZERO,
+    };
+    tasks.push(task((patient, models), status, &elements));
+    let client = ClientSpec {
+        task: TaskId(id(set.len())),
+        address: Address::new(0),
+        min_period: Duration::from_nanos(1),
+        arrival_jitter: Duration::from_nanos(PATIENCE),
+        queue: 2,
+    };
+    let mut clients: Vec<Client> = (0..clients).map(|_| Client::new(client)).collect();
     let spec = |place: usize| ConnectionSpec { task: TaskId(id(place)), address: Address::new(0) };
     let mut connections: Vec<Connection> = (0..set.len()).map(|place| Connection::new(spec(place))).collect();
-    let all = (0..models).fold(ModelSet::EMPTY, |set, model| set.with(ModelId(model)));
+    let all = (0..=models).fold(ModelSet::EMPTY, |set, model| set.with(ModelId(model)));
     let mut table: Vec<Worker> = (0..workers).map(|_| Worker::new(WorkerSpec { models: all, spare: false })).collect();
     let mut agenda = vec![Agenda::default(); set.len()];
-    let slots = slots_needed(set.len(), &[], usize::from(workers), &records);
+    let slots = slots_needed(set.len(), &clients, usize::from(workers), &records);
     let mut free_slots: Vec<SlotId> = (0..id(slots)).map(SlotId).collect();
     let settings = Settings {
         boot: Boot::new(1),
@@ -89,7 +125,7 @@ pub fn serve_measured(
         tasks: &tasks,
         connections: &mut connections,
         agenda: &mut agenda,
-        clients: &mut [],
+        clients: &mut clients,
         workers: &mut table,
         records: &mut records,
         free_slots: &mut free_slots,
@@ -107,7 +143,8 @@ pub fn serve_measured(
     };
     quiet.run(set.len(), releases.into_iter().peekable());
     let Quiet { inferences, batched, void, .. } = quiet;
-    Served { ledger: quiet.engine.total(), inferences, batched, void }
+    let requests = quiet.engine.requests();
+    Served { ledger: quiet.engine.total(), requests, inferences, batched, void }
 }
 
 /// Answers that were not the model's although it was asked.
@@ -153,10 +190,16 @@ impl<F: FnMut(&[usize]) -> u64> Quiet<'_, F> {
                 }
                 (_, Some(Release { at, connection })) if at == now => {
                     releases.next();
-                    sequences[connection] += 1;
                     self.arriving = connection;
+                    let arrival = Instant::from_nanos(now);
+                    if connection >= connections {
+                        let (client, frame) = (ClientId(id(connection - connections)), request());
+                        self.handle(now, Event::Request { client, arrival, bytes: &frame });
+                        continue;
+                    }
+                    sequences[connection] += 1;
                     let frame = frame(sequences[connection]);
-                    let (connection, arrival) = (ConnectionId(id(connection)), Instant::from_nanos(now));
+                    let connection = ConnectionId(id(connection));
                     self.handle(now, Event::Frame { connection, arrival, bytes: &frame });
                 }
                 _ => self.handle(now, Event::Timeout),
@@ -184,12 +227,13 @@ impl<F: FnMut(&[usize]) -> u64> Quiet<'_, F> {
                         self.engine.handle(at, Event::Sent { ticket, at });
                     }
                 }
+                Action::Reply(reply) => {
+                    if let Some(ticket) = reply.ticket() {
+                        self.engine.handle(at, Event::Sent { ticket, at });
+                    }
+                }
                 Action::RecordVoid { reason, .. } => self.void = self.void.or(Some((self.inferences, reason))),
-                Action::Reply(_)
-                | Action::Notify(_)
-                | Action::Quarantine { .. }
-                | Action::Exit { .. }
-                | Action::Drained => {
+                Action::Notify(_) | Action::Quarantine { .. } | Action::Exit { .. } | Action::Drained => {
                     unreachable!("nothing is drained and no worker hangs")
                 }
             }
@@ -226,6 +270,14 @@ fn frame(sequence: u64) -> Vec<u8> {
         budget_us: 0,
         values: &[0; 4],
     })
+}
+
+fn request() -> Vec<u8> {
+    let (address, contract, stamp) = (Address::new(0), CONTRACT, Stamp::new(0));
+    let request = InferRequest { address, contract, request: 1, stamp, budget_us: 0, values: &[0; 4] };
+    let mut frame = vec![0; InferRequest::OVERHEAD + 4];
+    request.encode(&mut frame).expect("there is room for the whole frame");
+    frame
 }
 
 fn id(place: usize) -> u16 {

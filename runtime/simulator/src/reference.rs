@@ -94,6 +94,11 @@ impl<'s> Reference<'s> {
             Input::Stray { arrival, bytes } => self.stray(*arrival, bytes),
             Input::Query => self.refuse(To::Query, Reason::QueryOnTopic, (0, None, 0), None),
             Input::Finished { worker, outputs, .. } => self.finished(now, *worker, outputs),
+            Input::Request { .. }
+            | Input::RequestOversize { .. }
+            | Input::RequestsUnseen { .. }
+            | Input::Replied { .. }
+            | Input::ReplyWithheld { .. } => unreachable!("it is not asked where there are clients"),
             Input::Sent { ticket, at } => self.sent(connection_of(*ticket), *at),
             Input::Withheld { ticket, why } => self.withheld(connection_of(*ticket), *why),
             Input::Drain => self.draining = true,

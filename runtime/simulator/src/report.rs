@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use engine::{Ledger, Reason};
+use engine::{Ledger, Reason, RequestLedger};
 
 /// What a run disturbs and what only disturbances lead to, counted where it really happens and not where it was
 /// only planned.
@@ -78,6 +78,11 @@ pub enum Disturbance {
     GivenUpOnArrival,
     GivenUpAtItsTurn,
     WaitedForAFaster,
+    ImproperRequest,
+    RequestBudgetVaried,
+    OneOffBegan,
+    OneOffOverran,
+    ReplyPastDeadline,
 }
 
 impl Disturbance {
@@ -85,7 +90,7 @@ impl Disturbance {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every disturbance, in order.
-    pub const ALL: [Self; 69] = [
+    pub const ALL: [Self; 74] = [
         Self::Jitter,
         Self::Burst,
         Self::Flood,
@@ -155,6 +160,11 @@ impl Disturbance {
         Self::GivenUpOnArrival,
         Self::GivenUpAtItsTurn,
         Self::WaitedForAFaster,
+        Self::ImproperRequest,
+        Self::RequestBudgetVaried,
+        Self::OneOffBegan,
+        Self::OneOffOverran,
+        Self::ReplyPastDeadline,
     ];
 }
 
@@ -197,6 +207,8 @@ pub struct Report {
     pub ledger: Ledger,
     /// Queries that were refused.
     pub queries: u64,
+    /// One-off requests, queries included, summed over clients and boots.
+    pub requests: RequestLedger,
     /// Workers quarantined, exits and farewells, by reason.
     pub alarms: Vec<(Reason, u64)>,
     /// Observations that a box lost because it was restarted, on their way in or in flight.
@@ -224,6 +236,7 @@ impl Report {
         self.events += other.events;
         self.ledger = self.ledger.plus(&other.ledger);
         self.queries += other.queries;
+        self.requests = self.requests.plus(&other.requests);
         self.lost += other.lost;
         for &(reason, count) in &other.alarms {
             self.alarm(reason, count);
@@ -253,6 +266,15 @@ impl fmt::Display for Report {
             ledger.refused(),
             ledger.missed(),
             self.lost,
+        )?;
+        let requests = &self.requests;
+        writeln!(
+            f,
+            "{} requests: {} answered, {} refused, {} expired",
+            requests.received(),
+            requests.answered(),
+            requests.refused(),
+            requests.expired()
         )?;
         write!(f, "reasons:")?;
         for row in &engine::TABLE {
@@ -287,6 +309,9 @@ pub enum Check {
     /// A timing record is void when too many inferences exceed it, its tasks do as they declare, and each response
     /// says so.
     Records,
+    /// A one-off request gets exactly one reply, in its client's turn and its time, and holds up no observation but by the
+    /// one that runs.
+    Requests,
     /// The inferences of one connection occupy at most one worker in service.
     OneWorker,
     /// An event causes only so many actions, and a drain ends.

@@ -1,8 +1,8 @@
 //! What a seed decides before a run begins: the box's tasks, connections and workers, and the odds of each disturbance.
 
 use engine::{
-    ConnectionSpec, Degraded, Duration, Element, Envelope, Executions, MAX_ACTION, ModelId, ModelSet, Record,
-    RecordSpec, Settings, Share, Start, Task, TaskId, TaskSpec, TooFast, WorkerSpec,
+    ClientSpec, ConnectionSpec, Degraded, Duration, Element, Envelope, Executions, MAX_ACTION, ModelId, ModelSet,
+    Record, RecordSpec, Settings, Share, Start, Task, TaskId, TaskSpec, TooFast, WorkerSpec,
 };
 use fastrand::Rng;
 use message::{Address, Boot, ContractDigest, ModelDigest, Status};
@@ -16,6 +16,8 @@ use crate::{
 pub(crate) struct Scenario {
     pub(crate) tasks: Vec<TaskPlan>,
     pub(crate) connections: Vec<ConnectionPlan>,
+    /// In most seeds there are none.
+    pub(crate) clients: Vec<ClientPlan>,
     pub(crate) workers: Vec<WorkerSpec>,
     pub(crate) records: Vec<RecordPlan>,
     pub(crate) box_plan: BoxPlan,
@@ -57,6 +59,18 @@ pub(crate) struct ConnectionPlan {
     pub(crate) task: usize,
     pub(crate) address: Address,
     pub(crate) period: u64,
+}
+
+/// One client and its key.
+pub(crate) struct ClientPlan {
+    pub(crate) task: usize,
+    pub(crate) address: Address,
+    pub(crate) min_period: u64,
+    pub(crate) arrival_jitter: u64,
+    pub(crate) queue: u8,
+    /// How long it waits from one request to the next, about.
+    pub(crate) pause: u64,
+    pub(crate) floods: bool,
 }
 
 /// What holds for the whole box, in nanoseconds.
@@ -137,6 +151,8 @@ impl Scenario {
         let longest = tasks.iter().map(|task| task.deadline).max().unwrap_or(SECOND);
         Self {
             records: records(rng, &workers, &tasks, pace),
+            // Of its own numbers, so that a seed without clients is what it was.
+            clients: clients(&mut rng.clone(), &tasks),
             workers,
             connections,
             tasks,
@@ -216,6 +232,19 @@ impl ConnectionPlan {
     pub(crate) fn declare(&self) -> ConnectionSpec {
         let task = u16::try_from(self.task).expect("a scenario has few tasks");
         ConnectionSpec { task: TaskId(task), address: self.address }
+    }
+}
+
+impl ClientPlan {
+    pub(crate) fn declare(&self) -> ClientSpec {
+        let task = u16::try_from(self.task).expect("a scenario has few tasks");
+        ClientSpec {
+            task: TaskId(task),
+            address: self.address,
+            min_period: Duration::from_nanos(self.min_period),
+            arrival_jitter: Duration::from_nanos(self.arrival_jitter),
+            queue: self.queue,
+        }
     }
 }
 
@@ -302,6 +331,26 @@ fn connection(rng: &mut Rng, robot: usize, tasks: &[TaskPlan], crowded: bool) ->
     // Most controllers keep to their task's period, the others are always too fast.
     let period = if rng.u8(..4) > 0 { period.max(tasks[task].min_period) } else { period };
     ConnectionPlan { task, address: Address::of(&format!("robot-{robot}"), &format!("task-{task}")), period }
+}
+
+/// In a third of the seeds some clients, of which some flood.
+fn clients(rng: &mut Rng, tasks: &[TaskPlan]) -> Vec<ClientPlan> {
+    let count = if rng.u8(..3) == 0 { rng.usize(1..=5) } else { 0 };
+    let client = |rng: &mut Rng, name: usize| {
+        let task = rng.usize(..tasks.len());
+        let pause = tasks[task].deadline * rng.u64(50..=300) / 100;
+        let free = rng.u8(..4) == 0;
+        ClientPlan {
+            task,
+            address: Address::of(&format!("client-{name}"), &format!("task-{task}")),
+            min_period: if free { 1 } else { (pause / 2).next_multiple_of(COARSE) },
+            arrival_jitter: *pick(rng, &[0, pause / 4, 3 * pause]),
+            queue: rng.u8(1..=6),
+            pause,
+            floods: rng.u8(..3) == 0,
+        }
+    };
+    (0..count).map(|name| client(rng, name)).collect()
 }
 
 /// Each model has a worker; others and spares have some models or all.

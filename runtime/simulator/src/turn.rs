@@ -1,6 +1,6 @@
 //! One turn of the engine's thread: an event goes in, every action is judged and done.
 
-use engine::{Action, Answer, Instant, SlotId, Target};
+use engine::{Action, Answer, Instant, Replied, Reply, SlotId, Target};
 use message::Observation;
 
 use crate::{
@@ -53,6 +53,8 @@ impl<'s> Boot<'_, 's> {
         // frame that changes the epoch causes, farewells.
         let most =
             3 * self.scenario.connections.len() + 2 * self.scenario.workers.len() + self.scenario.records.len() + 5;
+        // A reply for each request that waits or runs.
+        let most = most + self.scenario.clients.iter().map(|client| usize::from(client.queue) + 2).sum::<usize>();
         let mut actions = Vec::new();
         while let Some(action) = self.engine.poll_action() {
             actions.push(action);
@@ -74,9 +76,19 @@ impl<'s> Boot<'_, 's> {
                 expected.and_then(|expected| if let Expected::Answer(answer) = expected { Some(answer) } else { None });
             return self.send(world, (input, parsed), send, answer);
         }
+        if let Action::Reply(reply) = action {
+            return self.reply(world, reply);
+        }
         self.checks.action(now, (input, parsed), &action, None, &world.excuses)?;
         match action {
-            Action::Send(_) => unreachable!("returned above"),
+            Action::Send(_) | Action::Reply(_) => unreachable!("returned above"),
+            Action::Store { slot } if matches!(input, Input::Request { .. }) => {
+                let Some(cell) = self.memory.get_mut(usize::from(slot.0)) else {
+                    return Err(Finding { check: Check::Slots, what: format!("{slot:?} does not exist") });
+                };
+                *cell = None;
+                world.progress.hash(&[9, u64::from(slot.0)], &[]);
+            }
             Action::Store { slot } => {
                 let (Some(cell), Some(parsed)) = (self.memory.get_mut(usize::from(slot.0)), parsed) else {
                     return Err(Finding { check: Check::Slots, what: format!("{slot:?} does not exist") });
@@ -89,9 +101,11 @@ impl<'s> Boot<'_, 's> {
                 for slot in &slots {
                     world.progress.hash(&[u64::from(slot.0)], &[]);
                 }
-                self.start(world, usize::from(worker.0), &slots)?;
+                match self.checks.one_off_on(usize::from(worker.0)) {
+                    Some(one_off) => self.start_one_off(world, usize::from(worker.0), one_off)?,
+                    None => self.start(world, usize::from(worker.0), &slots)?,
+                }
             }
-            Action::Reply(_) => {}
             Action::Notify(notify) => {
                 let mut bytes = [0; message::Notice::MAX_FRAME];
                 let length = notify.encode(&mut bytes);
@@ -149,6 +163,38 @@ impl<'s> Boot<'_, 's> {
         }
         if let Target::Connection(connection) = target {
             world.deliver(usize::from(connection.0), bytes);
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, world: &mut World<'s>, reply: Reply) -> Verdict {
+        let now = world.timeline.now();
+        let mut bytes = [0; message::InferReply::MAX_FRAME];
+        let length = reply.encode(Instant::from_nanos(now), &mut bytes);
+        let frame = message::InferReply::decode(&bytes[..length])
+            .map_err(|error| Finding { check: Check::Requests, what: format!("a reply nobody can read: {error}") })?;
+        world.progress.hash(&[10], &bytes[..length]);
+        self.checks.reply(now, &reply, &frame)?;
+        if let Replied::Result(_) = reply.says() {
+            self.hand_reply_to_link(world, usize::from(reply.client().0), reply);
+        }
+        Ok(())
+    }
+
+    fn start_one_off(&mut self, world: &mut World<'s>, worker: usize, (client, deadline): (usize, u64)) -> Verdict {
+        let now = world.timeline.now();
+        let recorded = self.engine.client_on(crate::input::worker_id(worker));
+        Finding::unless(recorded == Some(crate::input::client_id(client)), Check::Accounts, || {
+            format!("worker {worker} runs a one-off of client {client}, the engine says {recorded:?}")
+        })?;
+        let (odds, seen) = (&self.scenario.odds, &mut world.report.disturbances);
+        let task = &self.scenario.tasks[self.scenario.clients[client].task];
+        let rest: Vec<f32> = task.elements.iter().map(|element| element.rest).collect();
+        let outputs = worker::output(&mut world.asks, odds, seen, task, &rest).map(|output| vec![output]);
+        let plan = &self.scenario.box_plan;
+        if let Some(length) = worker::duration(&mut world.asks, odds, seen, (task, plan), (now, deadline), 1) {
+            let finish = Happening::Finish { boot: self.number, worker, outputs, execution: length };
+            world.timeline.schedule(now + length, finish);
         }
         Ok(())
     }
@@ -218,6 +264,11 @@ fn note(world: &mut World<'_>, now: u64, input: &Input, parsed: Option<&Parsed>)
         | Input::RecordVoid { .. }
         | Input::Sent { .. }
         | Input::Withheld { .. }
+        | Input::Request { .. }
+        | Input::RequestOversize { .. }
+        | Input::RequestsUnseen { .. }
+        | Input::Replied { .. }
+        | Input::ReplyWithheld { .. }
         | Input::Timeout
         | Input::Drain => {}
     }
@@ -245,6 +296,11 @@ fn fingerprint(input: &Input) -> ([u64; 2], &[u8]) {
         Input::RecordVoid { worker, .. } => ([22, number(*worker)], &[]),
         Input::Sent { ticket, at } => ([17 + (number(connection_of(*ticket)) << 8), *at], &[]),
         Input::Withheld { ticket, .. } => ([18, number(connection_of(*ticket))], &[]),
+        Input::Request { client, bytes, .. } => ([23, number(*client)], bytes),
+        Input::RequestOversize { client, .. } => ([24, number(*client)], &[]),
+        Input::RequestsUnseen { client, count } => ([25 + (number(*client) << 8), *count], &[]),
+        Input::Replied { client, at, .. } => ([26 + (number(*client) << 8), *at], &[]),
+        Input::ReplyWithheld { client, .. } => ([27, number(*client)], &[]),
         Input::Timeout => ([19, 0], &[]),
         Input::Drain => ([20, 0], &[]),
         Input::QueriesUnseen { count } => ([21, *count], &[]),
@@ -263,6 +319,11 @@ fn touched(input: &Input) -> Option<usize> {
         | Input::QueriesUnseen { .. }
         | Input::Finished { .. }
         | Input::RecordVoid { .. }
+        | Input::Request { .. }
+        | Input::RequestOversize { .. }
+        | Input::RequestsUnseen { .. }
+        | Input::Replied { .. }
+        | Input::ReplyWithheld { .. }
         | Input::Timeout
         | Input::Drain => None,
     }

@@ -2,13 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 
-use engine::{Connection, Engine, ModelFailed, SlotId, Tables, Task, slots_needed};
+use engine::{Client, Connection, Engine, ModelFailed, SlotId, Tables, Task, slots_needed};
 use fastrand::Rng;
 
 use crate::{
     Options,
     boot::{Boot, End},
     checks::Excuses,
+    client,
     clock::{MICRO, SECOND, Timeline},
     controller::Controller,
     input::Input,
@@ -27,6 +28,9 @@ pub(crate) enum Happening {
     Reported { boot: u64, input: Input },
     Deliver { connection: usize, bytes: Vec<u8> },
     Restart { boot: u64 },
+    Ask { client: usize },
+    ArriveRequest { client: usize, bytes: Vec<u8> },
+    PutReply { boot: u64, client: usize },
 }
 
 /// Everything but the box.
@@ -38,6 +42,9 @@ pub(crate) struct World<'r> {
     pub(crate) report: Report,
     pub(crate) progress: &'r Progress,
     pub(crate) plan: Plan,
+    /// What clients do and what becomes of their requests.
+    pub(crate) asks: Rng,
+    asked: u64,
     controllers: Vec<Controller>,
     lost_on_the_way: u64,
     arrived: u64,
@@ -102,6 +109,8 @@ pub(crate) fn run(seed: u64, observations: u64, options: Options, progress: &Pro
         report: Report::default(),
         progress,
         plan,
+        asks: rng.clone(),
+        asked: 0,
         controllers,
         lost_on_the_way: 0,
         arrived: 0,
@@ -110,6 +119,10 @@ pub(crate) fn run(seed: u64, observations: u64, options: Options, progress: &Pro
     for (controller, plan) in scenario.connections.iter().enumerate() {
         let first = world.timeline.now() + world.rng.u64(..plan.period);
         world.timeline.schedule(first, Happening::Publish { controller });
+    }
+    for client in 0..scenario.clients.len() {
+        let first = world.timeline.now() + world.asks.u64(..scenario.clients[client].pause);
+        world.timeline.schedule(first, Happening::Ask { client });
     }
     let mut number = 0;
     while world.boot(number, options)? == End::Restart {
@@ -128,15 +141,16 @@ impl World<'_> {
         let mut agenda: Vec<engine::Agenda> = scenario.connections.iter().map(|_| engine::Agenda::default()).collect();
         let mut workers: Vec<engine::Worker> = scenario.workers.iter().map(|spec| engine::Worker::new(*spec)).collect();
         let mut records: Vec<engine::Record> = scenario.records.iter().map(RecordPlan::declare).collect();
+        let mut clients: Vec<Client> = scenario.clients.iter().map(|plan| Client::new(plan.declare())).collect();
         // As few slots as the engine asks for: one that leaks is missing soon.
-        let slots = slots_needed(connections.len(), &[], workers.len(), &records);
+        let slots = slots_needed(connections.len(), &clients, workers.len(), &records);
         let mut free_slots: Vec<SlotId> = (0..u16::MAX).take(slots).map(SlotId).collect();
         let id = self.rng.u64(1..);
         let tables = Tables {
             tasks: &tasks,
             connections: &mut connections,
             agenda: &mut agenda,
-            clients: &mut [],
+            clients: &mut clients,
             workers: &mut workers,
             records: &mut records,
             free_slots: &mut free_slots,
@@ -162,6 +176,19 @@ impl World<'_> {
         }
         if self.publishing() {
             self.timeline.schedule(now + pause, Happening::Publish { controller });
+        }
+    }
+
+    /// A client sends a request, which is not lost: one that is asks for nothing.
+    pub(crate) fn ask(&mut self, client: usize) {
+        let now = self.timeline.now();
+        self.asked += 1;
+        let seen = &mut self.report.disturbances;
+        let (bytes, pause) = client::ask(&mut self.asks, self.scenario, client, (self.asked, now), seen);
+        let delay = self.asks.u64(20 * MICRO..120 * MICRO);
+        self.timeline.schedule(now + delay, Happening::ArriveRequest { client, bytes });
+        if self.publishing() {
+            self.timeline.schedule(now + pause, Happening::Ask { client });
         }
     }
 

@@ -79,7 +79,7 @@ impl Checks<'_> {
         line.in_time.accept(parsed.key, own);
         let held = self.lines.iter().any(|line| line.holds(slot)) || self.workers.reads(slot);
         self.lines[*connection].waiting = Some(Open { key: parsed.key, slot, deadline, rank, held_back: false });
-        let held = held && slot != NO_SLOT;
+        let held = (held || self.requests.holds(slot)) && slot != NO_SLOT;
         Finding::unless(!held, Check::Slots, || format!("{slot:?} is stored into while it is in use"))
     }
 
@@ -177,6 +177,11 @@ impl Checks<'_> {
             Input::Query => return once::echoes(now, input, frame),
             Input::ShedUnseen { .. }
             | Input::QueriesUnseen { .. }
+            | Input::Request { .. }
+            | Input::RequestOversize { .. }
+            | Input::RequestsUnseen { .. }
+            | Input::Replied { .. }
+            | Input::ReplyWithheld { .. }
             | Input::Finished { .. }
             | Input::RecordVoid { .. }
             | Input::Sent { .. }

@@ -55,6 +55,11 @@ pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
         Input::Oversize { .. }
         | Input::ShedUnseen { .. }
         | Input::Query
+        | Input::Request { .. }
+        | Input::RequestOversize { .. }
+        | Input::RequestsUnseen { .. }
+        | Input::Replied { .. }
+        | Input::ReplyWithheld { .. }
         | Input::QueriesUnseen { .. }
         | Input::Finished { .. }
         | Input::RecordVoid { .. }
@@ -70,6 +75,11 @@ pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
         | Input::Stray { arrival, .. } => *arrival,
         Input::ShedUnseen { .. }
         | Input::Query
+        | Input::Request { .. }
+        | Input::RequestOversize { .. }
+        | Input::RequestsUnseen { .. }
+        | Input::Replied { .. }
+        | Input::ReplyWithheld { .. }
         | Input::QueriesUnseen { .. }
         | Input::Finished { .. }
         | Input::RecordVoid { .. }

@@ -83,6 +83,21 @@ impl Workers {
         Ok(())
     }
 
+    /// The model that this worker runs.
+    pub(super) fn model_on(&self, worker: usize) -> ModelId {
+        self.table[worker].running.as_ref().expect("the simulator reports only inferences that were started").model
+    }
+
+    /// A one-off that expired returned: its worker's fault if it took the whole deadline of its task.
+    pub(super) fn blame(&mut self, scenario: &Scenario, worker: usize, deadline: u64) {
+        let Worker { last: Some(Ended { ran, at, .. }), overruns, .. } = &mut self.table[worker] else { return };
+        if *at - ran.since >= deadline {
+            self.seen.note(Disturbance::OneOffOverran);
+            overruns.push(*at);
+            overruns.retain(|earlier| *at - earlier <= scenario.box_plan.overrun_window);
+        }
+    }
+
     /// Whose inference ended.
     pub(super) fn finish(&mut self, scenario: &Scenario, now: u64, worker: usize) -> Vec<Key> {
         let ran = self.table[worker].running.take().expect("the simulator reports only inferences that were started");
@@ -138,7 +153,7 @@ impl Workers {
     pub(super) fn fell_late(&mut self, scenario: &Scenario, now: u64, key: Key) {
         let mut running = self.table.iter_mut().filter_map(|worker| worker.running.as_mut());
         if let Some((member, others)) = running.find_map(|running| {
-            let others = running.members.len() - 1;
+            let others = running.members.len().saturating_sub(1);
             Some((running.members.iter_mut().find(|member| member.key == key)?, others))
         }) {
             member.late = true;
@@ -165,14 +180,6 @@ impl Workers {
         let occupied = self.occupied_by(connection);
         Finding::unless(occupied <= 1, Check::OneWorker, || {
             format!("connection {connection} occupies {occupied} workers in service")
-        })
-    }
-
-    /// Whether a worker in service has a session for this model and nothing to run.
-    pub(super) fn has_a_free_one(&self, scenario: &Scenario, model: ModelId) -> bool {
-        let mut pairs = self.table.iter().zip(&scenario.workers);
-        pairs.any(|(worker, spec)| {
-            worker.service == Service::In && worker.running.is_none() && spec.models.contains(model)
         })
     }
 

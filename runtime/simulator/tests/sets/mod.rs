@@ -69,6 +69,20 @@ pub(crate) fn just_accepted_at(workers: u16, at_scale: impl Fn(u64) -> Vec<Deman
     (good > 0).then(|| at_scale(good))
 }
 
+/// The same beside one-offs that take so long.
+pub(crate) fn just_accepted_beside(set: &[Demand], workers: u16, one_off: Duration) -> Option<Vec<Demand>> {
+    let accepted = |scale: u64| {
+        let set = scaled(set, scale);
+        utilisation(&set) <= 980_000 * u64::from(workers) && schedulable(&set, workers, one_off).is_ok()
+    };
+    let (mut good, mut bad) = (0, 10 * MILLIONTHS);
+    while bad - good > 100 {
+        let middle = u64::midpoint(good, bad);
+        *(if accepted(middle) { &mut good } else { &mut bad }) = middle;
+    }
+    (good > 0).then(|| scaled(set, good))
+}
+
 /// In millionths of one worker.
 pub(crate) fn utilisation(set: &[Demand]) -> u64 {
     set.iter().map(|demand| demand.execution.nanos() * MILLIONTHS / demand.min_period.nanos()).sum::<u64>().max(1)
