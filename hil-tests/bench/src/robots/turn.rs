@@ -105,12 +105,11 @@ impl Setup {
             return Err(miette!("genba measure: {}", String::from_utf8_lossy(&measured.stderr).trim()));
         }
         let checked = run(&["check"])?;
-        let said = String::from_utf8_lossy(if checked.status.success() { &checked.stdout } else { &checked.stderr });
-        let told = |line: &&str| {
-            let words = ["margin ", "task ", "batches ", "workers "];
-            !checked.status.success() || words.iter().any(|word| line.starts_with(word))
-        };
-        let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.starts_with('{')).filter(told).collect();
+        let told = |line: &&str| ["margin ", "task ", "batches ", "workers "].iter().any(|word| line.starts_with(word));
+        let said = String::from_utf8_lossy(&checked.stdout);
+        let complaints = String::from_utf8_lossy(&checked.stderr);
+        let complaints = complaints.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('{'));
+        let lines: Vec<&str> = said.lines().map(str::trim).filter(told).chain(complaints).collect();
         // The record is gone with the run, and so is its place.
         let place = format!(": {}", self.work.path().display());
         let without = lines.iter().map(|line| line.split(&place).next().unwrap_or(line));
