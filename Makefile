@@ -1,12 +1,13 @@
 # genba: what a newcomer runs. Each target fetches and builds what it needs.
 
 SECONDS ?= 20
+MINUTES ?= 30
 CARGO_FLAGS = --release --locked
 # Always the whole workspace: a selection of packages would compile zenoh once more with other features.
 BUILD = cargo build $(CARGO_FLAGS) --workspace --bins
 TEST_PACKAGES = adapters/message/tests/requirements.txt hil-tests/tests/python/requirements.txt
 
-.PHONY: demo test build native lint bench tools
+.PHONY: demo test build native lint bench soak tools
 
 ## The main job: a UR5e follows a part on a conveyor, its torques answered over zenoh.
 demo: build
@@ -32,6 +33,10 @@ lint: native
 ## The round trip beside its parts and a naive server, about four minutes. Writes bench.json.
 bench: build
 	target/release/genba-bench
+
+## A box under a flood for MINUTES: its memory must not grow by 1 % an hour. Writes soak.json and soak.svg.
+soak: build
+	target/release/genba-rig soak --minutes $(MINUTES) --json soak.json --plot soak.svg
 
 tools:
 	@command -v cargo >/dev/null || { echo "genba needs Rust 1.95 or newer: install it from https://rustup.rs"; exit 1; }

@@ -121,6 +121,7 @@ def main(requirements):
     counted(tally, "native libraries' own tests", [sys.executable, "runtime/native_test.py"], unittest)
     step(tally, "demo, short", ["target/release/genba-rig", "demo", "--seconds", "10", "--html", "target/demo-short.html"])
     step(tally, "bench, short", ["target/release/genba-bench", "--short", "--json", "target/bench-short.json"])
+    step(tally, "soak, short", ["target/release/genba-rig", "soak", "--short", "--json", "target/soak-short.json"])
     return finish(tally)
 
 

@@ -1,6 +1,6 @@
 //! A box's config, written anew for each test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{genba::repository, scheduling};
 
@@ -19,6 +19,14 @@ pub struct BoxConfig {
     pub robots: Vec<&'static str>,
     /// Whether a second worker waits.
     pub spare: bool,
+    /// How often a robot asks at most, and how much sooner an observation may come.
+    pub period_us: (u64, u64),
+    /// More of the task.
+    pub task_options: &'static str,
+    /// The first worker's cores; empty: any.
+    pub cores: Vec<usize>,
+    /// Another folder in which the model is.
+    pub folder: Option<PathBuf>,
     /// See the box's own config.
     pub max_overruns: u8,
     /// See the box's own config.
@@ -39,6 +47,10 @@ impl Default for BoxConfig {
             hold_ms: 250,
             robots: vec!["steady"],
             spare: false,
+            period_us: (1, 1_000_000),
+            task_options: "",
+            cores: Vec::new(),
+            folder: None,
             // Sixteen overruns never fit into one millisecond.
             max_overruns: 16,
             overrun_window_ms: 1,
@@ -60,10 +72,12 @@ impl BoxConfig {
     #[must_use]
     pub fn text(&self, endpoint: &str) -> String {
         let Self { model, deadline_us, margin_us, hold_ms, max_overruns, overrun_window_ms, hang_ms, .. } = self;
-        let folder = repository().join("models").join(model);
+        let in_the_tree = || repository().join("models").join(model);
+        let folder = self.folder.clone().unwrap_or_else(in_the_tree);
         let folder = folder.display();
         let spare = if self.spare { "[[worker]]\nname = \"second\"\nspare = true\n" } else { "" };
         let robots: Vec<_> = self.robots.iter().map(|name| format!("{{ name = {name:?} }}")).collect();
+        let ((period_us, jitter_us), task_options, cores) = (self.period_us, self.task_options, &self.cores);
         let (robots, options, priority) = (robots.join(", "), self.endpoint_options, scheduling::ENGINE);
         format!(
             r#"
@@ -93,13 +107,15 @@ folder = "{folder}"
 
 [[worker]]
 name = "first"
+cores = {cores:?}
 {spare}
 [[task]]
 name = "{TASK}"
 model = "policy"
 deadline_us = {deadline_us}
-min_period_us = 1
-arrival_jitter_us = 1000000
+min_period_us = {period_us}
+arrival_jitter_us = {jitter_us}
+{task_options}
 hold_ms = {hold_ms}
 robots = [{robots}]
 "#

@@ -10,6 +10,7 @@ mod realtime;
 mod schedulability;
 mod timing;
 
+mod conditions;
 mod door;
 mod lock;
 mod perform;

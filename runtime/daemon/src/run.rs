@@ -8,14 +8,15 @@ use std::{
     sync::{
         Arc,
         atomic::{self, Ordering},
+        mpsc::sync_channel,
     },
     thread, time,
 };
 
-use engine::Reason;
+use engine::{Reason, VoidCause, WorkerId};
 use heapless::{
     Deque,
-    spsc::{Consumer, Queue},
+    spsc::{Consumer, Producer, Queue},
 };
 use message::Boot;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
@@ -28,6 +29,7 @@ use zenoh_link::Link;
 
 use crate::{
     clock,
+    conditions::{Conditions, Threads},
     config::Config,
     door::Door,
     logging::{self, Logs},
@@ -47,6 +49,8 @@ use crate::{
 const WATCH: time::Duration = time::Duration::from_millis(20);
 /// How often it looks for threads that zenoh has started since.
 const LOOK_FOR_THREADS: time::Duration = time::Duration::from_secs(1);
+/// How many workers that lose their records wait for the engine's thread; further ones wait here.
+const VOIDS: usize = 16;
 /// Without progress for this long the heartbeat is withheld.
 const STALLED: time::Duration = time::Duration::from_millis(200);
 /// What a shutdown may take beyond the longest deadline, by which everything is answered: farewells take milliseconds.
@@ -102,19 +106,26 @@ fn serve(
     accept_late: bool,
 ) -> Result<Ended> {
     let door = Door::default();
-    let workers = worker::start_all(&plan.config, library, &plan.manifests, |worker| door.way_back(worker))?;
+    let desks = worker::start_all(&plan.config, library, &plan.manifests, |worker| door.way_back(worker))?;
     let mut link_threads = LinkThreads::default();
     let measured = margin::measure(plan, &mut link_threads)?;
     let margin = measured.margin();
     tracing::info!("margin {}: {measured}", millis(margin));
     let boot = Boot::new(random().into_diagnostic().wrap_err("cannot read /dev/urandom")?);
-    let timings = timing::of_tasks(plan, &Present::look(plan, library)?);
+    let present = Present::look(plan, library)?;
+    if let Some(warning) = present.throttling() {
+        tracing::warn!("{warning}");
+    }
+    let timings = timing::of_tasks(plan, &present);
     let marked = marked(plan, &schedulability::judge(plan, &timings, margin, measured.send.p99), accept_late)?;
     let engine = plan.engine(boot, margin, &timings, &marked)?;
     let shared = Arc::new(Shared::default());
     let (reporting, reports) = Box::leak(Box::new(Queue::<Report, REPORTS>::new())).split();
     let (refusing, refused) = Box::leak(Box::new(Queue::<Refused, REFUSED>::new())).split();
-    let (mut counter, snapshots) = snapshot::exchange(plan, door.clone());
+    let (voiding, voids) = Box::leak(Box::new(Queue::<(WorkerId, VoidCause), VOIDS>::new())).split();
+    let (mut counter, snapshots) = snapshot::exchange(plan, &engine, door.clone());
+    let watched = !engine.records().is_empty();
+    let workers_ids = desks.iter().map(|desk| desk.kernel_id).collect();
     // Until here nobody is served, so a signal just ends the process.
     let signals = Signals::new([SIGTERM, SIGINT]).into_diagnostic()?;
 
@@ -128,7 +139,7 @@ fn serve(
     let performer = Performer {
         engine,
         link: Arc::clone(&link),
-        workers,
+        workers: desks,
         slots: (0..plan.slots()).map(|_| Some(Slot::with_room(plan.slot_lengths()))).collect(),
         shared: Arc::clone(&shared),
         reports: reporting,
@@ -136,10 +147,12 @@ fn serve(
         held: Deque::new(),
         may_put: true,
     };
-    door.open(Turn::new(inbox, performer, snapshots));
+    door.open(Turn::new(inbox, performer, snapshots, voids));
     let (turning, shown) = (door.clone(), Arc::clone(&shared));
+    let (prepared, when_prepared) = sync_channel(1);
     let engine = thread::Builder::new().name("genba-engine".to_owned()).spawn(move || {
         realtime::prepare_engine(&plan.config.realtime);
+        let _ = prepared.send(realtime::this_thread());
         turning.keep_time(&shown, plan.shortest_wait(margin));
     });
     let engine = engine.into_diagnostic()?;
@@ -160,8 +173,22 @@ fn serve(
     }
     tracing::info!("ready: boot {:016x}, listening on {:?}", boot.value(), plan.config.link.listen);
     let reporter = Reporter::new(plan, logs);
-    let watch =
-        Watch { plan, link: &link, shared: &shared, door, engine: &engine, reporter, reports, refused, link_threads };
+    let engine_id = when_prepared.recv().into_diagnostic().wrap_err("the engine's thread ended at once")?;
+    let threads = Threads { engine: engine_id, workers: workers_ids };
+    let watch = Watch {
+        plan,
+        link: &link,
+        shared: &shared,
+        door,
+        engine: &engine,
+        reporter,
+        reports,
+        refused,
+        link_threads,
+        conditions: watched.then(|| Conditions::new(plan, threads)),
+        void: Vec::new(),
+        voiding,
+    };
     let ended = watch.run(signals);
     stop(&link, &shared, engine);
     Ok(ended)
@@ -216,6 +243,11 @@ struct Watch<'w> {
     reports: Consumer<'static, Report>,
     refused: Consumer<'static, Refused>,
     link_threads: LinkThreads,
+    /// `None`: no record to hold them against.
+    conditions: Option<Conditions>,
+    /// Who lost their records, and the way to the engine.
+    void: Vec<(WorkerId, VoidCause)>,
+    voiding: Producer<'static, (WorkerId, VoidCause)>,
 }
 
 impl Watch<'_> {
@@ -245,6 +277,7 @@ impl Watch<'_> {
             }
             self.take_reports();
             self.refuse_queries();
+            self.look_at_conditions();
             if let Some(since) = draining_since {
                 self.shared.drain.store(true, Ordering::Release);
                 self.door.wake();
@@ -276,6 +309,24 @@ impl Watch<'_> {
             self.reporter.take(report);
         }
         self.reporter.say();
+    }
+
+    /// What timing records are bound to: one of it at a time, so that this thread is never away for long.
+    fn look_at_conditions(&mut self) {
+        if let Some(changed) = self.conditions.as_mut().and_then(Conditions::look) {
+            tracing::warn!("{}", changed.what);
+            let ids =
+                changed.workers.into_iter().map(|place| WorkerId(u16::try_from(place).expect("as in the engine")));
+            self.void.extend(ids.map(|worker| (worker, changed.cause)));
+        }
+        while let Some(void) = self.void.pop() {
+            // The engine raises the alarm: it knows which records there are.
+            if let Err(void) = self.voiding.enqueue(void) {
+                self.void.push(void);
+                break;
+            }
+            self.door.wake();
+        }
     }
 
     fn refuse_queries(&mut self) {

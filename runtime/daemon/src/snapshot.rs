@@ -1,6 +1,6 @@
 //! Snapshots of the ledgers: the status thread lends an empty one, the engine's thread fills it and gives it back.
 
-use engine::{ConnectionId, Engine, Ledger, Requests, Service, WorkerId};
+use engine::{ConnectionId, Engine, Ledger, ModelId, Reason, Record, Requests, Service, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
 use message::Epoch;
 
@@ -13,6 +13,18 @@ pub(crate) struct Snapshot {
     pub(crate) workers: Vec<Service>,
     pub(crate) total: Ledger,
     pub(crate) requests: Requests,
+    pub(crate) records: Vec<RecordSnapshot>,
+}
+
+/// What was held against one timing record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordSnapshot {
+    pub(crate) worker: WorkerId,
+    pub(crate) model: ModelId,
+    pub(crate) executions: u64,
+    /// Those above the declared one.
+    pub(crate) above: u64,
+    pub(crate) void: Option<Reason>,
 }
 
 /// What one connection has done.
@@ -21,6 +33,19 @@ pub(crate) struct ConnectionSnapshot {
     pub(crate) ledger: Ledger,
     pub(crate) epoch: Option<Epoch>,
     pub(crate) unseen: u32,
+}
+
+impl From<&Record> for RecordSnapshot {
+    fn from(record: &Record) -> Self {
+        let spec = record.spec();
+        Self {
+            worker: spec.worker,
+            model: spec.model,
+            executions: record.executions(),
+            above: record.above(),
+            void: record.void(),
+        }
+    }
 }
 
 /// The engine thread's side.
@@ -39,7 +64,7 @@ pub(crate) struct Counter {
 }
 
 /// One snapshot's memory and the two queues that it travels on.
-pub(crate) fn exchange(plan: &Plan, door: Door) -> (Counter, Desk) {
+pub(crate) fn exchange(plan: &Plan, engine: &Engine<'_>, door: Door) -> (Counter, Desk) {
     let (to_desk, empty) = Box::leak(Box::new(Queue::<_, 2>::new())).split();
     let (full, from_desk) = Box::leak(Box::new(Queue::<_, 2>::new())).split();
     let snapshot = Box::new(Snapshot {
@@ -47,6 +72,7 @@ pub(crate) fn exchange(plan: &Plan, door: Door) -> (Counter, Desk) {
         workers: vec![Service::Active; plan.config.workers.len()],
         total: Ledger::default(),
         requests: Requests::default(),
+        records: engine.records().iter().map(RecordSnapshot::from).collect(),
     });
     (Counter { empty: to_desk, full: from_desk, kept: Some(snapshot), door }, Desk { empty, full })
 }
@@ -64,6 +90,9 @@ impl Desk {
         }
         snapshot.total = engine.total();
         snapshot.requests = engine.requests();
+        for (record, entry) in engine.records().iter().zip(&mut snapshot.records) {
+            *entry = RecordSnapshot::from(record);
+        }
         assert!(self.full.enqueue(snapshot).is_ok(), "there is one snapshot");
     }
 }

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     allocation,
     config::Config,
-    plan::Plan,
-    snapshot::{Counter, Snapshot},
+    plan::{self, Plan},
+    snapshot::{Counter, RecordSnapshot, Snapshot},
 };
 
 /// The longest that a slow reader may hold up the next one.
@@ -40,6 +40,7 @@ pub(crate) struct Report {
     total: Counts,
     requests: Requests,
     workers: Vec<WorkerLine>,
+    records: Vec<RecordLine>,
     /// Counted in a build with the feature `count-allocations` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     own_allocations: Option<u64>,
@@ -82,6 +83,19 @@ struct ReasonCount {
 struct Requests {
     received: u64,
     refused: u64,
+}
+
+/// What was held against a timing record.
+#[derive(Debug, Serialize, Deserialize)]
+struct RecordLine {
+    model: String,
+    worker: String,
+    inferences: u64,
+    /// Those that took longer than the record's execution time.
+    above: u64,
+    /// Why it no longer holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    void: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -211,8 +225,7 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         task: plan.config.tasks[served.task].name.clone(),
         epoch: entry.epoch.map(|epoch| format!("{:016x}", epoch.value())),
         unseen_responses: entry.unseen,
-        // Timing records do not exist yet.
-        measured: false,
+        measured: is_measured(snapshot, plan.config.tasks[served.task].model),
         counts: counts(&entry.ledger),
     });
     let workers = plan.config.workers.iter().zip(&snapshot.workers).map(|(worker, service)| WorkerLine {
@@ -235,7 +248,26 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         total: counts(&snapshot.total),
         requests: Requests { received: snapshot.requests.received(), refused: snapshot.requests.refused() },
         workers: workers.collect(),
+        records: snapshot.records.iter().map(|record| record_line(plan, record)).collect(),
         own_allocations: allocation::count(),
+    }
+}
+
+/// Whether there are records of this model, and each of them holds.
+fn is_measured(snapshot: &Snapshot, model: usize) -> bool {
+    let mut records = snapshot.records.iter().filter(|record| record.model == plan::model_id(model)).peekable();
+    records.peek().is_some() && records.all(|record| record.void.is_none())
+}
+
+fn record_line(plan: &Plan, record: &RecordSnapshot) -> RecordLine {
+    let model = plan.config.models.get(usize::from(record.model.0)).map(|model| model.name.clone());
+    let worker = plan.config.workers.get(usize::from(record.worker.0)).map(|worker| worker.name.clone());
+    RecordLine {
+        model: model.unwrap_or_default(),
+        worker: worker.unwrap_or_default(),
+        inferences: record.executions,
+        above: record.above,
+        void: record.void.map(|reason| reason.to_string()),
     }
 }
 
@@ -298,8 +330,17 @@ fn human(report: &Report) -> String {
     if !report.total.balances {
         let _ = writeln!(text, "THE LEDGER DOES NOT BALANCE: report this as a bug");
     }
+    for record in &report.records {
+        let RecordLine { model, worker, inferences, above, void } = record;
+        let void = void.as_ref().map_or(String::new(), |reason| format!("; void: {reason}"));
+        let _ = writeln!(text, "record of {model} on {worker}: {above} of {inferences} inferences above it{void}");
+    }
     let unmeasured = report.connections.iter().filter(|line| !line.measured).count();
-    let _ = writeln!(text, "{unmeasured} of {} connections are unmeasured: no timing record", report.connections.len());
+    let _ = writeln!(
+        text,
+        "{unmeasured} of {} connections are unmeasured: no timing record that holds",
+        report.connections.len()
+    );
     text
 }
 

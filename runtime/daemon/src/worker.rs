@@ -4,6 +4,7 @@
 //! to the engine itself. While an inference hangs, its slot stays with the worker.
 
 use std::{
+    sync::mpsc::sync_channel,
     thread::{self, Thread},
     time,
 };
@@ -74,6 +75,8 @@ pub(crate) struct Done {
 pub(crate) struct Desk {
     orders: Producer<'static, Order>,
     thread: Thread,
+    /// Its thread, as the kernel knows it.
+    pub(crate) kernel_id: i32,
 }
 
 impl Desk {
@@ -122,15 +125,18 @@ fn start(
     // A worker has one order at most; a queue of N holds N - 1.
     let (orders, received) = Box::leak(Box::new(Queue::<Order, 2>::new())).split();
     let (name, cores, realtime) = (worker.name.clone(), worker.cores.clone(), config.realtime.clone());
+    let (prepared, when_prepared) = sync_channel(1);
     let thread = thread::Builder::new()
         .name(format!("genba-{name}").chars().take(15).collect())
         .spawn(move || {
             let ranks = prepare(&name, &cores, &realtime);
+            let _ = prepared.send(realtime::this_thread());
             work(&name, sessions, received, ranks, bring);
         })
         .into_diagnostic()
         .wrap_err("cannot start a worker's thread")?;
-    Ok(Desk { orders, thread: thread.thread().clone() })
+    let kernel_id = when_prepared.recv().into_diagnostic().wrap_err("a worker's thread ended at once")?;
+    Ok(Desk { orders, thread: thread.thread().clone(), kernel_id })
 }
 
 /// A worker's two priorities, where it was granted any.

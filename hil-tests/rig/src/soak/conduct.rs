@@ -228,17 +228,14 @@ impl Acting {
     fn observe(&mut self) {
         self.sequence += 1;
         let sequence = Sequence::new(self.sequence).expect("it counts from 1");
-        match self.outbox.send(Epoch::new(self.epoch), sequence, self.newest, &HOME, 0.0) {
-            Ok(at) => {
-                self.tally.sent += 1;
-                if let Some(ledger) = &mut self.ledger {
-                    ledger.sent(at);
-                }
+        if let Ok(at) = self.outbox.send(Epoch::new(self.epoch), sequence, self.newest, &HOME, 0.0) {
+            self.tally.sent += 1;
+            if let Some(ledger) = &mut self.ledger {
+                ledger.sent(at);
             }
-            Err(_) => {
-                self.sequence -= 1;
-                self.tally.unsent += 1;
-            }
+        } else {
+            self.sequence -= 1;
+            self.tally.unsent += 1;
         }
     }
 
