@@ -425,7 +425,7 @@ fn the_status_of_a_box() {
     total, strays included            4          3         0          0        1       0         0        
                1 x E-206 sequence (refused)
     requests: 1 received, 1 refused
-    1 of 1 connections are unmeasured: no timing record
+    1 of 1 connections are unmeasured: no timing record that holds
     "#);
 }
 

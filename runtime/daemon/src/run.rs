@@ -125,7 +125,7 @@ fn serve(
     let (voiding, voids) = Box::leak(Box::new(Queue::<(WorkerId, VoidCause), VOIDS>::new())).split();
     let (mut counter, snapshots) = snapshot::exchange(plan, &engine, door.clone());
     let watched = !engine.records().is_empty();
-    let workers_ids = desks.iter().map(|desk| desk.kernel_id).collect();
+    let worker_ids = desks.iter().map(|desk| desk.kernel_id).collect();
     // Until here nobody is served, so a signal just ends the process.
     let signals = Signals::new([SIGTERM, SIGINT]).into_diagnostic()?;
 
@@ -174,7 +174,7 @@ fn serve(
     tracing::info!("ready: boot {:016x}, listening on {:?}", boot.value(), plan.config.link.listen);
     let reporter = Reporter::new(plan, logs);
     let engine_id = when_prepared.recv().into_diagnostic().wrap_err("the engine's thread ended at once")?;
-    let threads = Threads { engine: engine_id, workers: workers_ids };
+    let threads = Threads { engine: engine_id, workers: worker_ids };
     let watch = Watch {
         plan,
         link: &link,
