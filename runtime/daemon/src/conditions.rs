@@ -67,8 +67,8 @@ pub(crate) struct Conditions {
     threads: Threads,
     /// Between these two a worker changes by itself.
     ranks: Option<Priority>,
-    /// In the order in which they are looked at, with what was seen first; without those that have changed.
-    first: Vec<(Subject, Seen)>,
+    /// In the order in which they are looked at, with what was seen last.
+    last: Vec<(Subject, Seen)>,
     next: usize,
     bonds: Bonds,
 }
@@ -76,7 +76,7 @@ pub(crate) struct Conditions {
 /// Which worker's records are bound to what.
 #[derive(Debug, Clone)]
 struct Bonds {
-    /// Each worker's cores.
+    /// Each worker's cores, as they were at first.
     cores: Vec<Vec<usize>>,
     /// Each worker's co-runners.
     co_runners: Vec<Vec<usize>>,
@@ -95,22 +95,22 @@ impl Conditions {
         all.dedup();
         let subjects = [Subject::Engine, Subject::Memory].into_iter();
         let subjects = subjects.chain((0..cores.len()).map(Subject::Worker)).chain(all.into_iter().map(Subject::Core));
-        let first = subjects.filter_map(|subject| Some((subject, see(subject, &threads, ranks)?))).collect();
+        let last = subjects.filter_map(|subject| Some((subject, see(subject, &threads, ranks)?))).collect();
         let (co_runners, void) = ((0..cores.len()).map(|worker| plan.co_runners(worker)), vec![false; cores.len()]);
         let bonds = Bonds { cores, co_runners: co_runners.collect(), void };
-        Self { threads, ranks, first, next: 0, bonds }
+        Self { threads, ranks, last, next: 0, bonds }
     }
 
-    /// Looks at the next subject; what has changed about it.
+    /// Looks at the next subject; what has changed about it, where that costs somebody a record.
     pub(crate) fn look(&mut self) -> Option<Changed> {
-        self.next = if self.next + 1 < self.first.len() { self.next + 1 } else { 0 };
-        let (subject, first) = self.first.get(self.next)?;
+        self.next = if self.next + 1 < self.last.len() { self.next + 1 } else { 0 };
+        let (subject, last) = self.last.get_mut(self.next)?;
         // Who cannot be asked any more has not changed.
         let now = see(*subject, &self.threads, self.ranks)?;
-        let (cause, what) = difference(first, &now)?;
-        let (subject, _) = self.first.remove(self.next);
-        let workers = self.bonds.concerned(subject, &now);
-        Some(Changed { workers, cause, what: format!("{subject}: {what}") })
+        let (cause, what) = difference(last, &now)?;
+        let workers = self.bonds.concerned(*subject, &now);
+        *last = now;
+        (!workers.is_empty()).then(|| Changed { workers, cause, what: format!("{subject}: {what}") })
     }
 }
 
