@@ -1,6 +1,7 @@
 # genba: what a newcomer runs. Each target fetches and builds what it needs.
 
 SECONDS ?= 20
+MINUTES ?= 30
 CARGO_FLAGS = --release --locked
 # Always the whole workspace: a selection of packages would compile zenoh once more with other features.
 BUILD = cargo build $(CARGO_FLAGS) --workspace --bins
@@ -9,7 +10,7 @@ TEST_PACKAGES = adapters/message/tests/requirements.txt hil-tests/tests/python/r
 PEERS_PYTHON ?= python3
 PEERS ?= native/peers
 
-.PHONY: demo test build native lint bench bench-peers bench-robots simulate tools
+.PHONY: demo test build native lint bench bench-peers bench-robots soak simulate tools
 
 ## The main job: a UR5e follows a part on a conveyor, its torques answered over zenoh.
 demo: build
@@ -50,6 +51,10 @@ bench-robots: build
 simulate: tools
 	OBSERVATIONS=100000000 cargo test $(CARGO_FLAGS) --package simulator --test load -- --nocapture
 	SEEDS=10000 cargo test $(CARGO_FLAGS) --package simulator --test seeds -- --nocapture
+
+## A box under a flood for MINUTES: its memory must not grow by 1 % an hour. Writes soak.json and soak.svg.
+soak: build
+	target/release/genba-rig soak --minutes $(MINUTES) --json soak.json --plot soak.svg
 
 tools:
 	@command -v cargo >/dev/null || { echo "genba needs Rust 1.95 or newer: install it from https://rustup.rs"; exit 1; }

@@ -136,6 +136,7 @@ def main(requirements):
     robots = ["robots", "--short", "--json", "target/robots-short.json", "--svg", "target/robots-short.svg"]
     step(tally, "bench with robots, short", ["target/release/genba-bench", *robots])
     beside_peers(tally)
+    step(tally, "soak, short", ["target/release/genba-rig", "soak", "--short", "--json", "target/soak-short.json"])
     return finish(tally)
 
 

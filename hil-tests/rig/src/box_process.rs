@@ -44,6 +44,12 @@ impl BoxProcess {
         Ok(Self { child, said, readers: readers.into_iter().flatten().collect() })
     }
 
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, if it has.
     ///
     /// # Errors
@@ -83,7 +89,7 @@ impl BoxProcess {
     }
 
     fn signal(&self, signal: libc::c_int) {
-        let Ok(id) = libc::pid_t::try_from(self.child.id()) else { return };
+        let Ok(id) = libc::pid_t::try_from(self.id()) else { return };
         #[allow(unsafe_code, reason = "std can only kill")]
         // SAFETY: the child has not been waited for, so the id is still its own.
         unsafe {
@@ -113,7 +119,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LINES: usize = 60;
 
 /// The kernel kills the box when the thread that started it ends, however it ends.
-fn end_with_parent(command: &mut Command) {
+pub(crate) fn end_with_parent(command: &mut Command) {
     let request = || {
         #[allow(unsafe_code, reason = "std has no prctl")]
         // SAFETY: PR_SET_PDEATHSIG takes one number and touches only the calling process.

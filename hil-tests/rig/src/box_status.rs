@@ -20,7 +20,7 @@ pub struct BoxStatus {
 }
 
 /// One connection's counts since the box started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are those of the robot's ledger")]
 pub struct BoxLedger {
     pub received: u64,
@@ -32,25 +32,78 @@ pub struct BoxLedger {
     pub in_flight: u64,
 }
 
+/// Everything that a running box says of itself at once.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Snapshot {
+    /// Which start of the box.
+    pub boot: String,
+    /// So long before a deadline its fallback falls due.
+    pub margin_us: u64,
+    /// One for each robot and task.
+    pub connections: Vec<Line>,
+    /// All of it, strays included.
+    pub total: BoxLedger,
+}
+
+/// One robot's line.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of the config")]
+pub struct Line {
+    pub robot: String,
+    pub task: String,
+    #[serde(rename = "counts")]
+    pub ledger: BoxLedger,
+}
+
+impl Snapshot {
+    /// Asks the running box of this config.
+    ///
+    /// # Errors
+    /// What the system said, or that the answer is none.
+    pub fn ask(genba: &Path, config: &Path) -> io::Result<Self> {
+        let output = Command::new(genba).args(["status", "--json", "--config"]).arg(config).output()?;
+        if !output.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// The ledger of this robot.
+    #[must_use]
+    pub fn of(&self, site: &Site) -> Option<BoxLedger> {
+        let mut lines = self.connections.iter();
+        lines.find(|line| line.robot == site.robot && line.task == site.task).map(|line| line.ledger)
+    }
+
+    /// Whose ledger does not account for everything that it received (P6).
+    #[must_use]
+    pub fn unbalanced(&self) -> Vec<String> {
+        let lines = self.connections.iter().map(|line| (format!("{}/{}", line.robot, line.task), line.ledger));
+        let all = lines.chain([("the total".to_owned(), self.total)]);
+        all.filter(|(_, ledger)| !ledger.balances()).map(|(who, ledger)| format!("{who}: {ledger:?}")).collect()
+    }
+}
+
 impl BoxStatus {
     /// Asks the running box of this config.
     ///
     /// # Errors
     /// What the system said, or that the answer is none.
     pub fn ask(genba: &Path, config: &Path, site: &Site) -> io::Result<Self> {
-        let output = Command::new(genba).args(["status", "--json", "--config"]).arg(config).output()?;
-        if !output.status.success() {
-            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
-        }
-        let status: Status = serde_json::from_slice(&output.stdout)?;
-        let ours = status.connections.into_iter().find(|line| line.robot == site.robot && line.task == site.task);
-        let ledger =
-            ours.map(|line| line.counts).ok_or_else(|| io::Error::other("the box does not know this robot"))?;
-        Ok(Self { margin: Duration::from_micros(status.margin_us), ledger })
+        let snapshot = Snapshot::ask(genba, config)?;
+        let ledger = snapshot.of(site).ok_or_else(|| io::Error::other("the box does not know this robot"))?;
+        Ok(Self { margin: Duration::from_micros(snapshot.margin_us), ledger })
     }
 }
 
 impl BoxLedger {
+    /// received = answered + superseded + refused + missed + in flight.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        let Self { received, model, fallback, superseded, refused, missed, in_flight } = *self;
+        received == model + fallback + superseded + refused + missed + in_flight
+    }
+
     /// What was counted since an earlier look.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
@@ -108,22 +161,24 @@ impl Comparison {
     }
 }
 
-#[derive(Deserialize)]
-struct Status {
-    margin_us: u64,
-    connections: Vec<Line>,
-}
-
-#[derive(Deserialize)]
-struct Line {
-    robot: String,
-    task: String,
-    counts: BoxLedger,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ledger_that_lacks_one_is_named() {
+        let good = BoxLedger { received: 9, model: 3, fallback: 2, superseded: 1, refused: 1, missed: 1, in_flight: 1 };
+        let line = |robot: &str, ledger| Line { robot: robot.into(), task: "track".into(), ledger };
+        let snapshot = |ledger| Snapshot {
+            boot: "1".into(),
+            margin_us: 1,
+            connections: vec![line("left", ledger), line("right", good)],
+            total: good,
+        };
+        assert_eq!(snapshot(good).unbalanced(), [""; 0]);
+        let unbalanced = snapshot(BoxLedger { received: 10, ..good }).unbalanced();
+        assert!(unbalanced.len() == 1 && unbalanced[0].starts_with("left/track: "), "{unbalanced:?}");
+    }
 
     #[test]
     fn what_the_link_lost_is_told_from_what_the_box_denies() {

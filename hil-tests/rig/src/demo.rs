@@ -181,7 +181,7 @@ pub fn demo(options: &Options, stop: &Arc<AtomicBool>) -> Result<Outcome, DemoEr
 }
 
 /// How long a box may take to measure its margin and load its models.
-const READY: Duration = Duration::from_secs(30);
+pub(crate) const READY: Duration = Duration::from_secs(30);
 
 /// How late the canary may be where the box does not say what margin it keeps: one step of the physics.
 const TOLERANCE: Duration = Duration::from_millis(1);
@@ -235,7 +235,7 @@ fn wait_until_ready(
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> io::Result<u16> {
+pub(crate) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -4,11 +4,13 @@
 //! what came back, and a verdict is drawn from those alone.
 
 mod demo;
+mod soak;
 
 mod box_process;
 mod box_status;
 mod calibration;
 mod link;
+mod noise;
 mod robot;
 mod site;
 
@@ -31,13 +33,14 @@ mod priority;
 
 pub use answer::{Answer, ReasonCode, Unread, What};
 pub use box_process::{BoxProcess, beside_this_program};
-pub use box_status::{BoxLedger, BoxStatus, Comparison};
+pub use box_status::{BoxLedger, BoxStatus, Comparison, Line, Snapshot};
 pub use calibration::{Calibration, CalibrationError, calibrate, calibrate_for};
 pub use canary::{Canaries, CanaryLog, Standstill, Wake};
 pub use clock::Moment;
 pub use demo::{DemoError, Options, Outcome, demo};
 pub use ledger::{Ledger, Totals, Window};
 pub use link::{Inbox, Link, LinkError, Outbox, Watch};
+pub use noise::mutated;
 pub use pacing::{Canary, Pacing};
 pub use page::page;
 pub use plot::{PlotError, plot};
@@ -46,6 +49,10 @@ pub use recording::{HangSeen, Mark, MarkKind, Recording};
 pub use robot::{End, Event, Hang, Report, Robot};
 pub use round_trips::{Bar, Quantiles, RoundTrips};
 pub use site::{Site, SiteError};
+pub use soak::{
+    Conduct, Growth, Limit as SoakLimit, Memory, Report as SoakReport, RobotReport, Size, Slope, SoakOptions, Tally,
+    hear, picture as soak_picture, soak,
+};
 pub use summary::{Row, Summary};
 pub use tracking::Tracking;
 pub use verdict::Verdict;

@@ -29,6 +29,8 @@ pub struct Outbox {
     site: Site,
     publisher: Publisher<'static>,
     frame: Vec<u8>,
+    /// Of the frame that was sent last.
+    length: usize,
 }
 
 /// Where answers come in, in the order of their arrival.
@@ -41,6 +43,7 @@ pub struct Inbox {
 pub struct Watch {
     session: Session,
     alive: Arc<AtomicBool>,
+    lost: Arc<AtomicU64>,
     farewells: Arc<AtomicU64>,
     _receiving: [Subscriber<()>; 3],
 }
@@ -64,11 +67,11 @@ impl Link {
     pub fn open(endpoint: &str, site: &Site) -> Result<Self, LinkError> {
         let session = zenoh::open(config(endpoint)?).wait()?;
         let (arrivals_in, arrivals) = sync_channel(INBOX);
-        let (overflowed, alive, farewells) = (Arc::default(), Arc::default(), Arc::default());
+        let (overflowed, alive, lost, farewells) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let receiving = [
             responses(&session, site, arrivals_in, Arc::clone(&overflowed))?,
             notices(&session, site, Arc::clone(&farewells))?,
-            liveliness(&session, site, Arc::clone(&alive))?,
+            liveliness(&session, site, Arc::clone(&alive), Arc::clone(&lost))?,
         ];
         let publisher = session
             .declare_publisher(site.observation_key.clone())
@@ -77,9 +80,9 @@ impl Link {
             .express(true)
             .wait()?;
         Ok(Self {
-            outbox: Outbox { site: site.clone(), publisher, frame: vec![0; FRAME] },
+            outbox: Outbox { site: site.clone(), publisher, frame: vec![0; FRAME], length: 0 },
             inbox: Inbox { arrivals, overflowed },
-            watch: Watch { session, alive, farewells, _receiving: receiving },
+            watch: Watch { session, alive, lost, farewells, _receiving: receiving },
         })
     }
 
@@ -119,9 +122,23 @@ impl Outbox {
             budget_us: 0,
             values: &values[..length],
         };
-        let length = observation.encode(&mut self.frame)?;
-        self.publisher.put(&self.frame[..length]).wait()?;
+        self.length = observation.encode(&mut self.frame)?;
+        self.publisher.put(self.last_frame()).wait()?;
         Ok(now)
+    }
+
+    /// Hands over bytes that need not be an observation.
+    ///
+    /// # Errors
+    /// [`LinkError`] where they were not handed over.
+    pub fn send_bytes(&self, bytes: Vec<u8>) -> Result<(), LinkError> {
+        Ok(self.publisher.put(bytes).wait()?)
+    }
+
+    /// The observation that was sent last.
+    #[must_use]
+    pub fn last_frame(&self) -> &[u8] {
+        &self.frame[..self.length]
     }
 
     /// Whether the box listens to this robot's observations.
@@ -154,6 +171,12 @@ impl Watch {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.alive.load(Ordering::Relaxed)
+    }
+
+    /// How often the box's token went: the box withheld or lost it, or this robot's session dropped.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// How many farewells were addressed to this robot.
@@ -228,7 +251,16 @@ fn notices(session: &Session, site: &Site, farewells: Arc<AtomicU64>) -> zenoh::
     session.declare_subscriber(site.notice_key.clone()).callback(taken).wait()
 }
 
-fn liveliness(session: &Session, site: &Site, alive: Arc<AtomicBool>) -> zenoh::Result<Subscriber<()>> {
-    let taken = move |sample: Sample| alive.store(sample.kind() == SampleKind::Put, Ordering::Relaxed);
+fn liveliness(
+    session: &Session,
+    site: &Site,
+    alive: Arc<AtomicBool>,
+    lost: Arc<AtomicU64>,
+) -> zenoh::Result<Subscriber<()>> {
+    let taken = move |sample: Sample| {
+        let is_there = sample.kind() == SampleKind::Put;
+        alive.store(is_there, Ordering::Relaxed);
+        lost.fetch_add(u64::from(!is_there), Ordering::Relaxed);
+    };
     session.liveliness().declare_subscriber(site.alive_key.clone()).history(true).callback(taken).wait()
 }

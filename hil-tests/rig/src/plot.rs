@@ -54,25 +54,28 @@ pub(crate) fn pictures(recording: &Recording) -> Result<Vec<(&'static str, Strin
     parts.into_iter().map(picture).collect()
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Part = fn(&Area<'_>, &Recording) -> Result<(), PlotError>;
-type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+pub(crate) type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-const WIDTH: u32 = 960;
-const HEIGHT: u32 = 350;
+pub(crate) const WIDTH: u32 = 960;
+pub(crate) const HEIGHT: u32 = 350;
 
 const INK: RGBColor = RGBColor(31, 41, 55);
-const QUIET: RGBColor = RGBColor(107, 114, 128);
+pub(crate) const QUIET: RGBColor = RGBColor(107, 114, 128);
 const GRID: RGBColor = RGBColor(229, 231, 235);
-const MODEL: RGBColor = RGBColor(37, 99, 235);
-const FALLBACK: RGBColor = RGBColor(217, 119, 6);
+pub(crate) const MODEL: RGBColor = RGBColor(37, 99, 235);
+pub(crate) const FALLBACK: RGBColor = RGBColor(217, 119, 6);
 const DEADLINE: RGBColor = RGBColor(220, 38, 38);
 /// The light tint of a shade, for its legend.
 const HANG: RGBColor = RGBColor(240, 190, 130);
 const GOAL: RGBColor = RGBColor(22, 163, 74);
 const REFUSED: RGBColor = RGBColor(126, 34, 206);
 
-fn draw(size: (u32, u32), fill: impl FnOnce(&Area<'_>) -> Result<(), PlotError>) -> Result<String, PlotError> {
+pub(crate) fn draw(
+    size: (u32, u32),
+    fill: impl FnOnce(&Area<'_>) -> Result<(), PlotError>,
+) -> Result<String, PlotError> {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
@@ -240,7 +243,7 @@ const SHADE: f64 = 0.2;
 const FLOOR: f64 = 0.5;
 
 /// A title, what the colours mean, and room for the chart below.
-fn builder<'a, 'b>(
+pub(crate) fn builder<'a, 'b>(
     area: &'a Area<'b>,
     title: &str,
     legend: &[(&str, RGBColor)],
@@ -260,7 +263,7 @@ fn builder<'a, 'b>(
 /// Where the axes begin: the margin and the labels' room.
 const LEFT: i32 = 66;
 
-fn mesh(plane: &mut Plane<'_, '_>) -> Result<(), PlotError> {
+pub(crate) fn mesh(plane: &mut Plane<'_, '_>) -> Result<(), PlotError> {
     plane
         .configure_mesh()
         .light_line_style(GRID.mix(0.0))
@@ -292,6 +295,6 @@ fn height(answers: u64) -> f64 {
     answers as f64
 }
 
-fn failed(error: impl fmt::Display) -> PlotError {
+pub(crate) fn failed(error: impl fmt::Display) -> PlotError {
     PlotError(error.to_string())
 }

@@ -93,13 +93,23 @@ impl Site {
     /// # Errors
     /// [`SiteError`], which says what to correct.
     pub fn load(config: &Path) -> Result<Self, SiteError> {
-        let path = || config.to_owned();
-        let text = fs::read_to_string(config).map_err(|source| SiteError::Unreadable { path: path(), source })?;
-        let raw: Raw = toml::from_str(&text).map_err(|source| SiteError::Unfit { path: path(), source })?;
-        let incomplete = |what: String| SiteError::Incomplete { path: path(), what };
+        let raw = Raw::load(config)?;
+        let (task, robot) = raw.robots(config)?.swap_remove(0);
+        Self::of(&raw, task, robot, config)
+    }
 
-        let task = raw.task.first().ok_or_else(|| incomplete("it has no [[task]]".into()))?;
-        let robot = task.robots.first().ok_or_else(|| incomplete(format!("nobody does the task {}", task.name)))?;
+    /// The robots of all tasks, in the config's order; at least one.
+    ///
+    /// # Errors
+    /// [`SiteError`], which says what to correct.
+    pub fn load_all(config: &Path) -> Result<Vec<Self>, SiteError> {
+        let raw = Raw::load(config)?;
+        let robots = raw.robots(config)?.into_iter();
+        robots.map(|(task, robot)| Self::of(&raw, task, robot, config)).collect()
+    }
+
+    fn of(raw: &Raw, task: &RawTask, robot: &RawRobot, config: &Path) -> Result<Self, SiteError> {
+        let incomplete = |what: String| SiteError::Incomplete { path: config.to_owned(), what };
         let model = raw.model.iter().find(|model| model.name == task.model);
         let model = model.ok_or_else(|| incomplete(format!("it has no [[model]] {}", task.model)))?;
         let folder = config.parent().unwrap_or(Path::new("")).join(&model.folder);
@@ -144,6 +154,24 @@ fn can_hang(manifest: &Manifest) -> Result<bool, SiteError> {
 
 /// The demo model's extra input.
 const HANG: &str = "hang_iterations";
+
+impl Raw {
+    fn load(config: &Path) -> Result<Self, SiteError> {
+        let path = || config.to_owned();
+        let text = fs::read_to_string(config).map_err(|source| SiteError::Unreadable { path: path(), source })?;
+        toml::from_str(&text).map_err(|source| SiteError::Unfit { path: path(), source })
+    }
+
+    /// Each task's robots; at least one.
+    fn robots(&self, config: &Path) -> Result<Vec<(&RawTask, &RawRobot)>, SiteError> {
+        let incomplete = |what: String| SiteError::Incomplete { path: config.to_owned(), what };
+        let first = self.task.first().ok_or_else(|| incomplete("it has no [[task]]".into()))?;
+        if first.robots.is_empty() {
+            return Err(incomplete(format!("nobody does the task {}", first.name)));
+        }
+        Ok(self.task.iter().flat_map(|task| task.robots.iter().map(move |robot| (task, robot))).collect())
+    }
+}
 
 #[derive(Deserialize)]
 struct Raw {

@@ -32,9 +32,27 @@ fn too_short_a_run_is_refused() {
     assert!(said(&output).contains("--seconds"), "{}", said(&output));
 }
 
+#[test]
+fn a_soak_that_cannot_begin_says_why() {
+    let output = rig("soak", &["--minutes", "0"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("--minutes"), "{}", said(&output));
+    let output = rig("soak", &["--short", "--config", "nowhere.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("nowhere.toml"), "{}", said(&output));
+    let soak = format!("{}/soak.toml", env!("CARGO_MANIFEST_DIR"));
+    let output = rig("soak", &["--short", "--config", &soak, "--genba", "/bin/echo"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("the box ended with exit status: 0"), "{}", said(&output));
+}
+
 fn demo(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_genba-rig"));
-    command.arg("demo").args(arguments).output().expect("the program was built")
+    rig("demo", arguments)
+}
+
+fn rig(command: &str, arguments: &[&str]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_genba-rig"));
+    program.arg(command).args(arguments).output().expect("the program was built")
 }
 
 fn config() -> String {

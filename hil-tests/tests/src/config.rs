@@ -1,6 +1,6 @@
 //! A box's config, written anew for each test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{genba::repository, scheduling};
 
@@ -27,6 +27,12 @@ pub struct BoxConfig {
     pub robots: Vec<&'static str>,
     /// Whether a second worker waits.
     pub spare: bool,
+    /// More of the task.
+    pub task_options: &'static str,
+    /// The first worker's cores; empty: any.
+    pub cores: Vec<usize>,
+    /// Another folder in which the model is.
+    pub folder: Option<PathBuf>,
     /// See the box's own config.
     pub max_overruns: u8,
     /// See the box's own config.
@@ -63,6 +69,9 @@ impl Default for BoxConfig {
             hold_ms: 250,
             robots: vec!["steady"],
             spare: false,
+            task_options: "",
+            cores: Vec::new(),
+            folder: None,
             // Sixteen overruns never fit into one millisecond.
             max_overruns: 16,
             overrun_window_ms: 1,
@@ -89,10 +98,12 @@ impl BoxConfig {
         let Self { model, deadline_us, margin_us, hold_ms, max_overruns, overrun_window_ms, hang_ms, .. } = self;
         let Self { max_batch, min_period_us, arrival_jitter_us, .. } = self;
         let quantile = if self.measured_s > 0 { "execution_quantile = 0.5\n" } else { "" };
-        let folder = repository().join("models").join(model);
+        let in_the_tree = || repository().join("models").join(model);
+        let folder = self.folder.clone().unwrap_or_else(in_the_tree);
         let folder = folder.display();
         let spare = if self.spare { "[[worker]]\nname = \"second\"\nspare = true\n" } else { "" };
         let robots: Vec<_> = self.robots.iter().map(|name| format!("{{ name = {name:?} }}")).collect();
+        let (task_options, cores) = (self.task_options, &self.cores);
         let (robots, options, priority) = (robots.join(", "), self.endpoint_options, scheduling::ENGINE);
         let inspect = self.inspect();
         format!(
@@ -124,6 +135,7 @@ max_batch = {max_batch}
 
 [[worker]]
 name = "first"
+cores = {cores:?}
 {spare}
 [[task]]
 name = "{TASK}"
@@ -131,7 +143,8 @@ model = "policy"
 deadline_us = {deadline_us}
 min_period_us = {min_period_us}
 arrival_jitter_us = {arrival_jitter_us}
-{quantile}hold_ms = {hold_ms}
+{quantile}{task_options}
+hold_ms = {hold_ms}
 robots = [{robots}]
 {inspect}"#
         )

@@ -33,6 +33,15 @@ impl Genba {
     /// If it does not show one.
     #[must_use]
     pub fn start(config: &BoxConfig) -> Self {
+        Self::start_if(config, |_| true).expect("nothing speaks against it")
+    }
+
+    /// The same, after something was done with the config that it will have; not at all where that says no.
+    ///
+    /// # Panics
+    /// If it does not show a heartbeat.
+    #[must_use]
+    pub fn start_if(config: &BoxConfig, prepare: impl FnOnce(&Path) -> bool) -> Option<Self> {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let endpoint = free_endpoint();
         let file = folder.path().join("box.toml");
@@ -43,12 +52,15 @@ impl Genba {
             let measured = measured.expect("genba can be run");
             assert!(measured.status.success(), "{}", String::from_utf8_lossy(&measured.stderr));
         }
+        if !prepare(&file) {
+            return None;
+        }
         let child = spawn(folder.path());
         let site = site(folder.path(), "unheard");
         let (_, _, watch) = Link::open(&endpoint, &site).expect("a robot's session opens").split();
         let mut this = Self { folder, endpoint, child, watch };
         this.await_heartbeat();
-        this
+        Some(this)
     }
 
     /// Starts it again, as a service manager would, and waits for its heartbeat.

@@ -62,6 +62,28 @@ pub fn signal(process: u32, signal: i32) {
     assert!(result == 0, "signal {signal} to {process}: {}", io::Error::last_os_error());
 }
 
+/// The thread of this name.
+///
+/// # Panics
+/// If the process has none.
+#[must_use]
+pub fn thread_of(process: u32, name: &str) -> i32 {
+    let all = threads(process);
+    all.iter().find(|(_, other)| other == name).expect("the box has a thread of this name").0
+}
+
+/// Puts a thread into another class that everybody may use.
+///
+/// # Panics
+/// If there is no such thread.
+#[allow(unsafe_code, reason = "std has no scheduling classes")]
+pub fn into_another_class(thread: i32) {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `parameters` lives through the call.
+    let result = unsafe { libc::sched_setscheduler(thread, libc::SCHED_BATCH, &raw const parameters) };
+    assert!(result == 0, "{}", io::Error::last_os_error());
+}
+
 /// Holds up one thread of another process, and nothing else: it is bound to one core, and on demand a thread
 /// of higher priority keeps that core busy. The canary's priority is higher still, so it notices nothing.
 pub struct Stall {
@@ -76,10 +98,9 @@ impl Stall {
     /// If there is no such thread, or without the right to `SCHED_FIFO`.
     #[must_use]
     pub fn of(process: u32, name: &str) -> Self {
-        let all = threads(process);
-        let (thread, _) = all.iter().find(|(_, other)| other == name).expect("the box has a thread of this name");
+        let thread = thread_of(process, name);
         let core = *cores().expect("a process may read its own affinity").last().expect("a process has a core");
-        bind(*thread, &[core]).expect("a thread of ours can be bound");
+        bind(thread, &[core]).expect("a thread of ours can be bound");
         let (spans, wanted) = channel::<Duration>();
         let (finished, done) = channel();
         thread::spawn(move || {

@@ -126,6 +126,16 @@ impl Status {
         (number(&first["inferences"]), number(&first["observations"]), number(&first["largest_batch"]))
     }
 
+    /// Why each timing record is void; none: it holds.
+    ///
+    /// # Panics
+    /// If the report has no records.
+    #[must_use]
+    pub fn records(&self) -> Vec<Option<String>> {
+        let records = self.0["records"].as_array().expect("the status has records");
+        records.iter().map(|record| record["void"].as_str().map(str::to_owned)).collect()
+    }
+
     /// Each worker's service.
     ///
     /// # Panics

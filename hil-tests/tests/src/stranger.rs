@@ -30,6 +30,8 @@ pub struct Heard {
     pub sequence: Option<u64>,
     /// What it is.
     pub said: Said,
+    /// What it is marked with.
+    pub marks: message::Status,
 }
 
 /// What a response is, with its reason's number.
@@ -140,7 +142,7 @@ fn read(frame: &[u8]) -> Heard {
         Body::Refusal { reason } => Said::Refusal(reason.value()),
     };
     let sequence = response.sequence.map(message::Sequence::value);
-    Heard { boot: response.boot.value(), epoch: response.epoch.value(), sequence, said }
+    Heard { boot: response.boot.value(), epoch: response.epoch.value(), sequence, said, marks: response.status }
 }
 
 fn listen(session: &Session, key: &str) -> Receiver<Vec<u8>> {

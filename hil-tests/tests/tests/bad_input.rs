@@ -216,7 +216,7 @@ fn ten_thousand_mutations() {
     let mut outcomes: HashMap<Said, u64> = HashMap::new();
     let (mut epoch, mut sequence) = (EPOCH, 0);
     for _ in 0..5_000 {
-        let mutant = mutated(Frame::of(&site, epoch, sequence + 1).bytes(), &mut random);
+        let mutant = rig::mutated(Frame::of(&site, epoch, sequence + 1).bytes(), &mut random);
         for frame in [mutant.clone(), tests::resealed(mutant)] {
             let heard = tally.exchange(&stranger, frame);
             *outcomes.entry(heard.said).or_default() += 1;
@@ -241,20 +241,4 @@ fn ten_thousand_mutations() {
         (heard.said == Said::Action).then_some(())
     });
     beside.finish("ten thousand mutations", &tally);
-}
-
-/// Some bits flipped, or cut, or longer.
-fn mutated(mut frame: Vec<u8>, random: &mut Rng) -> Vec<u8> {
-    let mut below = |bound: usize| random.usize(..bound);
-    match below(10) {
-        0 => frame.truncate(below(frame.len())),
-        1 => frame.extend((0..=below(16)).map(|_| below(256).to_le_bytes()[0])),
-        _ => {
-            for _ in 0..=below(4) {
-                let at = below(frame.len());
-                frame[at] ^= 1 << below(8);
-            }
-        }
-    }
-    frame
 }

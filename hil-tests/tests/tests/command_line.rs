@@ -147,6 +147,37 @@ fn a_good_config_for_programs() {
     assert!(task["contract_text"].as_str().is_some_and(|text| text.starts_with("genba-contract-v1\ntask\ttrack\n")));
 }
 
+/// What is said depends on what this machine grants and how its kernel is set; that it is said does not.
+#[test]
+fn real_time_threads_that_may_be_thrown_off_their_core() {
+    let fifo = |text: &str| Desk::with("[link]", &format!("[realtime]\nfifo_priority = 50\n{text}\n[link]"));
+    let warnings = |desk: &Desk| {
+        let said = desk.run(&["check", "--config", "box.toml", "--json"]);
+        let found: Value = serde_json::from_str(&said.stdout).expect("it is JSON and nothing else");
+        found["warnings"].as_array().expect("a list").clone()
+    };
+    let sysctl = |name: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/kernel/{name}")).expect("every Linux has it");
+        text.trim().parse::<i64>().expect("it is a number")
+    };
+    let (runtime, period) = (sysctl("sched_rt_runtime_us"), sysctl("sched_rt_period_us"));
+    let throttled = (0..period).contains(&runtime) && tests::real_time_rights();
+    let shared = warnings(&fifo(""));
+    assert_eq!(shared.len(), usize::from(throttled), "{shared:?}");
+    if throttled {
+        let text = shared[0].as_str().expect("text");
+        assert!(text.contains(&format!("is {runtime} of {period}")), "{text}");
+        assert!(text.contains("sysctl kernel.sched_rt_runtime_us=-1") && text.contains("engine_cores"), "{text}");
+    }
+    assert!(warnings(&Desk::new()).is_empty(), "the default class is not thrown off");
+    let all = rig::cores().expect("a process may read its own affinity");
+    if let [first, second, ..] = all[..] {
+        let mut apart = fifo(&format!("engine_cores = [{first}]\n"));
+        apart.config = apart.config.replace("name = \"first\"", &format!("name = \"first\"\ncores = [{second}]"));
+        assert!(warnings(&apart).is_empty(), "the engine has a core of its own");
+    }
+}
+
 #[test]
 fn the_configs_in_the_tree_are_good() {
     let folder = repository().join("runtime/daemon/config");

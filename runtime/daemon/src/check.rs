@@ -35,8 +35,7 @@ struct Found {
     connections: usize,
     samples: usize,
     margin_us: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warning: Option<String>,
+    warnings: Vec<String>,
     tasks: Vec<TaskFound>,
     schedulability: Vec<GroupFound>,
     good: bool,
@@ -115,7 +114,8 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
     }
     let measured = margin::measure(&plan, &mut LinkThreads::default())?;
     let margin = measured.margin();
-    let timings = timing::of_tasks(&plan, &Present::look(&plan, &library)?);
+    let present = Present::look(&plan, &library)?;
+    let timings = timing::of_tasks(&plan, &present);
     let batches = Batches::of_models(&plan, &timings);
     let given = (margin, measured.send.p99);
     plan.engine(Boot::new(0), given, plan.records(&timings, &batches)?, &[])?;
@@ -131,7 +131,7 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
         connections: measured.connections,
         samples: measured.samples,
         margin_us: micros(margin),
-        warning: plan.warning(),
+        warnings: plan.warning().into_iter().chain(present.throttling()).collect(),
         tasks: timings
             .iter()
             .enumerate()
@@ -257,7 +257,7 @@ fn print(plan: &Plan, found: &Found, config: &Path) {
     for group in &found.schedulability {
         println!("workers   {}", group.says);
     }
-    if let Some(warning) = &found.warning {
+    for warning in &found.warnings {
         println!("warning   {warning}");
     }
     if found.good {

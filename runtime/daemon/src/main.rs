@@ -11,6 +11,7 @@ mod realtime;
 mod schedulability;
 mod timing;
 
+mod conditions;
 mod door;
 mod lock;
 mod perform;

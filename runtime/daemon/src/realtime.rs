@@ -26,6 +26,101 @@ impl fmt::Display for Class {
     }
 }
 
+/// How a thread is scheduled now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Scheduling {
+    pub(crate) policy: i32,
+    /// 0 in the default class.
+    pub(crate) priority: i32,
+    pub(crate) cores: Vec<usize>,
+}
+
+impl Scheduling {
+    /// The same, with one priority taken for another.
+    pub(crate) fn with_priority(self, taken: i32, for_this: i32) -> Self {
+        if self.priority == taken { Self { priority: for_this, ..self } } else { self }
+    }
+
+    /// What people know the class by.
+    pub(crate) fn class(&self) -> String {
+        match self.policy {
+            libc::SCHED_FIFO => Class::Fifo(self.priority).to_string(),
+            libc::SCHED_OTHER => Class::Default.to_string(),
+            other => format!("scheduling policy {other}, priority {}", self.priority),
+        }
+    }
+}
+
+/// How a thread of this process is scheduled; `None`: there is no such thread.
+#[allow(unsafe_code, reason = "libc")]
+pub(crate) fn scheduling(thread: i32) -> Option<Scheduling> {
+    let mut parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `parameters` is a valid sched_param to write to.
+    let known = unsafe { libc::sched_getparam(thread, &raw mut parameters) } == 0;
+    // SAFETY: takes a number.
+    let policy = unsafe { libc::sched_getscheduler(thread) };
+    let cores = affinity(thread)?;
+    // The flag says what a child would inherit.
+    let policy = policy & !libc::SCHED_RESET_ON_FORK;
+    (known && policy >= 0).then_some(Scheduling { policy, priority: parameters.sched_priority, cores })
+}
+
+/// What the kernel grants to all real-time threads of a core together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Throttling {
+    pub(crate) runtime_us: u64,
+    pub(crate) period_us: u64,
+}
+
+impl Throttling {
+    /// As it is set now; `None`: real-time threads may run for ever.
+    pub(crate) fn now() -> Option<Self> {
+        let read = |name: &str| fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok();
+        Self::read(&read("sched_rt_runtime_us")?, &read("sched_rt_period_us")?)
+    }
+
+    /// A runtime of -1 is no limit.
+    fn read(runtime_us: &str, period_us: &str) -> Option<Self> {
+        let (runtime_us, period_us) = (runtime_us.trim().parse().ok()?, period_us.trim().parse().ok()?);
+        (runtime_us < period_us).then_some(Self { runtime_us, period_us })
+    }
+
+    /// What it may do to a box whose engine and workers have these cores and real-time classes; `None`: they share no
+    /// core.
+    pub(crate) fn warning(self, engine: &[usize], workers: &[&[usize]]) -> Option<String> {
+        let mut shared: Vec<_> = workers.iter().copied().flatten().filter(|core| engine.contains(core)).collect();
+        shared.sort_unstable();
+        shared.dedup();
+        let cores: Vec<_> = shared.into_iter().map(usize::to_string).collect();
+        let Self { runtime_us, period_us } = self;
+        let off_ms = (period_us - runtime_us).div_ceil(1_000);
+        (!cores.is_empty()).then(|| {
+            format!(
+                "a worker that keeps a core busy is thrown off it for {off_ms} ms of each {} ms, and with it the engine's \
+                 thread, which shares core {} with workers: then no fallback leaves in time (kernel.sched_rt_runtime_us \
+                 is {runtime_us} of {period_us}). Set sysctl kernel.sched_rt_runtime_us=-1, or keep the engine on cores \
+                 of its own: [realtime] engine_cores, and each [[worker]]'s cores",
+                period_us.div_ceil(1_000),
+                cores.join(", "),
+            )
+        })
+    }
+}
+
+/// The kernel's id of the calling thread.
+#[allow(unsafe_code, reason = "libc")]
+pub(crate) fn this_thread() -> i32 {
+    // SAFETY: takes nothing.
+    unsafe { libc::gettid() }
+}
+
+/// Whether this process has locked memory; `None`: the kernel does not say.
+pub(crate) fn is_memory_locked() -> Option<bool> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:"))?;
+    locked.trim().strip_suffix("kB")?.trim().parse().ok().map(|kib: u64| kib > 0)
+}
+
 /// Puts the calling thread into the engine's class, on its cores, with precise timers, and says what was granted.
 pub(crate) fn prepare_engine(wanted: &Realtime) -> Class {
     bind("engine", &wanted.engine_cores);
@@ -69,12 +164,14 @@ pub(crate) fn fifo(who: &str, thread: i32, priority: i32) -> Class {
 }
 
 /// Changes the calling thread's priority within the class that it was granted.
+///
+/// What was granted once is granted again, unless somebody put the thread into another class since. Then its records
+/// are void (`conditions.rs`), and it goes on as it may.
 #[allow(unsafe_code, reason = "libc")]
 pub(crate) fn change_fifo(priority: i32) {
     let parameters = libc::sched_param { sched_priority: priority };
     // SAFETY: `parameters` is a valid sched_param that lives through the call.
-    let result = unsafe { libc::sched_setparam(0, &raw const parameters) };
-    debug_assert_eq!(result, 0, "what was granted once is granted again");
+    unsafe { libc::sched_setparam(0, &raw const parameters) };
 }
 
 /// Binds the calling thread to these cores; none: wherever the system likes.
@@ -92,7 +189,8 @@ pub(crate) fn grant(cores: &[usize], priority: Option<i32>) -> (Class, Vec<usize
     // Where this is refused, the affinity shows it.
     let _ = try_bind(cores);
     let granted = priority.filter(|priority| try_fifo(0, *priority).is_ok());
-    (granted.map_or(Class::Default, Class::Fifo), affinity())
+    let cores = affinity(0).expect("a thread may read its own affinity");
+    (granted.map_or(Class::Default, Class::Fifo), cores)
 }
 
 #[allow(unsafe_code, reason = "libc")]
@@ -119,17 +217,19 @@ fn try_bind(cores: &[usize]) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The cores that the calling thread may use.
+/// The cores that a thread (0: the caller) may use.
 #[allow(unsafe_code, reason = "libc")]
-fn affinity() -> Vec<usize> {
+fn affinity(thread: i32) -> Option<Vec<usize>> {
     // SAFETY: cpu_set_t is a plain bit set, for which all zeros is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `set` is a valid set of the stated size; 0 is the calling thread.
-    let result = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
-    assert!(result == 0, "a thread may read its own affinity");
+    // SAFETY: `set` is a valid set of the stated size.
+    let result = unsafe { libc::sched_getaffinity(thread, size_of::<libc::cpu_set_t>(), &raw mut set) };
+    if result != 0 {
+        return None;
+    }
     let size = usize::try_from(libc::CPU_SETSIZE).expect("the size of a set is positive");
     // SAFETY: CPU_ISSET reads within the set's own size.
-    (0..size).filter(|core| unsafe { libc::CPU_ISSET(*core, &set) }).collect()
+    Some((0..size).filter(|core| unsafe { libc::CPU_ISSET(*core, &set) }).collect())
 }
 
 /// Locks the process's memory, so that no page fault holds up a deadline.
@@ -188,6 +288,17 @@ fn precise_timers() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn real_time_throttling_is_warned_of_where_the_engine_shares_a_core() {
+        let throttling = Throttling::read("950000\n", "1000000\n").expect("it is on");
+        assert_eq!(Throttling::read("-1\n", "1000000\n"), None);
+        assert_eq!(Throttling::read("1000000\n", "1000000\n"), None);
+        let warning = throttling.warning(&[0, 1], &[&[1], &[0, 1]]).expect("they share both");
+        assert!(warning.contains("50 ms of each 1000 ms") && warning.contains("shares core 0, 1 with"), "{warning}");
+        assert!(warning.contains("sysctl kernel.sched_rt_runtime_us=-1"), "{warning}");
+        assert_eq!(throttling.warning(&[0], &[&[1], &[2, 3]]), None);
+    }
 
     #[test]
     fn capability_is_read_from_the_effective_set() {

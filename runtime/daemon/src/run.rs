@@ -8,14 +8,15 @@ use std::{
     sync::{
         Arc,
         atomic::{self, Ordering},
+        mpsc::sync_channel,
     },
     thread, time,
 };
 
-use engine::Reason;
+use engine::{Reason, VoidCause, WorkerId};
 use heapless::{
     Deque,
-    spsc::{Consumer, Queue},
+    spsc::{Consumer, Producer, Queue},
 };
 use message::Boot;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
@@ -29,6 +30,7 @@ use zenoh_link::Link;
 use crate::{
     batches::Batches,
     clock,
+    conditions::{Conditions, Threads},
     config::Config,
     door::Door,
     logging::{self, Logs},
@@ -49,6 +51,8 @@ use crate::{
 const WATCH: time::Duration = time::Duration::from_millis(20);
 /// How often it looks for threads that zenoh has started since.
 const LOOK_FOR_THREADS: time::Duration = time::Duration::from_secs(1);
+/// How many workers that lose their records wait for the engine's thread; further ones wait here.
+const VOIDS: usize = 16;
 /// Without progress for this long the heartbeat is withheld.
 const STALLED: time::Duration = time::Duration::from_millis(200);
 /// What a shutdown may take beyond the longest deadline, by which everything is answered: farewells take milliseconds.
@@ -104,10 +108,14 @@ fn serve(
     accept_late: bool,
 ) -> Result<Ended> {
     let door = Door::default();
-    let timings = timing::of_tasks(plan, &Present::look(plan, library)?);
+    let present = Present::look(plan, library)?;
+    if let Some(warning) = present.throttling() {
+        tracing::warn!("{warning}");
+    }
+    let timings = timing::of_tasks(plan, &present);
     let batches = Batches::of_models(plan, &timings);
     let sizes = |model: usize| batches[model].as_ref().map_or_else(Vec::new, |batches| batches.sizes.clone());
-    let workers = worker::start_all(&plan.config, library, &plan.manifests, &sizes, |worker| door.way_back(worker))?;
+    let desks = worker::start_all(&plan.config, library, &plan.manifests, &sizes, |worker| door.way_back(worker))?;
     let mut link_threads = LinkThreads::default();
     let measured = margin::measure(plan, &mut link_threads)?;
     let margin = measured.margin();
@@ -122,7 +130,10 @@ fn serve(
     let (reporting, reports) = Box::leak(Box::new(Queue::<Report, REPORTS>::new())).split();
     let queues = plan.clients().map(|asking| usize::from(asking.client.queue));
     let (requests, replier) = requests::exchange(slots, queues, thread::current());
-    let (mut counter, snapshots) = snapshot::exchange(plan, door.clone());
+    let (voiding, voids) = Box::leak(Box::new(Queue::<(WorkerId, VoidCause), VOIDS>::new())).split();
+    let (mut counter, snapshots) = snapshot::exchange(plan, &engine, door.clone());
+    let watched = !engine.records().is_empty();
+    let worker_ids = desks.iter().map(|desk| desk.kernel_id).collect();
     // Until here nobody is served, so a signal just ends the process.
     let signals = Signals::new([SIGTERM, SIGINT]).into_diagnostic()?;
 
@@ -136,7 +147,7 @@ fn serve(
     let performer = Performer {
         engine,
         link: Arc::clone(&link),
-        workers,
+        workers: desks,
         slots: (0..slots).map(|_| Some(Slot::with_room(plan.slot_lengths()))).collect(),
         shared: Arc::clone(&shared),
         reports: reporting,
@@ -144,10 +155,12 @@ fn serve(
         held: Deque::new(),
         may_put: true,
     };
-    door.open(Turn::new(inbox, performer, snapshots));
+    door.open(Turn::new(inbox, performer, snapshots, voids));
     let (turning, shown) = (door.clone(), Arc::clone(&shared));
+    let (prepared, when_prepared) = sync_channel(1);
     let engine = thread::Builder::new().name("genba-engine".to_owned()).spawn(move || {
         realtime::prepare_engine(&plan.config.realtime);
+        let _ = prepared.send(realtime::this_thread());
         turning.keep_time(&shown, plan.shortest_wait(margin));
     });
     let engine = engine.into_diagnostic()?;
@@ -177,8 +190,22 @@ fn serve(
     }
     tracing::info!("ready: boot {:016x}, listening on {:?}", boot.value(), plan.config.link.listen);
     let reporter = Reporter::new(plan, logs);
-    let watch =
-        Watch { plan, link: &link, shared: &shared, door, engine: &engine, reporter, reports, replier, link_threads };
+    let engine_id = when_prepared.recv().into_diagnostic().wrap_err("the engine's thread ended at once")?;
+    let threads = Threads { engine: engine_id, workers: worker_ids };
+    let watch = Watch {
+        plan,
+        link: &link,
+        shared: &shared,
+        door,
+        engine: &engine,
+        reporter,
+        reports,
+        replier,
+        link_threads,
+        conditions: watched.then(|| Conditions::new(plan, threads)),
+        void: Vec::new(),
+        voiding,
+    };
     let ended = watch.run(signals);
     stop(&link, &shared, engine);
     Ok(ended)
@@ -233,6 +260,11 @@ struct Watch<'w> {
     reports: Consumer<'static, Report>,
     replier: Replier,
     link_threads: LinkThreads,
+    /// `None`: no record to hold them against.
+    conditions: Option<Conditions>,
+    /// Who lost their records, and the way to the engine.
+    void: Vec<(WorkerId, VoidCause)>,
+    voiding: Producer<'static, (WorkerId, VoidCause)>,
 }
 
 impl Watch<'_> {
@@ -261,6 +293,7 @@ impl Watch<'_> {
                 draining_since.get_or_insert_with(time::Instant::now);
             }
             self.take_reports();
+            self.look_at_conditions();
             if let Some(since) = draining_since {
                 self.shared.drain.store(true, Ordering::Release);
                 self.door.wake();
@@ -293,6 +326,24 @@ impl Watch<'_> {
             self.reporter.take(report);
         }
         self.reporter.say();
+    }
+
+    /// What timing records are bound to: one of it at a time, so that this thread is never away for long.
+    fn look_at_conditions(&mut self) {
+        if let Some(changed) = self.conditions.as_mut().and_then(Conditions::look) {
+            tracing::warn!("{}", changed.what);
+            let ids =
+                changed.workers.into_iter().map(|place| WorkerId(u16::try_from(place).expect("as in the engine")));
+            self.void.extend(ids.map(|worker| (worker, changed.cause)));
+        }
+        while let Some(void) = self.void.pop() {
+            // The engine raises the alarm: it knows which records there are.
+            if let Err(void) = self.voiding.enqueue(void) {
+                self.void.push(void);
+                break;
+            }
+            self.door.wake();
+        }
     }
 
     /// Until it looks at everything again: replies, each as soon as it is there.

@@ -1,6 +1,6 @@
 //! Snapshots of the ledgers: the status thread lends an empty one, the engine's thread fills it and gives it back.
 
-use engine::{ClientId, ConnectionId, Engine, Ledger, RequestLedger, Service, Work, WorkerId};
+use engine::{ClientId, ConnectionId, Engine, Ledger, ModelId, Reason, Record, RequestLedger, Service, Work, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
 use message::{Epoch, Status};
 
@@ -16,6 +16,18 @@ pub(crate) struct Snapshot {
     pub(crate) requests: RequestLedger,
     /// Each client's.
     pub(crate) clients: Vec<RequestLedger>,
+    pub(crate) records: Vec<RecordSnapshot>,
+}
+
+/// What was held against one timing record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordSnapshot {
+    pub(crate) worker: WorkerId,
+    pub(crate) model: ModelId,
+    pub(crate) executions: u64,
+    /// Those above the declared one.
+    pub(crate) above: u64,
+    pub(crate) void: Option<Reason>,
 }
 
 /// What one connection has done.
@@ -34,6 +46,19 @@ pub(crate) struct WorkerSnapshot {
     pub(crate) work: Work,
 }
 
+impl From<&Record> for RecordSnapshot {
+    fn from(record: &Record) -> Self {
+        let spec = record.spec();
+        Self {
+            worker: spec.worker,
+            model: spec.model,
+            executions: record.executions(),
+            above: record.above(),
+            void: record.void(),
+        }
+    }
+}
+
 /// The engine thread's side.
 pub(crate) struct Desk {
     empty: Consumer<'static, Box<Snapshot>>,
@@ -50,7 +75,7 @@ pub(crate) struct Counter {
 }
 
 /// One snapshot's memory and the two queues that it travels on.
-pub(crate) fn exchange(plan: &Plan, door: Door) -> (Counter, Desk) {
+pub(crate) fn exchange(plan: &Plan, engine: &Engine<'_>, door: Door) -> (Counter, Desk) {
     let (to_desk, empty) = Box::leak(Box::new(Queue::<_, 2>::new())).split();
     let (full, from_desk) = Box::leak(Box::new(Queue::<_, 2>::new())).split();
     let snapshot = Box::new(Snapshot {
@@ -59,6 +84,7 @@ pub(crate) fn exchange(plan: &Plan, door: Door) -> (Counter, Desk) {
         total: Ledger::default(),
         requests: RequestLedger::default(),
         clients: vec![RequestLedger::default(); plan.clients().count()],
+        records: engine.records().iter().map(RecordSnapshot::from).collect(),
     });
     (Counter { empty: to_desk, full: from_desk, kept: Some(snapshot), door }, Desk { empty, full })
 }
@@ -82,6 +108,9 @@ impl Desk {
         snapshot.requests = engine.requests();
         for (id, entry) in (0u16..).map(ClientId).zip(&mut snapshot.clients) {
             *entry = engine.request_ledger(id);
+        }
+        for (record, entry) in engine.records().iter().zip(&mut snapshot.records) {
+            *entry = RecordSnapshot::from(record);
         }
         assert!(self.full.enqueue(snapshot).is_ok(), "there is one snapshot");
     }

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     allocation,
     config::Config,
-    plan::Plan,
-    snapshot::{Counter, Snapshot},
+    plan::{self, Plan},
+    snapshot::{Counter, RecordSnapshot, Snapshot},
 };
 
 /// The longest that a slow reader may hold up the next one.
@@ -43,6 +43,7 @@ pub(crate) struct Report {
     requests: Requests,
     clients: Vec<ClientLine>,
     workers: Vec<WorkerLine>,
+    records: Vec<RecordLine>,
     /// Counted in a build with the feature `count-allocations` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     own_allocations: Option<u64>,
@@ -101,6 +102,19 @@ struct ClientLine {
     client: String,
     task: String,
     requests: Requests,
+}
+
+/// What was held against a timing record.
+#[derive(Debug, Serialize, Deserialize)]
+struct RecordLine {
+    model: String,
+    worker: String,
+    inferences: u64,
+    /// Those that took longer than the record's execution time.
+    above: u64,
+    /// Why it no longer holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    void: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -270,7 +284,20 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         requests: requests(&snapshot.requests),
         clients: clients.collect(),
         workers: workers.collect(),
+        records: snapshot.records.iter().map(|record| record_line(plan, record)).collect(),
         own_allocations: allocation::count(),
+    }
+}
+
+fn record_line(plan: &Plan, record: &RecordSnapshot) -> RecordLine {
+    let model = plan.config.models.get(usize::from(record.model.0)).map(|model| model.name.clone());
+    let worker = plan.config.workers.get(usize::from(record.worker.0)).map(|worker| worker.name.clone());
+    RecordLine {
+        model: model.unwrap_or_default(),
+        worker: worker.unwrap_or_default(),
+        inferences: record.executions,
+        above: record.above,
+        void: record.void.map(|reason| reason.to_string()),
     }
 }
 
@@ -354,6 +381,11 @@ fn human(report: &Report) -> String {
     let ledgers = report.clients.iter().map(|line| &line.requests).chain([&report.requests]);
     if !report.total.balances || ledgers.into_iter().any(|requests| !requests.balances) {
         let _ = writeln!(text, "THE LEDGER DOES NOT BALANCE: report this as a bug");
+    }
+    for record in &report.records {
+        let RecordLine { model, worker, inferences, above, void } = record;
+        let void = void.as_ref().map_or(String::new(), |reason| format!("; void: {reason}"));
+        let _ = writeln!(text, "record of {model} on {worker}: {above} of {inferences} inferences above it{void}");
     }
     let marked = |what: &str, is_marked: fn(&Line) -> bool| {
         let count = report.connections.iter().filter(|line| is_marked(line)).count();

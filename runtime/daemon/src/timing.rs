@@ -17,7 +17,7 @@ use std::{
 
 use thiserror::Error;
 
-pub(crate) use binding::{Binding, Difference};
+pub(crate) use binding::{Binding, Difference, cores};
 #[cfg(test)]
 pub(crate) use binding::{Device, EngineThread, LibraryFile};
 pub(crate) use distribution::{Distribution, Recorder};

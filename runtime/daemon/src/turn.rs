@@ -4,7 +4,8 @@
 //! once. They never put: what must be sent they leave to the engine's thread. A worker brings its result and puts what
 //! follows. The engine's thread does everything that has its time, and all that nobody else did.
 
-use engine::{Event, Instant, WorkerId};
+use engine::{Event, Instant, VoidCause, WorkerId};
+use heapless::spsc::Consumer;
 use zenoh_link::{Arrival, ClientId, Inbox, Overflowed, RouteId};
 
 use crate::{
@@ -20,6 +21,8 @@ pub(crate) struct Turn {
     pub(crate) inbox: Inbox,
     pub(crate) performer: Performer,
     pub(crate) snapshots: SnapshotDesk,
+    /// Workers whose conditions have changed.
+    voids: Consumer<'static, (WorkerId, VoidCause)>,
     /// Until when the engine's thread sleeps, unless it is woken.
     pub(crate) asleep_until: Instant,
     draining: bool,
@@ -27,8 +30,13 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// Nobody has worked with it.
-    pub(crate) fn new(inbox: Inbox, performer: Performer, snapshots: SnapshotDesk) -> Self {
-        Self { inbox, performer, snapshots, asleep_until: Instant::from_nanos(0), draining: false }
+    pub(crate) fn new(
+        inbox: Inbox,
+        performer: Performer,
+        snapshots: SnapshotDesk,
+        voids: Consumer<'static, (WorkerId, VoidCause)>,
+    ) -> Self {
+        Self { inbox, performer, snapshots, voids, asleep_until: Instant::from_nanos(0), draining: false }
     }
 
     /// What one of zenoh's threads brought; whether the engine's thread must be woken.
@@ -65,7 +73,10 @@ impl Turn {
             self.draining = true;
             self.performer.event(Event::Drain, Current::default());
         }
-        let Self { inbox, performer, snapshots, .. } = self;
+        let Self { inbox, performer, snapshots, voids, .. } = self;
+        if let Some((worker, cause)) = voids.dequeue() {
+            performer.event(Event::RecordVoid { worker, cause }, Current::default());
+        }
         let mut more = inbox.poll(|arrival| arrive(performer, arrival));
         for client in performer.requests.clients() {
             more |= take_request(inbox, performer, client);
@@ -73,7 +84,7 @@ impl Turn {
         more |= take_query(inbox, performer);
         inbox.take_overflow(|what, count| overflow(performer, what, count));
         snapshots.serve(&performer.engine);
-        more
+        more || voids.ready()
     }
 
     /// When the next deadline falls due.

@@ -7,6 +7,7 @@ use std::{
     mem,
     num::NonZeroUsize,
     slice,
+    sync::mpsc::sync_channel,
     thread::{self, Thread},
     time,
 };
@@ -80,6 +81,8 @@ pub(crate) struct Desk {
     members: Vec<Member>,
     /// By model.
     largest_batch: Vec<NonZeroUsize>,
+    /// Its thread, as the kernel knows it.
+    pub(crate) kernel_id: i32,
 }
 
 impl Desk {
@@ -152,15 +155,19 @@ fn start(
     // A worker has one order at most; a queue of N holds N - 1.
     let (orders, received) = Box::leak(Box::new(Queue::<Order, 2>::new())).split();
     let (name, cores, realtime) = (worker.name.clone(), worker.cores.clone(), config.realtime.clone());
+    let (prepared, when_prepared) = sync_channel(1);
     let thread = thread::Builder::new()
         .name(format!("genba-{name}").chars().take(15).collect())
         .spawn(move || {
             let ranks = prepare(&name, &cores, &realtime);
+            let _ = prepared.send(realtime::this_thread());
             work(&name, sessions, received, ranks, bring);
         })
         .into_diagnostic()
         .wrap_err("cannot start a worker's thread")?;
-    Ok(Desk { orders, thread: thread.thread().clone(), members: Vec::with_capacity(MAX_BATCH), largest_batch })
+    let kernel_id = when_prepared.recv().into_diagnostic().wrap_err("a worker's thread ended at once")?;
+    let members = Vec::with_capacity(MAX_BATCH);
+    Ok(Desk { orders, thread: thread.thread().clone(), members, largest_batch, kernel_id })
 }
 
 /// A worker's two priorities, where it was granted any.

@@ -165,7 +165,8 @@ impl fmt::Display for CoRunner {
     }
 }
 
-fn cores(cores: &[usize]) -> String {
+/// Cores, for people.
+pub(crate) fn cores(cores: &[usize]) -> String {
     match cores {
         [] => "no core".to_owned(),
         [one] => format!("core {one}"),

@@ -76,6 +76,14 @@ impl<'p> Present<'p> {
         wanted && all.into_iter().any(|granted| granted.class == Class::Default)
     }
 
+    /// Whether the kernel may take the cores away from a box whose threads keep them busy, and what to do about it.
+    pub(crate) fn throttling(&self) -> Option<String> {
+        let fifo = |granted: &&Granted| granted.class != Class::Default;
+        let workers: Vec<_> = self.workers.iter().filter(fifo).map(|granted| granted.cores.as_slice()).collect();
+        let engine = Some(&self.engine).filter(fifo)?;
+        realtime::Throttling::now()?.warning(&engine.cores, &workers)
+    }
+
     /// What the times of this model on this worker depend on.
     pub(crate) fn binding(&self, model: usize, worker: usize) -> Binding {
         let (provider, granted) = (self.plan.config.models[model].provider, &self.workers[worker]);
