@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     allocation,
     config::Config,
-    plan::{self, Plan},
+    plan::Plan,
     snapshot::{Counter, RecordSnapshot, Snapshot},
 };
 
