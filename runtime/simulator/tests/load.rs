@@ -48,7 +48,7 @@ fn at_90_percent_load_99_999_percent_are_the_models() {
         threads.into_iter().flat_map(|thread| thread.join().expect("every promise holds")).collect()
     });
     let sum = boxes.iter().fold(Sum::default(), |sum, one| sum.plus(*one));
-    let load = sum.busy * 1_000_000 / sum.span;
+    let load = sum.busy / (sum.span / 1_000_000);
     println!(
         "{} observations in {BOXES} boxes, {}.{:02} % of a worker's time: {} by the model, {} late; {} inferences \
          exceeded their record",
