@@ -28,6 +28,8 @@ pub use controller::{Account, Controller, HOME, Working};
 pub use frame::{Frame, resealed};
 pub use genba::{Genba, PATIENCE, command, eventually, repository};
 pub use judge::{Verdict, Watched, Window, judge, skip};
-pub use scheduling::{Stall, end_with_parent, into_another_class, real_time_rights, signal, thread_of, threads};
+pub use scheduling::{
+    Stall, end_with_parent, into_another_class, policy, real_time_rights, signal, thread_of, threads,
+};
 pub use status::{Counts, Requests, Status};
 pub use stranger::{Heard, Said, Stranger};

@@ -72,6 +72,14 @@ pub fn thread_of(process: u32, name: &str) -> i32 {
     all.iter().find(|(_, other)| other == name).expect("the box has a thread of this name").0
 }
 
+/// A thread's scheduling policy, as `libc` counts them.
+#[must_use]
+#[allow(unsafe_code, reason = "std has no scheduling classes")]
+pub fn policy(thread: i32) -> i32 {
+    // SAFETY: takes a number.
+    unsafe { libc::sched_getscheduler(thread) }
+}
+
 /// Puts a thread into another class that everybody may use.
 ///
 /// # Panics

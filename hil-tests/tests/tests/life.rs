@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use engine::Reason;
 use message::NoticeKind;
-use tests::{BoxConfig, Controller, Genba, Stall, Stranger, eventually, real_time_rights, skip};
+use rig::{Priority, raise};
+use tests::{BoxConfig, Controller, Genba, Stall, Stranger, eventually, policy, real_time_rights, skip, threads};
 
 fn ready() -> (Genba, Controller) {
     let genba = Genba::start(&BoxConfig { robots: vec!["steady", "unheard"], ..BoxConfig::default() });
@@ -61,6 +62,27 @@ fn sigkill_takes_the_token_with_it() {
     let (account, controller) = controller.stop();
     account.assert_exact();
     assert_eq!(controller.watch().farewells(), 0, "nobody says farewell for a killed box");
+}
+
+/// Started as a service in a real-time class, it gives that class to nobody whom its config does not: a thread that
+/// writes logs must not run before a worker.
+#[test]
+fn a_box_that_was_started_in_a_real_time_class_has_bystanders_in_the_default_class() {
+    if !real_time_rights() {
+        return skip("SKIPPED: no real-time rights: nothing can be started in their class");
+    }
+    let mut genba = Genba::start(&BoxConfig::default());
+    genba.signal(libc::SIGKILL);
+    let _ = genba.ended();
+    // Whoever starts it gives it its own class.
+    raise(0, Priority::new(2)).expect("the right is there");
+    genba.restart();
+    let policies: Vec<_> = threads(genba.process()).into_iter().map(|(id, name)| (name, policy(id))).collect();
+    let of = |wanted: &str| policies.iter().find(|(name, _)| name == wanted).map(|(_, policy)| *policy);
+    for bystander in ["genba-log", "genba-status"] {
+        assert_eq!(of(bystander), Some(libc::SCHED_OTHER), "{bystander} of {policies:?}");
+    }
+    assert_eq!(of("genba-engine"), Some(libc::SCHED_FIFO), "{policies:?}");
 }
 
 /// Invariant 8: the watchdog reads a progress counter and withholds the heartbeat when the engine stops.

@@ -163,6 +163,22 @@ pub(crate) fn fifo(who: &str, thread: i32, priority: i32) -> Class {
     }
 }
 
+/// Puts every thread of this process but the caller into the default class: a process that was started in a real-time
+/// class gave it to all of them, and one that writes logs must not run before a worker.
+pub(crate) fn lower_bystanders() {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let ids = threads.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|thread| *thread != this_thread()).for_each(lower);
+}
+
+/// Puts a thread of this process (0: the caller) into the default class, which any thread may do.
+#[allow(unsafe_code, reason = "libc")]
+pub(crate) fn lower(thread: i32) {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `parameters` is a valid sched_param that lives through the call.
+    unsafe { libc::sched_setscheduler(thread, libc::SCHED_OTHER, &raw const parameters) };
+}
+
 /// Changes the calling thread's priority within the class that it was granted.
 ///
 /// What was granted once is granted again, unless somebody put the thread into another class since. Then its records

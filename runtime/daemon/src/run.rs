@@ -82,6 +82,8 @@ pub(crate) fn run(config: &Path, listen: Option<String>, accept_late: bool) -> R
     if plan.config.realtime.lock_memory {
         realtime::lock_memory();
     }
+    // Whatever is there by now is no worker, no link and not the engine.
+    realtime::lower_bystanders();
     let listener = status::listen(&plan.config.status_socket)?;
     let result = serve(plan, &library, listener, &logs, accept_late);
     let _ = std::fs::remove_file(&plan.config.status_socket);
@@ -168,7 +170,10 @@ fn serve(
     let fixed = status::Fixed { boot, started: time::Instant::now(), margin, scheduling };
     thread::Builder::new()
         .name("genba-status".to_owned())
-        .spawn(move || status::serve(&listener, plan, &fixed, &mut counter))
+        .spawn(move || {
+            realtime::lower(0);
+            status::serve(&listener, plan, &fixed, &mut counter);
+        })
         .into_diagnostic()?;
     // After the last thread that would inherit it. This thread takes zenoh's locks, which a put waits for.
     if let Some(priority) = plan.config.realtime.fifo_priority {

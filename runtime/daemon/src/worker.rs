@@ -269,3 +269,52 @@ fn park_for_ever() -> ! {
         thread::park();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use onnx_model::Provider;
+
+    use super::*;
+
+    /// Its last element may be 0 or 1 and no other.
+    const DOUBLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../hil-tests/tests/models/double");
+    const ELEMENTS: usize = 21;
+
+    fn double() -> Model {
+        let manifest = Manifest::load(Path::new(DOUBLE)).expect("the model is in the tree");
+        let found = Library::find(None).expect("make native fetches it");
+        let library = Library::load(&found).expect("it is ONNX Runtime");
+        let four = NonZeroUsize::new(4).expect("it is not zero");
+        Model::load_batches(&library, &manifest, Provider::Cpu, &[four]).expect("it runs on zeros")
+    }
+
+    fn members(last: &[f32]) -> Vec<Member> {
+        let member = |(slot, last): (u16, &f32)| {
+            let mut memory = Slot::with_room((ELEMENTS, 6));
+            memory.store([1.0; ELEMENTS - 1].into_iter().chain([*last]));
+            Member { slot: SlotId(slot), memory }
+        };
+        (0..).zip(last).map(member).collect()
+    }
+
+    #[test]
+    fn what_the_model_failed_on_is_not_left_in_a_row_that_nobody_fills() {
+        let mut model = double();
+        let mut failing = members(&[0.0, 0.0, 0.0, 99.0]);
+        assert!(together(&mut model, &mut failing).is_err());
+        let mut fewer = members(&[0.0, 0.0]);
+        assert_eq!(together(&mut model, &mut fewer), Ok(()), "the others run in one inference again");
+        assert_eq!(fewer[1].memory.output(), [2.0; 6]);
+    }
+
+    #[test]
+    fn members_of_a_batch_that_fails_are_run_alone() {
+        let mut model = double();
+        let mut mixed = members(&[0.0, 99.0, 1.0]);
+        assert!(matches!(infer(&mut model, &mut mixed), Err(RunError::Failed(_))));
+        let ran: Vec<_> = mixed.iter().map(|member| !member.memory.output().is_empty()).collect();
+        assert_eq!(ran, [true, false, true]);
+    }
+}
