@@ -157,11 +157,13 @@ fn nothing_is_void_where_nothing_changed() {
 
 /// What the model takes for each observation.
 const LONG: Duration = Duration::from_millis(2);
-/// A quarter of the worker's core is taken away: 2 ms become 2.7.
-const STOLEN: (Duration, Duration) = (Duration::from_micros(125), Duration::from_micros(500));
-/// Where an inference is this much longer than its median once in a hundred times, a third more cannot be told.
-const SPREAD: f64 = 1.2;
-/// A window at 0.99 and two more: it may take that many inferences.
+/// In each of these the worker's core is taken away for a part.
+const EACH: Duration = Duration::from_micros(500);
+/// The typical inference then takes a fifth longer than the record says at most.
+const SLOWED: f64 = 1.2;
+/// Where the record says more than that of its median, as beside other work, half of the core is not enough for it.
+const SPREAD: f64 = 1.6;
+/// Six windows at 0.9.
 const ENOUGH: usize = 600;
 
 /// E-505 in the real process, and its negative control: the same box without a thief.
@@ -180,15 +182,16 @@ fn a_slowed_worker_loses_its_record_and_an_undisturbed_one_keeps_it() {
         deadline_us: 200_000,
         min_period_us: 10_000,
         arrival_jitter_us: 10_000,
-        task_options: "execution_quantile = 0.99",
+        task_options: "execution_quantile = 0.9",
         cores: vec![core],
         folder: Some(model.path().to_owned()),
         ..BoxConfig::default()
     };
-    let mut figures = String::new();
+    let (mut figures, mut stolen) = (String::new(), Duration::ZERO);
     let genba = Genba::start_if(&config, |config| {
         let (median, most) = times(&measure(config, "12"));
-        figures = format!("a median of {median:.0} us, 0.99 within {most:.0} us");
+        stolen = EACH.mul_f64(1.0 - median / (SLOWED * most));
+        figures = format!("a median of {median:.0} us, 0.9 within {most:.0} us");
         most <= median * SPREAD
     });
     let inconclusive = |what: &str| skip(&format!("SKIPPED-INCONCLUSIVE: a slowed worker: {what}: {figures}"));
@@ -216,8 +219,8 @@ fn a_slowed_worker_loses_its_record_and_an_undisturbed_one_keeps_it() {
             let _ = raise(0, Priority::new(69));
             let mut due = Moment::now();
             while !stop.load(Ordering::Relaxed) {
-                due = due + STOLEN.1;
-                thief.hold_up(STOLEN.0);
+                due = due + EACH;
+                thief.hold_up(stolen);
                 due.sleep();
             }
         });
@@ -229,7 +232,7 @@ fn a_slowed_worker_loses_its_record_and_an_undisturbed_one_keeps_it() {
         asked
     });
     println!("slowed: void after {asked:?} observations");
-    assert!(asked.is_some(), "a worker slowed by a third kept its record: {figures}");
+    assert!(asked.is_some(), "a slowed worker kept its record: {figures}, {stolen:?} of each {EACH:?} stolen");
     assert_eq!(genba.status().records(), [Some(Reason::RecordExceeded.to_string())]);
 }
 
