@@ -175,6 +175,7 @@ fn serve(
             status::serve(&listener, plan, &fixed, &mut counter);
         })
         .into_diagnostic()?;
+    realtime::lock_later_on_fault();
     // After the last thread that would inherit it. This thread takes zenoh's locks, which a put waits for.
     if let Some(priority) = plan.config.realtime.fifo_priority {
         realtime::fifo("main", 0, priority.link());
