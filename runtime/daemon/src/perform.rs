@@ -142,6 +142,7 @@ impl Performer {
                 // It is handed to the main thread, which anybody may.
                 | Action::Reply(_)
                 | Action::Store { .. }
+                | Action::StoreSample { .. }
                 | Action::StartInference { .. }
                 | Action::Quarantine { .. }
                 | Action::RecordVoid { .. }
@@ -161,6 +162,7 @@ impl Performer {
                     self.requests.keep(slot, asker);
                 }
             }
+            Action::StoreSample { .. } => unreachable!("no input is declared as joined"),
             Action::StartInference { worker, model, slots } => {
                 let desk = &mut self.workers[usize::from(worker.0)];
                 let mut members = desk.no_members();

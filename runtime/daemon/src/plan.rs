@@ -226,6 +226,7 @@ impl Plan {
             agenda: vec![Agenda::default(); connections.len()].leak(),
             connections: connections.leak(),
             clients: clients.leak(),
+            inputs: Vec::new().leak(),
             workers: workers.collect::<Vec<_>>().leak(),
             records: records.leak(),
             free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
