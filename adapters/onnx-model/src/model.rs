@@ -33,6 +33,7 @@ pub struct Batch<'m> {
     session: &'m mut Session,
     names: &'m Names,
     room: &'m mut Room,
+    observation: InputPlace,
     action: Option<OutputPlace>,
 }
 
@@ -82,7 +83,8 @@ impl Model {
     pub fn batch(&mut self, members: usize) -> Option<Batch<'_>> {
         let room = self.rooms.iter_mut().find(|room| room.rows.get() >= members)?;
         room.clear_from(members);
-        Some(Batch { session: &mut self.session, names: &self.names, room, action: self.action })
+        let Self { session, names, observation, action, .. } = self;
+        Some(Batch { session, names, room, observation: *observation, action: *action })
     }
 
     /// How every session is set up, whatever the model: what was measured under other settings does not hold.
@@ -134,6 +136,11 @@ impl Model {
 }
 
 impl<'m> Batch<'m> {
+    /// The observations to run on, one after the other, those that nobody fills included.
+    pub fn observations_mut(&mut self) -> &mut [f32] {
+        self.room.input_mut(self.observation)
+    }
+
     /// One member's part of the input at this place of the manifest, row-major. Members count from 0.
     pub fn row_mut(&mut self, place: InputPlace, member: usize) -> &mut [f32] {
         self.room.row_mut(place, member)
@@ -149,7 +156,7 @@ impl<'m> Batch<'m> {
     /// # Errors
     /// [`RunError`], for all of them; the inputs are left as they were.
     pub fn run(self) -> Result<Outputs<'m>, RunError> {
-        let Self { session, names, room, action } = self;
+        let Self { session, names, room, action, .. } = self;
         room.run(session, names)?;
         Ok(Outputs { room, action })
     }
