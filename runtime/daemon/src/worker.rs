@@ -14,14 +14,16 @@ use std::{
 
 use engine::{Duration, Instant, MAX_BATCH, ModelFailed, ModelId, SlotId, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
-use manifest::Manifest;
+use manifest::{InputPlace, Manifest};
 use miette::{IntoDiagnostic, Result, WrapErr};
 use onnx_model::{Library, Model, RunError};
 
 use crate::{
     allocation, clock,
     config::{Config, Realtime, WorkerConfig},
+    joined,
     realtime::{self, Class},
+    samples::Joined,
 };
 
 /// One observation's values and the action computed from them.
@@ -53,6 +55,8 @@ impl Slot {
 pub(crate) struct Member {
     pub(crate) slot: SlotId,
     pub(crate) memory: Slot,
+    /// The newest samples as it started, one for each joined input of the model.
+    pub(crate) joined: Joined,
 }
 
 /// An inference to run.
@@ -136,7 +140,7 @@ fn start(
     bring: Bring,
 ) -> Result<Desk> {
     let mut largest_batch = vec![NonZeroUsize::MIN; manifests.len()];
-    let mut sessions: Vec<Option<Model>> = manifests.iter().map(|_| None).collect();
+    let mut sessions: Vec<Option<Session>> = manifests.iter().map(|_| None).collect();
     for place in &worker.models {
         let (declared, manifest) = (&config.models[*place], &manifests[*place]);
         let begun = time::Instant::now();
@@ -150,7 +154,7 @@ fn start(
             model.largest_batch(),
             begun.elapsed().as_millis()
         );
-        sessions[*place] = Some(model);
+        sessions[*place] = Some(Session { model, joined: joined::places(manifest) });
     }
     // A worker has one order at most; a queue of N holds N - 1.
     let (orders, received) = Box::leak(Box::new(Queue::<Order, 2>::new())).split();
@@ -168,6 +172,12 @@ fn start(
     let kernel_id = when_prepared.recv().into_diagnostic().wrap_err("a worker's thread ended at once")?;
     let members = Vec::with_capacity(MAX_BATCH);
     Ok(Desk { orders, thread: thread.thread().clone(), members, largest_batch, kernel_id })
+}
+
+/// One model's session, and where its joined inputs lie.
+struct Session {
+    model: Model,
+    joined: Vec<InputPlace>,
 }
 
 /// A worker's two priorities, where it was granted any.
@@ -188,7 +198,7 @@ fn prepare(name: &str, cores: &[usize], realtime: &Realtime) -> Option<Ranks> {
 
 fn work(
     name: &str,
-    mut sessions: Vec<Option<Model>>,
+    mut sessions: Vec<Option<Session>>,
     mut orders: Consumer<'static, Order>,
     ranks: Option<Ranks>,
     mut bring: Bring,
@@ -229,10 +239,10 @@ fn work(
 
 /// Runs the model on the observations of all members at once. If it fails, on each alone: what one robot sent costs no
 /// other its answer. A member without an action failed.
-fn infer(model: &mut Model, members: &mut [Member]) -> Result<(), RunError> {
-    match together(model, members) {
+fn infer(session: &mut Session, members: &mut [Member]) -> Result<(), RunError> {
+    match together(session, members) {
         Err(RunError::Failed(_) | RunError::Input { .. } | RunError::Output { .. }) if members.len() > 1 => {
-            members.iter_mut().map(|member| together(model, slice::from_mut(member))).fold(Ok(()), worse)
+            members.iter_mut().map(|member| together(session, slice::from_mut(member))).fold(Ok(()), worse)
         }
         result => result,
     }
@@ -246,12 +256,18 @@ fn worse(one: Result<(), RunError>, other: Result<(), RunError>) -> Result<(), R
     }
 }
 
-fn together(model: &mut Model, members: &mut [Member]) -> Result<(), RunError> {
+fn together(Session { model, joined }: &mut Session, members: &mut [Member]) -> Result<(), RunError> {
     let (inputs, outputs) = (model.observation_len(), model.action_len());
     let mut batch = model.batch(members.len()).expect("the engine orders no batch beyond the record's largest");
     for (row, member) in batch.observations_mut().chunks_exact_mut(inputs).zip(&mut *members) {
         member.memory.output.clear();
         row.copy_from_slice(&member.memory.input);
+    }
+    for (place, member) in members.iter().enumerate() {
+        assert_eq!(member.joined.len(), joined.len(), "each joined input contributes a sample");
+        for (input, sample) in joined.iter().zip(&member.joined) {
+            batch.row_mut(*input, place).copy_from_slice(sample);
+        }
     }
     for (row, member) in batch.run()?.action().chunks_exact(outputs).zip(members) {
         member.memory.output.extend_from_slice(row);
