@@ -5,7 +5,7 @@ use core::num::NonZeroU64;
 
 use crate::layout::CRC32C;
 
-/// The robot and task that a message belongs to: the CRC-32C of `<robot>/<task>`.
+/// The robot and task that a message belongs to: the CRC-32C of `<robot>/<task>`, or of `<robot>/<task>/<input>`.
 ///
 /// It tells a stray frame from a proper one; it is no secret and authenticates nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +19,18 @@ impl Address {
         digest.update(robot.as_bytes());
         digest.update(b"/");
         digest.update(task.as_bytes());
+        Self(digest.finalize())
+    }
+
+    /// The address of a joined input of a robot's task.
+    #[must_use]
+    pub const fn of_input(robot: &str, task: &str, input: &str) -> Self {
+        let mut digest = CRC32C.digest();
+        digest.update(robot.as_bytes());
+        digest.update(b"/");
+        digest.update(task.as_bytes());
+        digest.update(b"/");
+        digest.update(input.as_bytes());
         Self(digest.finalize())
     }
 
@@ -104,6 +116,24 @@ impl Epoch {
     }
 }
 
+/// One start of a joined input's sender: a random number that the sender chose. It has no order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Source(u64);
+
+impl Source {
+    /// The source with this number.
+    #[must_use]
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// The number on the wire.
+    #[must_use]
+    pub const fn value(self) -> u64 {
+        self.0
+    }
+}
+
 /// One start of the box: a number that the box chose. It has no order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Boot(u64);
@@ -122,7 +152,7 @@ impl Boot {
     }
 }
 
-/// An observation's place in its epoch, at least 1. On the wire 0 says that there is none.
+/// An observation's place in its epoch or a sample's in its source, at least 1. On the wire 0 says that there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(NonZeroU64);
 

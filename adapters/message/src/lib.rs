@@ -1,7 +1,8 @@
 //! The wire format between robot controllers and genba.
 //!
-//! Five messages: a controller sends an [`Observation`], the box answers each with one
-//! [`Response`], and tells what belongs to no observation in a [`Notice`]. Outside any control loop
+//! Six messages: a controller sends an [`Observation`], the box answers each with one
+//! [`Response`], and tells what belongs to no observation in a [`Notice`]. A sensor beside the controller
+//! sends an [`Input`] that joins its observations. Outside any control loop
 //! a client sends an [`InferRequest`] and gets one [`InferReply`]. All are CDR
 //! little-endian, ROS 2's own encoding, and described by the files in `msg/`. Fixed-size fields come
 //! first and one bounded sequence of bytes last, so that a microcontroller reads every field at a
@@ -51,6 +52,7 @@ mod error;
 mod identity;
 mod infer_reply;
 mod infer_request;
+mod input;
 mod layout;
 mod notice;
 mod observation;
@@ -60,9 +62,10 @@ mod values;
 
 pub use body::{Body, Place, ReasonNumber};
 pub use error::{Malformed, NoRoom};
-pub use identity::{Address, Boot, ContractDigest, Epoch, ModelDigest, Sequence, Stamp};
+pub use identity::{Address, Boot, ContractDigest, Epoch, ModelDigest, Sequence, Source, Stamp};
 pub use infer_reply::{InferBody, InferReply};
 pub use infer_request::InferRequest;
+pub use input::Input;
 pub use notice::{Notice, NoticeKind};
 pub use observation::{Header, Observation, peek};
 pub use response::Response;

@@ -27,7 +27,8 @@ pub struct Response<'a> {
     pub plan_step: u32,
     /// From the observation's arrival to the hand-over to the link, in microseconds; saturates.
     pub age_us: u32,
-    /// The age of the oldest input at the hand-over, in microseconds; saturates.
+    /// In microseconds; saturates: the age at the hand-over of the oldest input that an action was computed from, or that
+    /// a fallback found too old; else as `age_us`.
     pub input_age_us: u32,
     /// Marks that change nothing about its meaning.
     pub status: Status,

@@ -2,10 +2,10 @@
 
 mod samples;
 
-use message::{Address, InferReply, InferRequest, Notice, Observation, Response};
+use message::{Address, InferReply, InferRequest, Input, Notice, Observation, Response};
 use samples::{
-    VALUES, counting, notice, notice_frame, observation, observation_frame, reply, reply_frame, request, request_frame,
-    response, response_frame,
+    VALUES, counting, input, input_frame, notice, notice_frame, observation, observation_frame, reply, reply_frame,
+    request, request_frame, response, response_frame,
 };
 
 #[test]
@@ -96,6 +96,20 @@ fn reply_fields_lie_at_constant_offsets() {
 }
 
 #[test]
+fn input_fields_lie_at_constant_offsets() {
+    let frame = input_frame(&input());
+    assert_eq!(frame[..4], [0, 1, 0, 0], "encapsulation");
+    assert_eq!(frame[4..8], 0xc0bd_816a_u32.to_le_bytes(), "type_id");
+    assert_eq!(frame[8..12], [1, 2, 3, 4], "address");
+    assert_eq!(frame[12..28], counting::<16>(0x10), "contract");
+    assert_eq!(frame[28..36], counting::<8>(0x21), "source");
+    assert_eq!(frame[36..44], counting::<8>(0x31), "sequence");
+    assert_eq!(frame[44..52], counting::<8>(0x41), "stamp");
+    assert_eq!(frame[56..60], [9, 0, 0, 0], "length of the values");
+    assert_eq!(frame[60..], VALUES, "values");
+}
+
+#[test]
 fn sizes_are_those_of_the_wire_format() {
     assert_eq!(Observation::OVERHEAD, 72);
     assert_eq!(Observation::MAX_VALUES, 16_777_216);
@@ -105,6 +119,8 @@ fn sizes_are_those_of_the_wire_format() {
     assert_eq!(Notice::MAX_FRAME, 1064);
     assert_eq!(InferRequest::OVERHEAD, 56);
     assert_eq!(InferRequest::MAX_VALUES, Observation::MAX_VALUES);
+    assert_eq!(Input::OVERHEAD, 60);
+    assert_eq!(Input::MAX_VALUES, Observation::MAX_VALUES);
     assert_eq!(InferReply::OVERHEAD, 88);
     assert_eq!(InferReply::MAX_FRAME, 1624);
 }
@@ -116,6 +132,7 @@ fn type_ids_are_those_in_the_msg_files() {
         (Response::TYPE_ID, include_str!("../msg/ResponseV1.msg")),
         (Notice::TYPE_ID, include_str!("../msg/NoticeV1.msg")),
         (InferRequest::TYPE_ID, include_str!("../msg/InferRequestV1.msg")),
+        (Input::TYPE_ID, include_str!("../msg/InputV1.msg")),
         (InferReply::TYPE_ID, include_str!("../msg/InferReplyV1.msg")),
     ] {
         assert!(msg.contains(&format!("\nuint32 TYPE_ID={type_id}\n")), "{msg}");
@@ -128,4 +145,6 @@ fn an_address_is_the_crc_of_robot_and_task() {
     assert_eq!(Address::of("left-arm", "conveyor").value(), 0xabad_15b3);
     assert_ne!(Address::of("left-arm", "weld"), Address::of("left", "arm-weld"));
     assert_ne!(Address::of("left", "weld"), Address::of("right", "weld"));
+    assert_eq!(Address::of_input("left-arm", "conveyor", "camera").value(), 0x4cde_7b89);
+    assert_ne!(Address::of_input("left", "weld", "camera"), Address::of("left", "weld"));
 }

@@ -3,13 +3,13 @@
 mod samples;
 
 use message::{
-    Body, InferBody, InferReply, InferRequest, Malformed, NoRoom, Notice, Observation, Place, Response, Sequence,
-    Status, peek,
+    Body, InferBody, InferReply, InferRequest, Input, Malformed, NoRoom, Notice, Observation, Place, Response,
+    Sequence, Status, peek,
 };
 use samples::{
-    NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESPONSE_CRC, VALUES, changed, notice, notice_frame,
-    observation, observation_frame, reason, replies, reply, reply_frame, request, request_frame, resealed, response,
-    response_frame, responses,
+    INPUT_CRC, NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESPONSE_CRC, VALUES, changed, input, input_frame,
+    notice, notice_frame, observation, observation_frame, reason, replies, reply, reply_frame, request, request_frame,
+    resealed, response, response_frame, responses,
 };
 
 #[test]
@@ -28,6 +28,9 @@ fn every_changed_byte_is_refused() {
     let request = request_frame(&request());
     assert!(InferRequest::decode(&request).is_ok(), "unchanged");
     for_each_changed_byte(&request, |frame| InferRequest::decode(frame).is_err());
+    let input = input_frame(&input());
+    assert!(Input::decode(&input).is_ok(), "unchanged");
+    for_each_changed_byte(&input, |frame| Input::decode(frame).is_err());
     for reply in replies() {
         let reply = reply_frame(&reply);
         assert!(InferReply::decode(&reply).is_ok(), "unchanged");
@@ -56,6 +59,10 @@ fn every_lost_tail_is_refused() {
     for length in 0..request.len() {
         let expected = cut(length, InferRequest::OVERHEAD);
         assert_eq!(InferRequest::decode(&request[..length]), Err(expected));
+    }
+    let input = input_frame(&input());
+    for length in 0..input.len() {
+        assert_eq!(Input::decode(&input[..length]), Err(cut(length, Input::OVERHEAD)));
     }
     let reply = reply_frame(&reply());
     for length in 0..reply.len() {
@@ -86,6 +93,10 @@ fn every_trailing_byte_is_refused() {
         request.resize(request.len() + padding, 0);
         let request = resealed(request, REQUEST_CRC);
         assert_eq!(InferRequest::decode(&request), Err(Malformed::Length));
+
+        let mut input = input_frame(&input());
+        input.resize(input.len() + padding, 0);
+        assert_eq!(Input::decode(&resealed(input, INPUT_CRC)), Err(Malformed::Length));
 
         let mut reply = reply_frame(&reply());
         reply.resize(reply.len() + padding, 0);
@@ -125,6 +136,21 @@ fn another_type_is_refused() {
     assert_eq!(Observation::decode(&request_frame(&long)), Err(Malformed::Type));
     assert_eq!(InferRequest::decode(&observation), Err(Malformed::Type));
     assert_eq!(InferReply::decode(&response), Err(Malformed::Type));
+    assert_eq!(Input::decode(&observation), Err(Malformed::Type));
+    assert_eq!(Observation::decode(&input_frame(&Input { values: &[7; 64], ..input() })), Err(Malformed::Type));
+}
+
+#[test]
+fn a_sample_without_a_sequence_or_over_its_bound_is_refused() {
+    let frame = changed(&input_frame(&input()), INPUT_CRC, 36, &[0; 8]);
+    assert_eq!(Input::decode(&frame), Err(Malformed::Sequence));
+    for length in [u32::MAX, 1 << 31, 8] {
+        let frame = changed(&input_frame(&input()), INPUT_CRC, 56, &length.to_le_bytes());
+        assert_eq!(Input::decode(&frame), Err(Malformed::Length));
+    }
+    let more = vec![7; Input::MAX_VALUES + 1];
+    let mut out = vec![0; Input::OVERHEAD + more.len()];
+    assert_eq!(Input { values: &more, ..input() }.encode(&mut out), Err(NoRoom));
 }
 
 #[test]

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use message::{
-    Body, InferBody, InferReply, InferRequest, Malformed, Notice, NoticeKind, Observation, Place, Response, Sequence,
-    Status,
+    Body, InferBody, InferReply, InferRequest, Input, Malformed, Notice, NoticeKind, Observation, Place, Response,
+    Sequence, Status,
 };
 use samples::{
-    notice, notice_frame, observation, observation_frame, reason, replies, reply, reply_frame, request, request_frame,
-    response, response_frame, responses,
+    input, input_frame, notice, notice_frame, observation, observation_frame, reason, replies, reply, reply_frame,
+    request, request_frame, response, response_frame, responses,
 };
 
 #[test]
@@ -68,6 +68,7 @@ fn rosbags_reads_the_constants_that_we_send() {
         (("InferReplyV1", "STATUS_UNSCHEDULABLE"), Status::UNSCHEDULABLE.bits()),
         (("InferReplyV1", "TYPE_ID"), InferReply::TYPE_ID),
         (("InferRequestV1", "TYPE_ID"), InferRequest::TYPE_ID),
+        (("InputV1", "TYPE_ID"), Input::TYPE_ID),
         (("NoticeV1", "KIND_FAREWELL"), farewell.into()),
         (("NoticeV1", "TYPE_ID"), Notice::TYPE_ID),
         (("ObservationV1", "TYPE_ID"), Observation::TYPE_ID),
@@ -92,7 +93,7 @@ fn rosbags_reads_the_constants_that_we_send() {
 fn we_read_and_write_the_frames_of_rosbags() {
     let facts = rosbags(&msg_folder(), "");
     let theirs: Vec<Sample> = facts.iter().filter_map(|fact| Sample::parse(fact, "theirs")).collect();
-    assert_eq!(theirs.len(), 200, "40 samples of each type");
+    assert_eq!(theirs.len(), 240, "40 samples of each type");
     for sample in theirs {
         assert_eq!(sample.fault(), None, "{sample:?}");
     }
@@ -108,6 +109,7 @@ fn rosbags_reads_and_writes_our_frames() {
         let body = Body::Fallback { reason: reason(214), values: &values };
         ours.push(("ResponseV1", response_frame(&Response { body, ..response() })));
         ours.push(("InferRequestV1", request_frame(&InferRequest { values: &values, ..request() })));
+        ours.push(("InputV1", input_frame(&Input { values: &values, ..input() })));
         let body = InferBody::Result { place: Place::Box, values: &values };
         ours.push(("InferReplyV1", reply_frame(&InferReply { body, ..reply() })));
     }
@@ -180,6 +182,14 @@ InferRequestV1 stamp 32 8
 InferRequestV1 budget_us 40 4
 InferRequestV1 crc 44 4
 InferRequestV1 values 48 4
+InputV1 type_id 0 4
+InputV1 address 4 4
+InputV1 contract 8 16
+InputV1 source 24 8
+InputV1 sequence 32 8
+InputV1 stamp 40 8
+InputV1 crc 48 4
+InputV1 values 52 4
 NoticeV1 type_id 0 4
 NoticeV1 address 4 4
 NoticeV1 boot 8 8
@@ -269,6 +279,7 @@ impl Sample {
             "InferRequestV1" => {
                 InferRequest::decode(&self.frame).map(|sent| (request_fields(&sent), request_frame(&sent)))
             }
+            "InputV1" => Input::decode(&self.frame).map(|sent| (input_fields(&sent), input_frame(&sent))),
             "InferReplyV1" => InferReply::decode(&self.frame).map(|sent| (reply_fields(&sent), reply_frame(&sent))),
             other => panic!("rosbags sent a {other}"),
         }
@@ -344,6 +355,18 @@ fn request_fields(sent: &InferRequest<'_>) -> Fields {
         ("request", sent.request.to_string()),
         ("stamp", sent.stamp.value().to_string()),
         ("budget_us", sent.budget_us.to_string()),
+        ("values", hex(sent.values)),
+    ]
+}
+
+fn input_fields(sent: &Input<'_>) -> Fields {
+    vec![
+        ("type_id", Input::TYPE_ID.to_string()),
+        ("address", sent.address.value().to_string()),
+        ("contract", sent.contract.to_string()),
+        ("source", sent.source.value().to_string()),
+        ("sequence", sent.sequence.value().to_string()),
+        ("stamp", sent.stamp.value().to_string()),
         ("values", hex(sent.values)),
     ]
 }

@@ -3,15 +3,15 @@
 mod samples;
 
 use message::{
-    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, ModelDigest, Notice, NoticeKind,
-    Observation, Place, Response, Sequence, Stamp, Status, peek,
+    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, Input, ModelDigest, Notice,
+    NoticeKind, Observation, Place, Response, Sequence, Source, Stamp, Status, peek,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use samples::{
-    NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESPONSE_CRC, notice_frame, observation_frame, reason,
-    reply_frame, request_frame, resealed, response_frame, sequence,
+    INPUT_CRC, NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESPONSE_CRC, input_frame, notice_frame,
+    observation_frame, reason, reply_frame, request_frame, resealed, response_frame, sequence,
 };
 
 proptest! {
@@ -56,6 +56,25 @@ proptest! {
         let request = InferRequest { values: &values, ..fields };
         let frame = request_frame(&request);
         prop_assert_eq!(InferRequest::decode(&frame), Ok(request));
+    }
+
+    #[test]
+    fn a_sample_comes_back(fields in inputs(), values in vec(any::<u8>(), 0..300)) {
+        let input = Input { values: &values, ..fields };
+        let frame = input_frame(&input);
+        prop_assert_eq!(Input::decode(&frame), Ok(input));
+    }
+
+    #[test]
+    fn one_changed_byte_of_a_sample_is_refused(
+        fields in inputs(),
+        values in vec(any::<u8>(), 0..300),
+        at in any::<Index>(),
+        flip in 1_u8..,
+    ) {
+        let mut frame = input_frame(&Input { values: &values, ..fields });
+        *at.get_mut(&mut frame) ^= flip;
+        prop_assert!(Input::decode(&frame).is_err());
     }
 
     #[test]
@@ -130,6 +149,7 @@ proptest! {
         prop_assert!(Notice::decode(&bytes).is_err());
         prop_assert!(InferRequest::decode(&bytes).is_err());
         prop_assert!(InferReply::decode(&bytes).is_err());
+        prop_assert!(Input::decode(&bytes).is_err());
         prop_assert_eq!(peek(&bytes), None);
     }
 
@@ -155,6 +175,10 @@ proptest! {
         let request = frame_of(InferRequest::TYPE_ID, REQUEST_CRC, &bytes, tag);
         if let Ok(decoded) = InferRequest::decode(&request) {
             prop_assert_eq!(request_frame(&decoded), &*request);
+        }
+        let input = frame_of(Input::TYPE_ID, INPUT_CRC, &bytes, tag);
+        if let Ok(decoded) = Input::decode(&input) {
+            prop_assert_eq!(input_frame(&decoded), &*input);
         }
         let reply = frame_of(InferReply::TYPE_ID, REPLY_CRC, &bytes, tag);
         if let Ok(decoded) = InferReply::decode(&reply) {
@@ -224,6 +248,19 @@ fn requests() -> impl Strategy<Value = InferRequest<'static>> {
             request,
             stamp: Stamp::new(stamp),
             budget_us,
+            values: &[],
+        },
+    )
+}
+
+fn inputs() -> impl Strategy<Value = Input<'static>> {
+    (any::<u32>(), any::<[u8; 16]>(), any::<u64>(), 1_u64.., any::<u64>()).prop_map(
+        |(address, contract, source, number, stamp)| Input {
+            address: Address::new(address),
+            contract: ContractDigest::new(contract),
+            source: Source::new(source),
+            sequence: sequence(number),
+            stamp: Stamp::new(stamp),
             values: &[],
         },
     )

@@ -50,7 +50,7 @@ pub enum LinkError {
         /// As given.
         key: String,
     },
-    /// A key is used twice among the routes and clients.
+    /// A key is used twice among the routes, clients and inputs.
     #[error("the key \"{key}\" is used twice")]
     Duplicate {
         /// As given.

@@ -4,6 +4,7 @@ use message::Header;
 use zenoh::bytes::ZBytes;
 
 use crate::client::ClientId;
+use crate::input::InputId;
 use crate::intake::{Arrived, Asked, Content, LARGEST_STRAY, Outlets, RouteOutlet, Stray};
 use crate::overflow::Overflowed;
 use crate::query::PendingQuery;
@@ -61,6 +62,17 @@ pub struct Request<'a> {
     pub bytes: Option<&'a [u8]>,
 }
 
+/// The newest sample of a joined input.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample<'a> {
+    /// Whose it is.
+    pub input: InputId,
+    /// When it arrived.
+    pub at_ns: u64,
+    /// The frame, lent for this call; `None`: it is larger than any of its input, and nobody looked at its bytes.
+    pub bytes: Option<&'a [u8]>,
+}
+
 /// The deciding end of every queue: wait-free, and without an allocation for a frame.
 pub struct Inbox {
     outlets: Outlets,
@@ -113,6 +125,26 @@ impl Inbox {
             (content, ())
         });
         !requests.is_empty()
+    }
+
+    /// The newest sample of this joined input, if one waits, lent to `each`.
+    pub fn poll_input(&mut self, input: InputId, each: impl FnOnce(Sample<'_>)) {
+        let Self { outlets, assembly } = self;
+        if let Some(place) = outlets.inputs.get_mut(input.index()) {
+            place.receive(|Arrived { at_ns, content }| {
+                let bytes = match content {
+                    Content::Bytes(payload) => Some(whole(payload, assembly)),
+                    Content::Oversize => None,
+                };
+                each(Sample { input, at_ns: *at_ns, bytes });
+            });
+        }
+    }
+
+    /// How many joined inputs there are.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        self.outlets.inputs.len()
     }
 
     /// The oldest query on a topic's key. Whoever takes it must hand it to a thread that may block: see

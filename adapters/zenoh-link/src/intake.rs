@@ -13,7 +13,9 @@ use zenoh::query::Query;
 use zenoh::sample::{Sample, SampleFields};
 
 use crate::client::{CLIENT_SLACK, ClientId, MAX_CLIENT_QUEUE};
+use crate::input::InputId;
 use crate::lane::{Receiver, Sender, lane};
+use crate::mailbox::{Collect, Post, mailbox};
 use crate::overflow::{Overflow, Overflowed};
 use crate::query::PendingQuery;
 use crate::route::{ROUTE_CAPACITY, RouteId};
@@ -75,6 +77,7 @@ pub(crate) struct RouteOutlet {
 pub(crate) struct Outlets {
     pub(crate) routes: Vec<RouteOutlet>,
     pub(crate) clients: Vec<Receiver<Asked, Content>>,
+    pub(crate) inputs: Vec<Collect<Arrived>>,
     pub(crate) strays: Receiver<Stray>,
     pub(crate) queries: Consumer<'static, PendingQuery>,
     pub(crate) overflow: Arc<Overflow>,
@@ -87,6 +90,8 @@ pub enum Source {
     Route(RouteId),
     /// A one-off request of this client.
     Client(ClientId),
+    /// A sample of this joined input.
+    Input(InputId),
     /// A stray, a query on a topic's key, or what overflowed: nothing that is urgent.
     Other,
 }
@@ -99,9 +104,10 @@ pub(crate) struct Intake {
     clock: fn() -> u64,
     wake: Wake,
     subjects: Subjects,
-    by_key: HashMap<String, RouteId>,
+    by_key: HashMap<String, Owner>,
     routes: Vec<Mutex<RouteInlet>>,
     clients: Vec<Mutex<ClientInlet>>,
+    inputs: Vec<Mutex<InputInlet>>,
     strays: Mutex<Sender<Stray>>,
     queries: Mutex<Producer<'static, PendingQuery>>,
     overflow: Arc<Overflow>,
@@ -113,6 +119,18 @@ struct RouteInlet {
     sheds: Producer<'static, Shed>,
 }
 
+/// Whose key it is.
+#[derive(Debug, Clone, Copy)]
+enum Owner {
+    Route(RouteId),
+    Input(InputId),
+}
+
+struct InputInlet {
+    max_frame_bytes: usize,
+    newest: Post<Arrived>,
+}
+
 struct ClientInlet {
     max_frame_bytes: usize,
     most: usize,
@@ -121,10 +139,11 @@ struct ClientInlet {
 
 impl Intake {
     /// The queues of routes with these observation keys and largest frames, and of clients with these largest frames
-    /// and queues.
+    /// and queues, and the places of inputs with these keys and largest frames.
     pub(crate) fn new(
         routes: &[(String, usize)],
         clients: &[(usize, usize)],
+        inputs: &[(String, usize)],
         subjects: Subjects,
         clock: fn() -> u64,
         wake: Wake,
@@ -133,20 +152,31 @@ impl Intake {
         let (client_inlets, client_outlets) = clients.iter().map(|&(max, queue)| client_queue(max, queue)).unzip();
         let (stray_in, stray_out) = lane::<Stray, Stray, STRAY_SLOTS, { 2 * STRAY_SLOTS }>();
         let (query_in, query_out) = Box::leak(Box::new(Queue::<PendingQuery, QUERY_SLOTS>::new())).split();
-        let overflow = Arc::new(Overflow::new(routes.len(), clients.len()));
+        let (input_inlets, input_outlets) = inputs.iter().map(|&(_, max)| input_place(max)).unzip();
+        let overflow = Arc::new(Overflow::new(routes.len(), clients.len(), inputs.len()));
+        let owner = |(place, key): (Owner, &String)| (key.clone(), place);
+        let routes = (0..).map(RouteId::new).map(Owner::Route).zip(routes.iter().map(|(key, _)| key));
+        let inputs = (0..).map(InputId::new).map(Owner::Input).zip(inputs.iter().map(|(key, _)| key));
         let intake = Self {
             clock,
             wake,
             subjects,
-            by_key: routes.iter().map(|(key, _)| key.clone()).zip((0..).map(RouteId::new)).collect(),
+            by_key: routes.chain(inputs).map(owner).collect(),
             routes: inlets,
             clients: client_inlets,
+            inputs: input_inlets,
             strays: Mutex::new(stray_in),
             queries: Mutex::new(query_in),
             overflow: Arc::clone(&overflow),
         };
-        let outlets =
-            Outlets { routes: outlets, clients: client_outlets, strays: stray_out, queries: query_out, overflow };
+        let outlets = Outlets {
+            routes: outlets,
+            clients: client_outlets,
+            inputs: input_outlets,
+            strays: stray_out,
+            queries: query_out,
+            overflow,
+        };
         (intake, outlets)
     }
 
@@ -161,12 +191,21 @@ impl Intake {
         if !self.subjects.takes(subject, &key) {
             return;
         }
-        let route = self.by_key.get(key.as_str()).copied();
-        match route {
-            Some(route) => self.frame(route, at_ns, payload),
-            None => self.stray(Stray { at_ns, key, payload }),
-        }
-        (self.wake)(route.map_or(Source::Other, Source::Route));
+        let source = match self.by_key.get(key.as_str()).copied() {
+            Some(Owner::Route(route)) => {
+                self.frame(route, at_ns, payload);
+                Source::Route(route)
+            }
+            Some(Owner::Input(input)) => {
+                self.sample(input, at_ns, payload);
+                Source::Input(input)
+            }
+            None => {
+                self.stray(Stray { at_ns, key, payload });
+                Source::Other
+            }
+        };
+        (self.wake)(source);
     }
 
     /// The callback of the queryable on `key`, a topic's.
@@ -226,6 +265,18 @@ impl Intake {
         }
     }
 
+    /// Takes the place of the one that waits, if one does.
+    fn sample(&self, input: InputId, at_ns: u64, payload: ZBytes) {
+        let Some(inlet) = self.inputs.get(input.index()) else {
+            return;
+        };
+        let mut inlet = lock(inlet);
+        let content = if payload.len() > inlet.max_frame_bytes { Content::Oversize } else { Content::Bytes(payload) };
+        if inlet.newest.send(Arrived { at_ns, content }) {
+            self.overflow.add(Overflowed::Input(input));
+        }
+    }
+
     fn stray(&self, mut stray: Stray) {
         if stray.payload.len() > LARGEST_STRAY {
             stray.payload = ZBytes::new();
@@ -257,6 +308,11 @@ fn route_queues(max_frame_bytes: usize) -> (Mutex<RouteInlet>, RouteOutlet) {
         Mutex::new(RouteInlet { max_frame_bytes, frames: frames_in, sheds: sheds_in }),
         RouteOutlet { frames: frames_out, sheds: sheds_out },
     )
+}
+
+fn input_place(max_frame_bytes: usize) -> (Mutex<InputInlet>, Collect<Arrived>) {
+    let (newest, outlet) = mailbox();
+    (Mutex::new(InputInlet { max_frame_bytes, newest }), outlet)
 }
 
 fn client_queue(max_frame_bytes: usize, queue: usize) -> (Mutex<ClientInlet>, Receiver<Asked, Content>) {

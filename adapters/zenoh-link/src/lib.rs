@@ -9,7 +9,7 @@
 //!   never frees a frame's payload, since that takes a lock of zenoh's. A query is given to it without its payload: it
 //!   keeps it until it is decided, then hands it on to a thread that may block, which replies and frees it;
 //! - a queue, a round or a message without a bound: a full queue refuses the newest frame, and what
-//!   does not even fit among the refusals is counted;
+//!   does not even fit among the refusals is counted; of a joined input only the newest sample waits;
 //! - a robot that stops reading holds up a put, or another robot's responses: see [`Settings`];
 //! - a client that asks too much takes another client's place: each has a queue of its own;
 //! - a frame counted twice, or not at all, because its key matches several subscriptions.
@@ -19,6 +19,7 @@
 //! holds such a lock runs on.
 
 mod client;
+mod input;
 mod route;
 mod settings;
 
@@ -32,6 +33,7 @@ mod intake;
 mod subjects;
 
 mod lane;
+mod mailbox;
 mod overflow;
 
 mod error;
@@ -39,10 +41,11 @@ mod process;
 
 pub use client::{CLIENT_SLACK, ClientId, ClientKeys, MAX_CLIENT_QUEUE};
 pub use error::{LinkError, PutError, ThreadsRunning};
-pub use inbox::{Arrival, Inbox, Request};
+pub use inbox::{Arrival, Inbox, Request, Sample};
+pub use input::{InputId, InputKeys};
 pub use intake::Source;
 pub use link::Link;
-pub use open::{check, open};
+pub use open::{Topics, check, open};
 pub use overflow::Overflowed;
 pub use process::{ONE_WORKER, prepare_process};
 pub use query::PendingQuery;

@@ -13,16 +13,29 @@ use zenoh::{Session, Wait};
 use crate::client::{ClientId, ClientKeys, MAX_CLIENT_QUEUE};
 use crate::error::LinkError;
 use crate::inbox::Inbox;
+use crate::input::InputKeys;
 use crate::intake::{Intake, Source};
 use crate::link::{Link, Receiving, RoutePublishers};
 use crate::route::RouteKeys;
 use crate::settings::Settings;
 use crate::subjects::Subjects;
 
+/// What the box listens to, and answers on.
+#[derive(Debug, Clone, Default)]
+pub struct Topics {
+    /// Robots' tasks.
+    pub routes: Vec<RouteKeys>,
+    /// Who asks now and then.
+    pub clients: Vec<ClientKeys>,
+    /// What joins robots' observations.
+    pub inputs: Vec<InputKeys>,
+    /// Key expressions such as `site/cell/*/*/observation`: what matches one and is no route's key is a stray.
+    pub strays: Vec<String>,
+}
+
 /// Opens the box's session.
 ///
-/// `strays` are key expressions such as `site/cell/*/*/observation`: what matches one and is no
-/// route's key is a stray. `clock` gives the box's monotonic nanoseconds; it and `wake` are called
+/// `clock` gives the box's monotonic nanoseconds; it and `wake` are called
 /// on zenoh's threads, `wake` after each arrival with whose it is, so neither may block. The liveliness token on
 /// `alive_key` is not shown before [`Link::declare_alive`].
 ///
@@ -33,25 +46,26 @@ use crate::subjects::Subjects;
 /// Those of [`check`], and [`LinkError`] names the endpoint that cannot be used.
 pub fn open(
     settings: &Settings,
-    routes: Vec<RouteKeys>,
-    clients: Vec<ClientKeys>,
-    strays: Vec<String>,
+    topics: Topics,
     alive_key: &str,
     clock: fn() -> u64,
     wake: impl Fn(Source) + Send + Sync + 'static,
 ) -> Result<(Link, Inbox), LinkError> {
     settings.check()?;
-    let Keys { routes, clients, strays, alive: alive_key } = Keys::new(routes, clients, strays, alive_key)?;
+    let Keys { routes, clients, inputs, strays, alive: alive_key } = Keys::new(topics, alive_key)?;
 
     let frames = routes.iter().map(|route| route.max_frame_bytes);
-    let largest = frames.chain(clients.iter().map(|client| client.max_frame_bytes)).max().unwrap_or(0);
+    let frames = frames.chain(clients.iter().map(|client| client.max_frame_bytes));
+    let largest = frames.chain(inputs.iter().map(|input| input.max_frame_bytes)).max().unwrap_or(0);
     let config = settings.to_zenoh(largest)?;
 
-    let observations: Vec<_> = routes.iter().map(|route| route.observation.clone()).collect();
-    let subjects = Subjects::new(&strays, &observations);
+    let observations = routes.iter().map(|route| route.observation.clone());
+    let keys: Vec<_> = observations.chain(inputs.iter().map(|input| input.samples.clone())).collect();
+    let subjects = Subjects::new(&strays, &keys);
     let queues: Vec<_> = routes.iter().map(|route| (route.observation.to_string(), route.max_frame_bytes)).collect();
     let requests: Vec<_> = clients.iter().map(|client| (client.max_frame_bytes, client.queue)).collect();
-    let (intake, outlets) = Intake::new(&queues, &requests, subjects, clock, Box::new(wake));
+    let places: Vec<_> = inputs.iter().map(|input| (input.samples.to_string(), input.max_frame_bytes)).collect();
+    let (intake, outlets) = Intake::new(&queues, &requests, &places, subjects, clock, Box::new(wake));
     let inbox = Inbox::new(outlets, largest);
 
     let session = zenoh::open(config).wait().map_err(|source| open_error(settings, source))?;
@@ -80,38 +94,30 @@ pub fn open(
 ///
 /// [`LinkError`] names the endpoint that cannot be read, the key that is invalid or used twice, or the client whose
 /// queue is too long.
-pub fn check(
-    settings: &Settings,
-    routes: Vec<RouteKeys>,
-    clients: Vec<ClientKeys>,
-    strays: Vec<String>,
-    alive_key: &str,
-) -> Result<(), LinkError> {
+pub fn check(settings: &Settings, topics: Topics, alive_key: &str) -> Result<(), LinkError> {
     settings.check()?;
-    Keys::new(routes, clients, strays, alive_key).map(|_| ())
+    Keys::new(topics, alive_key).map(|_| ())
 }
 
 /// All keys after their check.
 struct Keys {
     routes: Vec<ExactKeys>,
     clients: Vec<ExactClient>,
+    inputs: Vec<ExactInput>,
     strays: Vec<KeyExpr<'static>>,
     alive: KeyExpr<'static>,
 }
 
 impl Keys {
-    fn new(
-        routes: Vec<RouteKeys>,
-        clients: Vec<ClientKeys>,
-        strays: Vec<String>,
-        alive: &str,
-    ) -> Result<Self, LinkError> {
+    fn new(topics: Topics, alive: &str) -> Result<Self, LinkError> {
+        let Topics { routes, clients, inputs, strays } = topics;
         let alive = exact(alive)?;
         let strays = strays.into_iter().map(expression).collect::<Result<_, _>>()?;
         let routes = routes.into_iter().map(ExactKeys::new).collect::<Result<Vec<_>, _>>()?;
         let clients = clients.into_iter().map(ExactClient::new).collect::<Result<Vec<_>, _>>()?;
-        refuse_duplicates(&routes, &clients)?;
-        Ok(Self { routes, clients, strays, alive })
+        let inputs = inputs.into_iter().map(ExactInput::new).collect::<Result<Vec<_>, _>>()?;
+        refuse_duplicates(&routes, &clients, &inputs)?;
+        Ok(Self { routes, clients, inputs, strays, alive })
     }
 }
 
@@ -129,6 +135,18 @@ impl ExactClient {
             return Err(LinkError::ClientQueue { key: infer, queue });
         }
         Ok(Self { infer: exact(&infer)?, max_frame_bytes, queue })
+    }
+}
+
+/// A joined input's key after its check.
+struct ExactInput {
+    samples: KeyExpr<'static>,
+    max_frame_bytes: usize,
+}
+
+impl ExactInput {
+    fn new(InputKeys { samples, max_frame_bytes }: InputKeys) -> Result<Self, LinkError> {
+        Ok(Self { samples: exact(&samples)?, max_frame_bytes })
     }
 }
 
@@ -165,9 +183,10 @@ fn expression(key: String) -> Result<KeyExpr<'static>, LinkError> {
     KeyExpr::try_from(key.as_str()).map(KeyExpr::into_owned).map_err(|source| LinkError::Key { key, source })
 }
 
-fn refuse_duplicates(routes: &[ExactKeys], clients: &[ExactClient]) -> Result<(), LinkError> {
+fn refuse_duplicates(routes: &[ExactKeys], clients: &[ExactClient], inputs: &[ExactInput]) -> Result<(), LinkError> {
     let mut seen = HashSet::new();
-    let mut keys = routes.iter().flat_map(ExactKeys::keys).chain(clients.iter().map(|client| &client.infer));
+    let keys = routes.iter().flat_map(ExactKeys::keys).chain(clients.iter().map(|client| &client.infer));
+    let mut keys = keys.chain(inputs.iter().map(|input| &input.samples));
     match keys.find(|key| !seen.insert(key.as_str())) {
         Some(key) => Err(LinkError::Duplicate { key: key.to_string() }),
         None => Ok(()),

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::client::ClientId;
+use crate::input::InputId;
 use crate::route::RouteId;
 
 /// Where there was no room.
@@ -16,22 +17,26 @@ pub enum Overflowed {
     Queries,
     /// One-off requests of this client. They ended without a reply, unread.
     Client(ClientId),
+    /// Samples of this joined input: newer ones took their place unread.
+    Input(InputId),
 }
 
 /// Counters that zenoh's threads raise and the engine thread takes.
 pub(crate) struct Overflow {
     routes: Box<[AtomicU64]>,
     clients: Box<[AtomicU64]>,
+    inputs: Box<[AtomicU64]>,
     strays: AtomicU64,
     queries: AtomicU64,
 }
 
 impl Overflow {
-    pub(crate) fn new(routes: usize, clients: usize) -> Self {
+    pub(crate) fn new(routes: usize, clients: usize, inputs: usize) -> Self {
         let counters = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
             routes: counters(routes),
             clients: counters(clients),
+            inputs: counters(inputs),
             strays: AtomicU64::new(0),
             queries: AtomicU64::new(0),
         }
@@ -44,6 +49,7 @@ impl Overflow {
             Overflowed::Client(client) => {
                 self.clients.get(client.index()).expect("a client's id is below their number")
             }
+            Overflowed::Input(input) => self.inputs.get(input.index()).expect("an input's id is below their number"),
             Overflowed::Strays => &self.strays,
             Overflowed::Queries => &self.queries,
         };
@@ -55,7 +61,8 @@ impl Overflow {
         let routes = (0..).map(RouteId::new).map(Overflowed::Route).zip(&self.routes);
         let others = [(Overflowed::Strays, &self.strays), (Overflowed::Queries, &self.queries)];
         let clients = (0..).map(ClientId::new).map(Overflowed::Client).zip(&self.clients);
-        for (what, counter) in routes.chain(others).chain(clients) {
+        let inputs = (0..).map(InputId::new).map(Overflowed::Input).zip(&self.inputs);
+        for (what, counter) in routes.chain(others).chain(clients).chain(inputs) {
             let count = counter.swap(0, Relaxed);
             if count > 0 {
                 report(what, count);
@@ -70,15 +77,16 @@ mod tests {
 
     #[test]
     fn each_kind_is_counted_apart_and_taken_once() {
-        let overflow = Overflow::new(2, 3);
+        let overflow = Overflow::new(2, 3, 2);
         let second = Overflowed::Route(RouteId::new(1));
         let third = Overflowed::Client(ClientId::new(2));
-        for what in [second, Overflowed::Queries, third, second, Overflowed::Strays, third] {
+        let sample = Overflowed::Input(InputId::new(1));
+        for what in [second, Overflowed::Queries, third, second, sample, Overflowed::Strays, third] {
             overflow.add(what);
         }
         let mut taken = Vec::new();
         overflow.take(|what, count| taken.push((what, count)));
-        assert_eq!(taken, [(second, 2), (Overflowed::Strays, 1), (Overflowed::Queries, 1), (third, 2)]);
+        assert_eq!(taken, [(second, 2), (Overflowed::Strays, 1), (Overflowed::Queries, 1), (third, 2), (sample, 1)]);
         overflow.take(|what, count| panic!("{count} of {what:?} are left"));
     }
 }

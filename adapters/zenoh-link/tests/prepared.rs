@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use zenoh_link::{Link, Mode, ONE_WORKER, Settings, open, prepare_process};
+use zenoh_link::{Link, Mode, ONE_WORKER, Settings, Topics, open, prepare_process};
 
 const NAME: &str = "process_is_prepared_before_its_second_thread";
 
@@ -20,7 +20,7 @@ fn main() {
     assert_eq!(std::env::var("ZENOH_RUNTIME").as_deref(), Ok(ONE_WORKER));
 
     let settings = Settings { mode: Mode::Peer, listen: vec![], connect: vec![], one_worker: true };
-    let (link, _inbox) = open(&settings, vec![], vec![], vec![], "alive", || 0, |_| ()).expect("the session opens");
+    let (link, _inbox) = open(&settings, Topics::default(), "alive", || 0, |_| ()).expect("the session opens");
     // A worker names itself a moment after it was started.
     let patience = Instant::now() + Duration::from_secs(30);
     while Link::threads().is_empty() {

@@ -249,6 +249,7 @@ fn engine(manifest: &Manifest) -> Result<Engine<'static>> {
         connections: vec![Connection::new(spec)].leak(),
         agenda: vec![Agenda::default()].leak(),
         clients: Vec::new().leak(),
+        inputs: Vec::new().leak(),
         workers: vec![Worker::new(WorkerSpec { models: ModelSet::EMPTY.with(model), spare: false })].leak(),
         records: Vec::new().leak(),
         free_slots: (0..SLOTS).map(SlotId).collect::<Vec<_>>().leak(),

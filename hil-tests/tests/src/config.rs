@@ -29,6 +29,8 @@ pub struct BoxConfig {
     pub spare: bool,
     /// More of the task.
     pub task_options: &'static str,
+    /// What joins the task's observations, as it is written below it.
+    pub inputs: &'static str,
     /// The first worker's cores; empty: any.
     pub cores: Vec<usize>,
     /// Another folder in which the model is.
@@ -70,6 +72,7 @@ impl Default for BoxConfig {
             robots: vec!["steady"],
             spare: false,
             task_options: "",
+            inputs: "",
             cores: Vec::new(),
             folder: None,
             // Sixteen overruns never fit into one millisecond.
@@ -103,7 +106,7 @@ impl BoxConfig {
         let folder = folder.display();
         let spare = if self.spare { "[[worker]]\nname = \"second\"\nspare = true\n" } else { "" };
         let robots: Vec<_> = self.robots.iter().map(|name| format!("{{ name = {name:?} }}")).collect();
-        let (task_options, cores) = (self.task_options, &self.cores);
+        let (task_options, inputs, cores) = (self.task_options, self.inputs, &self.cores);
         let (robots, options, priority) = (robots.join(", "), self.endpoint_options, scheduling::ENGINE);
         let inspect = self.inspect();
         format!(
@@ -146,7 +149,7 @@ arrival_jitter_us = {arrival_jitter_us}
 {quantile}{task_options}
 hold_ms = {hold_ms}
 robots = [{robots}]
-{inspect}"#
+{inputs}{inspect}"#
         )
     }
 

@@ -9,6 +9,7 @@ mod genba;
 mod status;
 
 mod asker;
+mod camera;
 mod controller;
 mod frame;
 mod stranger;
@@ -23,6 +24,7 @@ mod scheduling;
 pub use architecture::{Table, differences};
 pub use asker::{Asked, Asker, Books, Outcome, Question};
 pub use beside::{Beside, Tally};
+pub use camera::{Camera, Shot};
 pub use config::{BoxConfig, Client};
 pub use controller::{Account, Controller, HOME, Working};
 pub use frame::{Frame, resealed};
@@ -31,5 +33,5 @@ pub use judge::{Verdict, Watched, Window, judge, skip};
 pub use scheduling::{
     Stall, end_with_parent, into_another_class, policy, real_time_rights, signal, thread_of, threads,
 };
-pub use status::{Counts, Requests, Status};
+pub use status::{Counts, InputStatus, Requests, Status};
 pub use stranger::{Heard, Said, Stranger};

@@ -24,6 +24,20 @@ pub struct Counts {
     pub reasons: BTreeMap<u16, u64>,
 }
 
+/// What became of a joined input's samples.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the terms of the design")]
+pub struct InputStatus {
+    pub received: u64,
+    pub taken: u64,
+    pub passed_over: u64,
+    pub refused: u64,
+    /// Of the newest one; none before the first.
+    pub age_us: Option<u64>,
+    /// By number.
+    pub reasons: BTreeMap<u16, u64>,
+}
+
 /// A ledger of one-off requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the terms of the design")]
@@ -55,6 +69,11 @@ impl Status {
             let Requests { received, answered, refused, expired, in_flight } = Requests::read(ledger);
             assert_eq!(received, answered + refused + expired + in_flight, "P6: {ledger}");
             assert_eq!(ledger["balances"], true, "{ledger}");
+        }
+        for input in this.0["inputs"].as_array().expect("the status has inputs") {
+            let InputStatus { received, taken, passed_over, refused, .. } = InputStatus::read(input);
+            assert_eq!(received, taken + passed_over + refused, "P6: {input}");
+            assert_eq!(input["balances"], true, "{input}");
         }
         this
     }
@@ -116,6 +135,17 @@ impl Status {
         Requests::read(&line.expect("the client is configured")["requests"])
     }
 
+    /// What became of the samples of a joined input of a robot.
+    ///
+    /// # Panics
+    /// If there is no such input.
+    #[must_use]
+    pub fn input(&self, robot: &str, input: &str) -> InputStatus {
+        let lines = self.0["inputs"].as_array().expect("the status has inputs");
+        let line = lines.iter().find(|line| line["robot"] == robot && line["input"] == input);
+        InputStatus::read(line.expect("the input is configured"))
+    }
+
     /// The first worker's inferences, their observations, and the most of them at once.
     ///
     /// # Panics
@@ -147,6 +177,20 @@ impl Status {
     }
 }
 
+impl InputStatus {
+    fn read(value: &Value) -> Self {
+        let at = |name: &str| number(&value[name]);
+        Self {
+            received: at("received"),
+            taken: at("taken"),
+            passed_over: at("passed_over"),
+            refused: at("refused"),
+            age_us: value["age_us"].as_u64(),
+            reasons: reasons(&value["reasons"]),
+        }
+    }
+}
+
 impl Requests {
     fn read(value: &Value) -> Self {
         let at = |name: &str| number(&value[name]);
@@ -163,11 +207,6 @@ impl Requests {
 impl Counts {
     fn read(value: &Value) -> Self {
         let at = |name: &str| number(&value[name]);
-        let reasons = value["reasons"].as_array().expect("a ledger has reasons").iter().map(|reason| {
-            let text = reason["number"].as_str().expect("a reason has a number");
-            let digits = text.strip_prefix("E-").expect("a reason's number begins with E-");
-            (digits.parse().expect("a reason's number is one"), number(&reason["count"]))
-        });
         Self {
             received: at("received"),
             model: at("model"),
@@ -177,7 +216,7 @@ impl Counts {
             missed: at("missed"),
             in_flight: at("in_flight"),
             discarded_late_results: at("discarded_late_results"),
-            reasons: reasons.collect(),
+            reasons: reasons(&value["reasons"]),
         }
     }
 }
@@ -201,6 +240,16 @@ impl Sub<&Self> for Counts {
             in_flight: self.in_flight,
         }
     }
+}
+
+/// A ledger's reasons, by number.
+fn reasons(value: &Value) -> BTreeMap<u16, u64> {
+    let reasons = value.as_array().expect("a ledger has reasons").iter().map(|reason| {
+        let text = reason["number"].as_str().expect("a reason has a number");
+        let digits = text.strip_prefix("E-").expect("a reason's number begins with E-");
+        (digits.parse().expect("a reason's number is one"), number(&reason["count"]))
+    });
+    reasons.collect()
 }
 
 fn number(value: &Value) -> u64 {

@@ -104,6 +104,12 @@ impl Stranger {
         message::floats(Response::decode(&frame).expect("the box sends responses").body.values()).collect()
     }
 
+    /// The next response's whole frame, if one comes within this time.
+    #[must_use]
+    pub fn response(&self, at_most: Duration) -> Option<Vec<u8>> {
+        self.responses.recv_timeout(at_most).ok()
+    }
+
     /// The next notice.
     ///
     /// # Panics

@@ -331,8 +331,8 @@ fn a_model_that_remembers_or_joins() {
         desk.complaint()
     };
     assert_snapshot!(input("\"joined\"\nelements = [{ name = \"force\", unit = \"N\" }]", 1), @r#"
-    × model/model.toml: the input "more" is joined from another topic, which this version cannot do
-      help: send its elements as part of the observation
+    × task track: its model joins the input "more", and no [[task.input]] says how old a sample of it may be
+      help: write at the end of the task: [[task.input]], name = "more", max_age_ms = <the oldest>
     "#);
     assert_snapshot!(input("\"previous-action\"\n[state]\nmax_gap_us = 10000", 6), @r#"
     × model/model.toml: the input "more" is state, which this version does not keep

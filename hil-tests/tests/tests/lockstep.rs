@@ -209,6 +209,7 @@ impl Site {
                     }
                 }
                 Action::Notify(_)
+                | Action::StoreSample { .. }
                 | Action::Reply(_)
                 | Action::Quarantine { .. }
                 | Action::RecordVoid { .. }
@@ -273,6 +274,7 @@ fn tables(manifest: &Manifest, contract: ContractDigest, address: Address) -> Ta
         agenda: vec![Agenda::default()].leak(),
         workers: vec![Worker::new(worker)].leak(),
         clients: Vec::new().leak(),
+        inputs: Vec::new().leak(),
         records: Vec::new().leak(),
         free_slots: (0..4).map(SlotId).collect::<Vec<_>>().leak(),
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tests::{BoxConfig, Client, Genba, repository};
+use tests::{BoxConfig, Client, Genba, eventually, repository};
 
 const OBSERVATIONS: u64 = 200;
 
@@ -53,6 +53,26 @@ fn a_python_client_of_one_off_requests_is_answered() {
     assert_eq!(refused.trim(), "1 refusal E-203", "{refused}");
     let nobody = run("client.py", [genba.endpoint(), "test/cell/nobody/inspect", &contract, "1"]);
     assert_eq!(nobody.trim(), "1 dropped", "nobody serves that key");
+}
+
+#[test]
+fn samples_of_a_python_sensor_are_taken() {
+    const SAMPLES: u64 = 30;
+    let inputs = "\n[[task.input]]\nname = \"camera\"\nmax_age_ms = 60000\nclock = \"synchronised\"\n";
+    let model = "../hil-tests/tests/models/joined";
+    let genba = Genba::start(&BoxConfig { model, inputs, ..BoxConfig::default() });
+    let (contract, key) = (contract(&genba, 0), "test/cell/steady/track/input/camera");
+    run("sensor.py", [genba.endpoint(), key, &contract, &SAMPLES.to_string()]);
+    let input = eventually("the box has them", || {
+        Some(genba.status().input("steady", "camera")).filter(|input| input.received == SAMPLES)
+    });
+    assert_eq!((input.refused, input.taken + input.passed_over), (0, SAMPLES), "{input:?}");
+    // Another contract than the task's.
+    run("sensor.py", [genba.endpoint(), key, &"00".repeat(16), "1"]);
+    let input = eventually("it is refused", || {
+        Some(genba.status().input("steady", "camera")).filter(|input| input.received > SAMPLES)
+    });
+    assert_eq!(input.reasons.get(&203), Some(&1), "{input:?}");
 }
 
 /// The digest that `genba check` prints for the task in this place.

@@ -21,6 +21,7 @@ use crate::{
     plan::{Plan, millis},
     realtime::LinkThreads,
     schedulability::{self, Group, Verdict},
+    status::clock_name,
     timing::{self, Present, TaskTiming, Unmeasured},
 };
 
@@ -77,6 +78,19 @@ struct TaskFound {
     robots: Vec<RobotFound>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     clients: Vec<ClientFound>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inputs: Vec<InputFound>,
+}
+
+/// What joins a robot's observations.
+#[derive(Serialize)]
+struct InputFound {
+    robot: String,
+    input: String,
+    key: String,
+    values: usize,
+    max_age_us: u64,
+    clock: &'static str,
 }
 
 #[derive(Serialize)]
@@ -187,6 +201,14 @@ fn task_found(
         queue: client.queue,
         may_hold_up: plan.shares_workers_with(task).map(|other| plan.config.tasks[other].name.clone()).collect(),
     });
+    let inputs = plan.joined().filter(|one| one.task == task).map(|one| InputFound {
+        robot: one.robot.to_owned(),
+        input: one.input.name.clone(),
+        key: one.key.to_owned(),
+        values: one.values,
+        max_age_us: one.input.max_age.nanos() / 1_000,
+        clock: clock_name(one.input.clock),
+    });
     TaskFound {
         task: declared.name.clone(),
         model: plan.config.models[declared.model].name.clone(),
@@ -204,6 +226,7 @@ fn task_found(
         unmeasured,
         robots: robots.collect(),
         clients: clients.collect(),
+        inputs: inputs.collect(),
     }
 }
 
@@ -238,6 +261,10 @@ fn print(plan: &Plan, found: &Found, config: &Path) {
         println!("contract  {}", task.contract);
         for robot in &task.robots {
             println!("robot     {}: {} -> {}", robot.robot, robot.observation_key, robot.response_key);
+        }
+        for InputFound { robot, input, key, values, max_age_us, clock } in &task.inputs {
+            let age = millis(engine::Duration::from_micros(*max_age_us));
+            println!("input     {robot}: {input} from {key}, {values} values, no older than {age} by {clock}");
         }
     }
     for task in &found.tasks {

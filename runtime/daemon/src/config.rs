@@ -2,6 +2,7 @@
 
 mod check;
 mod error;
+mod joined;
 mod raw;
 
 use std::{
@@ -9,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use engine::{Degraded, Duration};
+use engine::{Degraded, Duration, SampleClock};
 use onnx_model::Provider;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -131,6 +132,8 @@ pub(crate) struct TaskConfig {
     pub(crate) execution_quantile: Quantile,
     pub(crate) robots: Vec<RobotConfig>,
     pub(crate) clients: Vec<ClientConfig>,
+    /// What joins its observations; the plan brings it into the order of the model's inputs.
+    pub(crate) inputs: Vec<InputConfig>,
 }
 
 /// One robot and its keys.
@@ -140,6 +143,18 @@ pub(crate) struct RobotConfig {
     pub(crate) observation_key: String,
     pub(crate) response_key: String,
     pub(crate) notice_key: String,
+}
+
+/// One input that joins a task's observations.
+#[derive(Debug)]
+pub(crate) struct InputConfig {
+    /// The model's.
+    pub(crate) name: String,
+    /// The model does not run with an older sample.
+    pub(crate) max_age: Duration,
+    pub(crate) clock: SampleClock,
+    /// For each of the task's robots, where its samples are published.
+    pub(crate) keys: Vec<String>,
 }
 
 /// One client of one-off requests, and its key.
@@ -305,5 +320,55 @@ mod tests {
     fn unknown_field_is_named_by_its_line() {
         let unknown = refused("margin_us = 0", "margin_ms = 0");
         assert!(unknown.contains("unknown field `margin_ms`"), "{unknown}");
+    }
+
+    /// The example with this below its task.
+    fn with_inputs(inputs: &str) -> String {
+        format!("{EXAMPLE}{inputs}")
+    }
+
+    const CAMERA: &str = "[[task.input]]\nname = \"camera\"\nmax_age_ms = 100\n";
+
+    #[test]
+    fn joined_inputs_have_a_key_for_each_robot_and_an_age() {
+        let own = "{ name = \"ur5e-left\", input_keys = { camera = \"nagoya/legacy/cam-7\" } }";
+        let text = with_inputs(CAMERA).replace("{ name = \"ur5e-left\" }", own);
+        let config = parse(&text).expect("it is good");
+        let [input] = &config.tasks[0].inputs[..] else { panic!("{config:?}") };
+        assert_eq!(input.keys, ["nagoya/legacy/cam-7", "nagoya/line-2/cell-1/ur5e-right/track/input/camera"]);
+        assert_eq!((input.max_age, input.clock), (Duration::from_micros(100_000), SampleClock::Arrival));
+        let synchronised = parse(&with_inputs(&format!("{CAMERA}clock = \"synchronised\"\n"))).expect("it is good");
+        assert_eq!(synchronised.tasks[0].inputs[0].clock, SampleClock::Synchronised);
+    }
+
+    #[test]
+    fn commented_input_is_good() {
+        let commented = EXAMPLE.lines().skip_while(|line| !line.starts_with("#     [[task.input]]"));
+        let lines = commented.map_while(|line| line.strip_prefix("#     "));
+        let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+        assert_eq!(text, format!("{CAMERA}clock = \"arrival\"\n"));
+        assert!(parse(&with_inputs(&text)).is_ok());
+    }
+
+    #[test]
+    fn joined_inputs_that_cannot_be_served_are_refused() {
+        let refused = |inputs: &str| parse(&with_inputs(inputs)).expect_err("it is refused").to_string();
+        assert!(refused("[[task.input]]\nname = \"camera\"\n").contains("missing field `max_age_ms`"));
+        for age in [0, 60_001] {
+            let told = refused(&format!("[[task.input]]\nname = \"camera\"\nmax_age_ms = {age}\n"));
+            assert!(told.contains(&format!("a sample of {age} ms")), "{told}");
+        }
+        assert!(refused(&format!("{CAMERA}{CAMERA}")).contains("the input \"camera\" is declared twice"));
+        assert!(refused(&CAMERA.replace("camera", "a/b")).contains("cannot stand in a key"));
+        assert!(refused(&format!("{CAMERA}clock = \"gps\"\n")).contains("unknown variant `gps`"));
+        let many: String = (0..5).map(|n| CAMERA.replace("camera", &format!("c{n}"))).collect();
+        assert!(refused(&many).contains("more than 4 inputs join the task \"track\""));
+        let other = "{ name = \"ur5e-left\", input_keys = { radar = \"a/b\" } }";
+        let text = with_inputs(CAMERA).replace("{ name = \"ur5e-left\" }", other);
+        let told = parse(&text).expect_err("it is refused").to_string();
+        assert!(told.contains("no input \"radar\" joins the task \"track\""), "{told}");
+        let told = parse(&format!("{}{CAMERA}", with_clients("{ name = \"a\", min_period_us = 1 }")));
+        let told = told.expect_err("it is refused").to_string();
+        assert!(told.contains("the task \"track\" has joined inputs and clients"), "{told}");
     }
 }

@@ -39,6 +39,7 @@ impl Door {
         let decided = match source {
             Source::Route(route) => turn().map(|mut turn| allocation::ours(|| turn.arrived(route))),
             Source::Client(client) => turn().map(|mut turn| allocation::ours(|| turn.asked(client))),
+            Source::Input(input) => turn().map(|mut turn| allocation::ours(|| turn.sampled(input))),
             Source::Other => None,
         };
         let wake = decided.unwrap_or(true);

@@ -5,6 +5,7 @@
 mod batches;
 mod clock;
 mod config;
+mod joined;
 mod margin;
 mod plan;
 mod realtime;
@@ -16,6 +17,7 @@ mod conditions;
 mod door;
 mod lock;
 mod perform;
+mod samples;
 mod turn;
 mod worker;
 

@@ -17,7 +17,7 @@ use std::{
 use engine::Duration;
 use message::Response;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use zenoh_link::{Link, LinkError, Mode, RouteId, RouteKeys, Settings};
+use zenoh_link::{Link, LinkError, Mode, RouteId, RouteKeys, Settings, Topics};
 
 use crate::{
     clock,
@@ -131,9 +131,8 @@ impl Probe {
             counting.fetch_add(1, Relaxed);
         };
         let settings = Settings { connect: vec![endpoint], ..alone(plan) };
-        let far =
-            zenoh_link::open(&settings, Vec::new(), Vec::new(), vec![response], &plan.alive_key(), clock::nanos, count);
-        match far {
+        let topics = Topics { strays: vec![response], ..Topics::default() };
+        match zenoh_link::open(&settings, topics, &plan.alive_key(), clock::nanos, count) {
             // Nobody reads what arrives: it overflows on zenoh's thread.
             Ok((far, _inbox)) => Ok(Self { near, far, arrived }),
             Err(error) => {
@@ -173,8 +172,8 @@ fn listen(plan: &Plan, keys: &RouteKeys) -> Result<(Link, String)> {
         let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
         let endpoint = format!("tcp/{}", free.into_diagnostic()?);
         let settings = Settings { listen: vec![endpoint.clone()], ..alone(plan) };
-        let routes = vec![keys.clone()];
-        match zenoh_link::open(&settings, routes, Vec::new(), Vec::new(), &plan.alive_key(), clock::nanos, |_| {}) {
+        let topics = Topics { routes: vec![keys.clone()], ..Topics::default() };
+        match zenoh_link::open(&settings, topics, &plan.alive_key(), clock::nanos, |_| {}) {
             Ok((link, _inbox)) => return Ok((link, endpoint)),
             Err(error @ LinkError::Listen { .. }) => refused = Some(error),
             Err(error) => return Err(error).into_diagnostic(),

@@ -13,13 +13,14 @@ use std::sync::{
 
 use engine::{Action, ConnectionId, Engine, Event, MAX_BATCH, Reason, Replied, Send, Target, Withheld, WorkerId};
 use heapless::{Deque, spsc::Producer};
-use message::{InferReply, InferRequest, Notice, Observation, Response};
+use message::{InferReply, InferRequest, Input, Notice, Observation, Response};
 use zenoh_link::{Link, PutError, RouteId};
 
 use crate::{
     allocation, clock,
     reports::Report,
     requests::{Asker, Requests},
+    samples::{Joined, Samples},
     worker::{Desk, Done, Member, Order, Slot},
 };
 
@@ -50,6 +51,7 @@ pub(crate) struct Performer {
     pub(crate) workers: Vec<Desk>,
     /// `None`: a worker has it.
     pub(crate) slots: Vec<Option<Slot>>,
+    pub(crate) samples: Samples,
     pub(crate) shared: Arc<Shared>,
     pub(crate) reports: Producer<'static, Report>,
     pub(crate) requests: Requests,
@@ -69,6 +71,8 @@ pub(crate) struct Current<'f> {
     pub(crate) frame: Option<&'f [u8]>,
     /// A one-off request.
     pub(crate) request: Option<&'f [u8]>,
+    /// A joined input's.
+    pub(crate) sample: Option<&'f [u8]>,
     pub(crate) stray: Option<&'f str>,
     pub(crate) asker: Option<Asker>,
 }
@@ -113,7 +117,8 @@ impl Performer {
             let outputs = result.map(|()| each.as_slice());
             self.engine.handle(clock::now(), Event::Finished { worker, outputs, execution });
         }
-        for Member { slot, memory } in members.drain(..) {
+        // Samples are given back with their members: who holds one last is here.
+        for Member { slot, memory, joined: _ } in members.drain(..) {
             self.slots[usize::from(slot.0)] = Some(memory);
         }
         self.workers[usize::from(worker.0)].give_back(members);
@@ -142,6 +147,7 @@ impl Performer {
                 // It is handed to the main thread, which anybody may.
                 | Action::Reply(_)
                 | Action::Store { .. }
+                | Action::StoreSample { .. }
                 | Action::StartInference { .. }
                 | Action::Quarantine { .. }
                 | Action::RecordVoid { .. }
@@ -161,13 +167,23 @@ impl Performer {
                     self.requests.keep(slot, asker);
                 }
             }
+            Action::StoreSample { input } => {
+                let sample = current.sample.and_then(|sample| sample.get(Input::OVERHEAD..));
+                let values =
+                    message::floats(sample.expect("only a sample that was read is kept, and it has its values"));
+                self.samples.store(input, values);
+            }
             Action::StartInference { worker, model, slots } => {
                 let desk = &mut self.workers[usize::from(worker.0)];
                 let mut members = desk.no_members();
                 members.extend(slots.into_iter().map(|slot| {
                     let memory = self.slots[usize::from(slot.0)].take().expect("a slot that waits is here");
-                    Member { slot, memory }
+                    Member { slot, memory, joined: Joined::new() }
                 }));
+                // As many, in the same order; a one-off request has no connection, and its task no joined input.
+                for (member, of) in members.iter_mut().zip(self.engine.members(worker)) {
+                    member.joined = self.samples.of(of.connection);
+                }
                 desk.order(Order { model, members, at: clock::now() });
             }
             Action::Send(send) => self.send(&send, current),
@@ -283,6 +299,10 @@ pub(crate) fn connection(route: RouteId) -> ConnectionId {
 
 pub(crate) fn client_id(client: zenoh_link::ClientId) -> engine::ClientId {
     engine::ClientId(u16::try_from(client.index()).expect("as many clients as requests may be open, at most"))
+}
+
+pub(crate) fn input_id(input: zenoh_link::InputId) -> engine::InputId {
+    engine::InputId(u16::try_from(input.index()).expect("as many inputs as in the engine's table"))
 }
 
 fn route(connection: ConnectionId) -> RouteId {

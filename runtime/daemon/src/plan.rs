@@ -7,11 +7,12 @@ use engine::{
 use manifest::{Contract, Manifest};
 use message::{Address, Boot, ContractDigest, InferRequest, ModelDigest, Observation, Status};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use zenoh_link::{ClientKeys, RouteKeys};
+use zenoh_link::{ClientKeys, RouteKeys, Topics};
 
 use crate::{
     batches::{self, Batches},
     config::{ClientConfig, Config, RobotConfig, WorkerConfig},
+    joined,
     timing::{TaskTiming, Unmeasured},
     unserved::served,
 };
@@ -40,10 +41,13 @@ pub(crate) struct Asking<'p> {
 
 impl Plan {
     /// Loads and checks the manifests of a config's models.
-    pub(crate) fn load(config: Config) -> Result<Self> {
+    pub(crate) fn load(mut config: Config) -> Result<Self> {
         let manifests = config.models.iter().map(|model| Manifest::load(&model.folder).into_diagnostic());
         let manifests = manifests.collect::<Result<Vec<_>>>()?;
         manifests.iter().try_for_each(served)?;
+        for task in &mut config.tasks {
+            joined::arrange(task, manifest_of(&manifests, task.model))?;
+        }
         let contracts = config.tasks.iter().map(|task| Contract::new(&task.name, manifest_of(&manifests, task.model)));
         let contracts = contracts.collect::<Result<Vec<_>, _>>().into_diagnostic()?;
         Ok(Self { config, manifests, contracts })
@@ -82,8 +86,14 @@ impl Plan {
         self.served().map(route).collect()
     }
 
+    /// All that the link listens to.
+    pub(crate) fn topics(&self) -> Topics {
+        let (routes, clients, inputs) = (self.routes(), self.client_keys(), self.input_keys());
+        Topics { routes, clients, inputs, strays: self.strays() }
+    }
+
     /// What else is listened to, so that a robot or task that is not configured is told.
-    pub(crate) fn strays(&self) -> Vec<String> {
+    fn strays(&self) -> Vec<String> {
         vec![format!("{}/*/*/observation", self.config.key_prefix)]
     }
 
@@ -105,8 +115,7 @@ impl Plan {
 
     /// Checks the link's settings and keys as far as that can be done without opening it.
     pub(crate) fn check_link(&self) -> Result<()> {
-        let (routes, clients) = (self.routes(), self.client_keys());
-        zenoh_link::check(&self.config.link, routes, clients, self.strays(), &self.alive_key()).into_diagnostic()
+        zenoh_link::check(&self.config.link, self.topics(), &self.alive_key()).into_diagnostic()
     }
 
     /// What is not refused but may break the promise.
@@ -228,6 +237,7 @@ impl Plan {
             agenda: vec![Agenda::default(); connections.len()].leak(),
             connections: connections.leak(),
             clients: clients.leak(),
+            inputs: self.engine_inputs()?.leak(),
             workers: workers.collect::<Vec<_>>().leak(),
             records: records.leak(),
             free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),

@@ -141,9 +141,8 @@ fn serve(
 
     // From here on controllers are heard, so nothing slow may follow.
     let entrance = door.clone();
-    let (routes, clients, strays, alive) = (plan.routes(), plan.client_keys(), plan.strays(), plan.alive_key());
     let arrived = move |source| entrance.arrived(source);
-    let opened = zenoh_link::open(&plan.config.link, routes, clients, strays, &alive, clock::nanos, arrived);
+    let opened = zenoh_link::open(&plan.config.link, plan.topics(), &plan.alive_key(), clock::nanos, arrived);
     let (link, inbox) = opened.into_diagnostic()?;
     let link = Arc::new(link);
     let performer = Performer {
@@ -151,6 +150,7 @@ fn serve(
         link: Arc::clone(&link),
         workers: desks,
         slots: (0..slots).map(|_| Some(Slot::with_room(plan.slot_lengths()))).collect(),
+        samples: plan.samples(),
         shared: Arc::clone(&shared),
         reports: reporting,
         requests,
@@ -181,19 +181,7 @@ fn serve(
         realtime::fifo("main", 0, priority.link());
     }
     link.declare_alive().into_diagnostic()?;
-    for (served, keys) in plan.served().zip(plan.routes()) {
-        let task = &plan.config.tasks[served.task];
-        tracing::info!("{} answers {} within {}", task.name, keys.observation, millis(task.deadline));
-    }
-    for (asking, keys) in plan.clients().zip(plan.client_keys()) {
-        let task = &plan.config.tasks[asking.task];
-        tracing::info!(
-            "{} answers requests on {}, each within {} at most",
-            task.name,
-            keys.infer,
-            millis(task.deadline)
-        );
-    }
+    tell_topics(plan);
     tracing::info!("ready: boot {:016x}, listening on {:?}", boot.value(), plan.config.link.listen);
     let reporter = Reporter::new(plan, logs);
     let engine_id = when_prepared.recv().into_diagnostic().wrap_err("the engine's thread ended at once")?;
@@ -215,6 +203,28 @@ fn serve(
     let ended = watch.run(signals);
     stop(&link, &shared, engine);
     Ok(ended)
+}
+
+/// Says what is listened to.
+fn tell_topics(plan: &Plan) {
+    for (served, keys) in plan.served().zip(plan.routes()) {
+        let task = &plan.config.tasks[served.task];
+        tracing::info!("{} answers {} within {}", task.name, keys.observation, millis(task.deadline));
+    }
+    for one in plan.joined() {
+        let task = &plan.config.tasks[one.task];
+        let max_age = millis(one.input.max_age);
+        tracing::info!("{} is joined by {} from {}, no older than {max_age}", task.name, one.input.name, one.key);
+    }
+    for (asking, keys) in plan.clients().zip(plan.client_keys()) {
+        let task = &plan.config.tasks[asking.task];
+        tracing::info!(
+            "{} answers requests on {}, each within {} at most",
+            task.name,
+            keys.infer,
+            millis(task.deadline)
+        );
+    }
 }
 
 /// The tasks whose models may be late: refused, unless that is accepted. Says what is known of each group of workers.

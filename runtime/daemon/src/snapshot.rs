@@ -1,10 +1,13 @@
 //! Snapshots of the ledgers: the status thread lends an empty one, the engine's thread fills it and gives it back.
 
-use engine::{ClientId, ConnectionId, Engine, Ledger, ModelId, Reason, Record, RequestLedger, Service, Work, WorkerId};
+use engine::{
+    ClientId, ConnectionId, Duration, Engine, InputId, Ledger, ModelId, Reason, Record, RequestLedger, SampleLedger,
+    Service, Work, WorkerId,
+};
 use heapless::spsc::{Consumer, Producer, Queue};
 use message::{Epoch, Status};
 
-use crate::{door::Door, plan::Plan};
+use crate::{clock, door::Door, plan::Plan};
 
 /// What the box has done since its boot.
 #[derive(Debug)]
@@ -17,6 +20,16 @@ pub(crate) struct Snapshot {
     /// Each client's.
     pub(crate) clients: Vec<RequestLedger>,
     pub(crate) records: Vec<RecordSnapshot>,
+    /// Each joined input's.
+    pub(crate) inputs: Vec<InputSnapshot>,
+}
+
+/// What became of one joined input's samples.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct InputSnapshot {
+    pub(crate) ledger: SampleLedger,
+    /// How old the newest is.
+    pub(crate) age: Option<Duration>,
 }
 
 /// What was held against one timing record.
@@ -85,6 +98,7 @@ pub(crate) fn exchange(plan: &Plan, engine: &Engine<'_>, door: Door) -> (Counter
         requests: RequestLedger::default(),
         clients: vec![RequestLedger::default(); plan.clients().count()],
         records: engine.records().iter().map(RecordSnapshot::from).collect(),
+        inputs: vec![InputSnapshot::default(); plan.joined().count()],
     });
     (Counter { empty: to_desk, full: from_desk, kept: Some(snapshot), door }, Desk { empty, full })
 }
@@ -108,6 +122,10 @@ impl Desk {
         snapshot.requests = engine.requests();
         for (id, entry) in (0u16..).map(ClientId).zip(&mut snapshot.clients) {
             *entry = engine.request_ledger(id);
+        }
+        let now = clock::now();
+        for (id, entry) in (0u16..).map(InputId).zip(&mut snapshot.inputs) {
+            *entry = InputSnapshot { ledger: engine.sample_ledger(id), age: engine.sample_age(id, now) };
         }
         for (record, entry) in engine.records().iter().zip(&mut snapshot.records) {
             *entry = RecordSnapshot::from(record);

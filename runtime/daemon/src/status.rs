@@ -13,7 +13,7 @@ use std::{
     time,
 };
 
-use engine::{Ledger, Reason, ReasonKind, Service, TABLE};
+use engine::{Ledger, Reason, ReasonKind, SampleClock, Service, TABLE};
 use message::Status;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     allocation,
     config::Config,
+    joined::JoinedInput,
     plan::Plan,
-    snapshot::{Counter, RecordSnapshot, Snapshot},
+    snapshot::{Counter, InputSnapshot, RecordSnapshot, Snapshot},
 };
 
 /// The longest that a slow reader may hold up the next one.
@@ -42,6 +43,8 @@ pub(crate) struct Report {
     /// One-off requests, and queries on topics.
     requests: Requests,
     clients: Vec<ClientLine>,
+    /// What joins robots' observations.
+    inputs: Vec<InputLine>,
     workers: Vec<WorkerLine>,
     records: Vec<RecordLine>,
     /// Counted in a build with the feature `count-allocations` only.
@@ -102,6 +105,26 @@ struct ClientLine {
     client: String,
     task: String,
     requests: Requests,
+}
+
+/// A joined input of a robot's task: received = taken + passed over + refused.
+#[derive(Debug, Serialize, Deserialize)]
+struct InputLine {
+    robot: String,
+    task: String,
+    input: String,
+    /// `arrival` or `synchronised`: what a sample's age counts from.
+    clock: String,
+    max_age_us: u64,
+    /// None before the first sample.
+    age_us: Option<u64>,
+    received: u64,
+    taken: u64,
+    /// Replaced by a newer one before anybody looked.
+    passed_over: u64,
+    refused: u64,
+    balances: bool,
+    reasons: Vec<ReasonCount>,
 }
 
 /// What was held against a timing record.
@@ -283,9 +306,36 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         total: counts(&snapshot.total),
         requests: requests(&snapshot.requests),
         clients: clients.collect(),
+        inputs: plan.joined().zip(&snapshot.inputs).map(|(one, entry)| input_line(plan, &one, entry)).collect(),
         workers: workers.collect(),
         records: snapshot.records.iter().map(|record| record_line(plan, record)).collect(),
         own_allocations: allocation::count(),
+    }
+}
+
+fn input_line(plan: &Plan, one: &JoinedInput<'_>, entry: &InputSnapshot) -> InputLine {
+    let ledger = &entry.ledger;
+    InputLine {
+        robot: one.robot.to_owned(),
+        task: plan.config.tasks[one.task].name.clone(),
+        input: one.input.name.clone(),
+        clock: clock_name(one.input.clock).to_owned(),
+        max_age_us: one.input.max_age.nanos() / 1_000,
+        age_us: entry.age.map(|age| age.nanos() / 1_000),
+        received: ledger.received(),
+        taken: ledger.taken(),
+        passed_over: ledger.passed_over(),
+        refused: ledger.refused(),
+        balances: ledger.balances(),
+        reasons: reasons(|reason| ledger.by_reason(reason)),
+    }
+}
+
+/// What an age counts from, as the config calls it.
+pub(crate) fn clock_name(clock: SampleClock) -> &'static str {
+    match clock {
+        SampleClock::Arrival => "arrival",
+        SampleClock::Synchronised => "synchronised",
     }
 }
 
@@ -378,8 +428,10 @@ fn human(report: &Report) -> String {
     write_counts(&mut text, "total, strays included", &report.total, "");
     write_reasons(&mut text, &report.total.reasons);
     write_requests(&mut text, report);
+    write_inputs(&mut text, &report.inputs);
     let ledgers = report.clients.iter().map(|line| &line.requests).chain([&report.requests]);
-    if !report.total.balances || ledgers.into_iter().any(|requests| !requests.balances) {
+    let inputs_balance = report.inputs.iter().all(|input| input.balances);
+    if !report.total.balances || !inputs_balance || ledgers.into_iter().any(|requests| !requests.balances) {
         let _ = writeln!(text, "THE LEDGER DOES NOT BALANCE: report this as a bug");
     }
     for record in &report.records {
@@ -432,6 +484,29 @@ fn write_requests(text: &mut String, report: &Report) {
     }
     line("requests, all queries", &report.requests);
     write_reasons(text, &report.requests.reasons);
+}
+
+/// Joined inputs, robot by robot.
+fn write_inputs(text: &mut String, inputs: &[InputLine]) {
+    use std::fmt::Write as _;
+    if inputs.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "\n{:<32} {:>10} {:>10} {:>11} {:>8}  age",
+        "robot/task/input", "received", "taken", "passed over", "refused"
+    );
+    for line in inputs {
+        let InputLine { clock, max_age_us, received, taken, passed_over, refused, reasons, .. } = line;
+        let who = format!("{}/{}/{}", line.robot, line.task, line.input);
+        let age = line.age_us.map_or("no sample yet".to_owned(), |age| format!("{age} us"));
+        let _ = writeln!(
+            text,
+            "{who:<32} {received:>10} {taken:>10} {passed_over:>11} {refused:>8}  {age} by {clock}, at most {max_age_us} us"
+        );
+        write_reasons(text, reasons);
+    }
 }
 
 fn write_counts(text: &mut String, who: &str, counts: &Counts, unseen: &str) {

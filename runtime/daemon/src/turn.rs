@@ -6,11 +6,11 @@
 
 use engine::{Event, Instant, VoidCause, WorkerId};
 use heapless::spsc::Consumer;
-use zenoh_link::{Arrival, ClientId, Inbox, Overflowed, RouteId};
+use zenoh_link::{Arrival, ClientId, Inbox, InputId, Overflowed, RouteId};
 
 use crate::{
     clock,
-    perform::{Current, Performer, client_id, connection},
+    perform::{Current, Performer, client_id, connection, input_id},
     requests::Asker,
     snapshot::Desk as SnapshotDesk,
     worker::Done,
@@ -55,6 +55,16 @@ impl Turn {
         !performer.held.is_empty() || self.next().is_some_and(|at| at < self.asleep_until)
     }
 
+    /// The same for a sample of this joined input.
+    pub(crate) fn sampled(&mut self, input: InputId) -> bool {
+        let Self { inbox, performer, .. } = self;
+        performer.may_put = false;
+        if performer.held.is_empty() {
+            take_sample(inbox, performer, input);
+        }
+        !performer.held.is_empty() || self.next().is_some_and(|at| at < self.asleep_until)
+    }
+
     /// A worker's result.
     pub(crate) fn finished(&mut self, worker: WorkerId, done: Done) {
         self.performer.may_put = true;
@@ -76,6 +86,10 @@ impl Turn {
         let Self { inbox, performer, snapshots, voids, .. } = self;
         if let Some((worker, cause)) = voids.dequeue() {
             performer.event(Event::RecordVoid { worker, cause }, Current::default());
+        }
+        // Before the frames that would be run with it.
+        for input in (0..inbox.inputs()).filter_map(|place| u32::try_from(place).ok()) {
+            take_sample(inbox, performer, InputId::new(input));
         }
         let mut more = inbox.poll(|arrival| arrive(performer, arrival));
         for client in performer.requests.clients() {
@@ -142,11 +156,24 @@ fn take_request(inbox: &mut Inbox, performer: &mut Performer, client: ClientId) 
     }) && performer.requests.may_take(Some(client))
 }
 
+/// The newest sample of this input, if one waits.
+fn take_sample(inbox: &mut Inbox, performer: &mut Performer, input: InputId) {
+    inbox.poll_input(input, |sample| {
+        let (id, arrival) = (input_id(input), Instant::from_nanos(sample.at_ns));
+        let event = match sample.bytes {
+            Some(bytes) => Event::Sample { input: id, arrival, wall: clock::wall(), bytes },
+            None => Event::SampleOversize { input: id },
+        };
+        performer.event(event, Current { sample: sample.bytes, ..Current::default() });
+    });
+}
+
 fn overflow(performer: &mut Performer, what: Overflowed, count: u64) {
     let event = match what {
         Overflowed::Route(route) => Event::ShedUnseen { connection: Some(connection(route)), count },
         Overflowed::Strays => Event::ShedUnseen { connection: None, count },
         Overflowed::Queries => Event::QueriesUnseen { count },
+        Overflowed::Input(input) => Event::SamplesUnseen { input: input_id(input), count },
         Overflowed::Client(client) => Event::RequestsUnseen { client: client_id(client), count },
     };
     performer.event(event, Current::default());

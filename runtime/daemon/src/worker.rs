@@ -14,14 +14,16 @@ use std::{
 
 use engine::{Duration, Instant, MAX_BATCH, ModelFailed, ModelId, SlotId, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
-use manifest::Manifest;
+use manifest::{InputPlace, Manifest};
 use miette::{IntoDiagnostic, Result, WrapErr};
 use onnx_model::{Library, Model, RunError};
 
 use crate::{
     allocation, clock,
     config::{Config, Realtime, WorkerConfig},
+    joined,
     realtime::{self, Class},
+    samples::Joined,
 };
 
 /// One observation's values and the action computed from them.
@@ -53,6 +55,8 @@ impl Slot {
 pub(crate) struct Member {
     pub(crate) slot: SlotId,
     pub(crate) memory: Slot,
+    /// The newest samples as it started, one for each joined input of the model.
+    pub(crate) joined: Joined,
 }
 
 /// An inference to run.
@@ -136,7 +140,7 @@ fn start(
     bring: Bring,
 ) -> Result<Desk> {
     let mut largest_batch = vec![NonZeroUsize::MIN; manifests.len()];
-    let mut sessions: Vec<Option<Model>> = manifests.iter().map(|_| None).collect();
+    let mut sessions: Vec<Option<Session>> = manifests.iter().map(|_| None).collect();
     for place in &worker.models {
         let (declared, manifest) = (&config.models[*place], &manifests[*place]);
         let begun = time::Instant::now();
@@ -150,7 +154,7 @@ fn start(
             model.largest_batch(),
             begun.elapsed().as_millis()
         );
-        sessions[*place] = Some(model);
+        sessions[*place] = Some(Session { model, joined: joined::places(manifest) });
     }
     // A worker has one order at most; a queue of N holds N - 1.
     let (orders, received) = Box::leak(Box::new(Queue::<Order, 2>::new())).split();
@@ -168,6 +172,12 @@ fn start(
     let kernel_id = when_prepared.recv().into_diagnostic().wrap_err("a worker's thread ended at once")?;
     let members = Vec::with_capacity(MAX_BATCH);
     Ok(Desk { orders, thread: thread.thread().clone(), members, largest_batch, kernel_id })
+}
+
+/// One model's session, and where its joined inputs lie.
+struct Session {
+    model: Model,
+    joined: Vec<InputPlace>,
 }
 
 /// A worker's two priorities, where it was granted any.
@@ -188,7 +198,7 @@ fn prepare(name: &str, cores: &[usize], realtime: &Realtime) -> Option<Ranks> {
 
 fn work(
     name: &str,
-    mut sessions: Vec<Option<Model>>,
+    mut sessions: Vec<Option<Session>>,
     mut orders: Consumer<'static, Order>,
     ranks: Option<Ranks>,
     mut bring: Bring,
@@ -229,10 +239,10 @@ fn work(
 
 /// Runs the model on the observations of all members at once. If it fails, on each alone: what one robot sent costs no
 /// other its answer. A member without an action failed.
-fn infer(model: &mut Model, members: &mut [Member]) -> Result<(), RunError> {
-    match together(model, members) {
+fn infer(session: &mut Session, members: &mut [Member]) -> Result<(), RunError> {
+    match together(session, members) {
         Err(RunError::Failed(_) | RunError::Input { .. } | RunError::Output { .. }) if members.len() > 1 => {
-            members.iter_mut().map(|member| together(model, slice::from_mut(member))).fold(Ok(()), worse)
+            members.iter_mut().map(|member| together(session, slice::from_mut(member))).fold(Ok(()), worse)
         }
         result => result,
     }
@@ -246,12 +256,18 @@ fn worse(one: Result<(), RunError>, other: Result<(), RunError>) -> Result<(), R
     }
 }
 
-fn together(model: &mut Model, members: &mut [Member]) -> Result<(), RunError> {
+fn together(Session { model, joined }: &mut Session, members: &mut [Member]) -> Result<(), RunError> {
     let (inputs, outputs) = (model.observation_len(), model.action_len());
     let mut batch = model.batch(members.len()).expect("the engine orders no batch beyond the record's largest");
     for (row, member) in batch.observations_mut().chunks_exact_mut(inputs).zip(&mut *members) {
         member.memory.output.clear();
         row.copy_from_slice(&member.memory.input);
+    }
+    for (place, member) in members.iter().enumerate() {
+        assert_eq!(member.joined.len(), joined.len(), "each joined input contributes a sample");
+        for (input, sample) in joined.iter().zip(&member.joined) {
+            batch.row_mut(*input, place).copy_from_slice(sample);
+        }
     }
     for (row, member) in batch.run()?.action().chunks_exact(outputs).zip(members) {
         member.memory.output.extend_from_slice(row);
@@ -279,38 +295,39 @@ mod tests {
     const DOUBLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../hil-tests/tests/models/double");
     const ELEMENTS: usize = 21;
 
-    fn double() -> Model {
+    fn double() -> Session {
         let manifest = Manifest::load(Path::new(DOUBLE)).expect("the model is in the tree");
         let found = Library::find(None).expect("make native fetches it");
         let library = Library::load(&found).expect("it is ONNX Runtime");
         let four = NonZeroUsize::new(4).expect("it is not zero");
-        Model::load_batches(&library, &manifest, Provider::Cpu, &[four]).expect("it runs on zeros")
+        let model = Model::load_batches(&library, &manifest, Provider::Cpu, &[four]).expect("it runs on zeros");
+        Session { model, joined: joined::places(&manifest) }
     }
 
     fn members(last: &[f32]) -> Vec<Member> {
         let member = |(slot, last): (u16, &f32)| {
             let mut memory = Slot::with_room((ELEMENTS, 6));
             memory.store([1.0; ELEMENTS - 1].into_iter().chain([*last]));
-            Member { slot: SlotId(slot), memory }
+            Member { slot: SlotId(slot), memory, joined: Joined::new() }
         };
         (0..).zip(last).map(member).collect()
     }
 
     #[test]
     fn what_the_model_failed_on_is_not_left_in_a_row_that_nobody_fills() {
-        let mut model = double();
+        let mut session = double();
         let mut failing = members(&[0.0, 0.0, 0.0, 99.0]);
-        assert!(together(&mut model, &mut failing).is_err());
+        assert!(together(&mut session, &mut failing).is_err());
         let mut fewer = members(&[0.0, 0.0]);
-        assert_eq!(together(&mut model, &mut fewer), Ok(()), "the others run in one inference again");
+        assert_eq!(together(&mut session, &mut fewer), Ok(()), "the others run in one inference again");
         assert_eq!(fewer[1].memory.output(), [2.0; 6]);
     }
 
     #[test]
     fn members_of_a_batch_that_fails_are_run_alone() {
-        let mut model = double();
+        let mut session = double();
         let mut mixed = members(&[0.0, 99.0, 1.0]);
-        assert!(matches!(infer(&mut model, &mut mixed), Err(RunError::Failed(_))));
+        assert!(matches!(infer(&mut session, &mut mixed), Err(RunError::Failed(_))));
         let ran: Vec<_> = mixed.iter().map(|member| !member.memory.output().is_empty()).collect();
         assert_eq!(ran, [true, false, true]);
     }

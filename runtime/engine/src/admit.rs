@@ -73,12 +73,15 @@ impl Engine<'_> {
         let due = if self.fault.is(Fault::NoMargin) { deadline } else { deadline.before(self.settings.margin) };
         let Header { epoch, sequence, stamp } = header;
         let echo = Echo { epoch, sequence: Some(sequence), stamp, arrival: Some(arrival) };
-        let job = Job { slot, echo, sequence, deadline, due, rank };
+        let job = Job { slot, echo, sequence, deadline, due, rank, oldest: None };
         let job = if self.fault.is(Fault::EchoOtherSequence) { job.mistaken() } else { job };
         self.connection(id).waiting = Some(job);
         self.refresh(id);
         // Behind an answer of its own that is open it waits for that: its own fallback would close it.
         let could_start = self.entry(id).startable != Instant::NEVER;
+        if let (true, Some(reason)) = (could_start, self.lacks(id)) {
+            return self.fall_back_waiting(id, reason);
+        }
         if could_start && self.no_time_for_waiting(id) && !self.fault.is(Fault::HopelessWaits) {
             return self.fall_back_waiting(id, Reason::NoTimeLeft);
         }

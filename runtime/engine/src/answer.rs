@@ -21,8 +21,10 @@ use crate::{
 impl Engine<'_> {
     /// The waiting observation's inference begins on this worker.
     pub(crate) fn begin(&mut self, id: ConnectionId, worker: WorkerId) -> Seat {
+        let oldest = self.oldest_sample(id);
         let connection = self.connection(id);
         let job = connection.waiting.take().expect("the agenda names connections with a waiting observation only");
+        let job = Job { oldest, ..job };
         connection.stage = Stage::Running { job, worker };
         self.refresh(id);
         let Job { slot, sequence, echo: Echo { epoch, .. }, .. } = job;
@@ -117,11 +119,16 @@ impl Engine<'_> {
         let mut identity = self.identity(id);
         let no_deadline = self.fault.is(Fault::NoDeadlineOnSend);
         let unmarked = self.fault.is(Fault::ClampUnmarked);
+        let untold = self.fault.is(Fault::InputAgeUntold);
         let connection = self.connection(id);
         let Stage::Sending(sending) = &mut connection.stage else {
             unreachable!("an answer is announced when the connection begins to send")
         };
         identity.status = sending.marks;
+        let oldest = match sending.origin {
+            Origin::Model { .. } | Origin::Fallback(Reason::InputTooOld) if !untold => sending.job.oldest,
+            Origin::Model { .. } | Origin::Fallback(_) => None,
+        };
         let mut guarded = sending.guarded.take().expect("each answer is announced once");
         if unmarked {
             guarded = guarded.unmarked();
@@ -132,6 +139,7 @@ impl Engine<'_> {
             deadline: if no_deadline { None } else { Some(sending.job.deadline) },
             identity,
             echo: sending.job.echo,
+            oldest,
             answer: Answer::Guarded(guarded),
         }
     }
@@ -172,6 +180,8 @@ impl Engine<'_> {
     pub(crate) fn fall_back_waiting(&mut self, id: ConnectionId, why: Reason) {
         let Some(job) = self.connection(id).waiting.take() else { return };
         let reason = if self.rests(id) { Reason::Resting } else { why };
+        let oldest = if reason == Reason::InputTooOld { self.oldest_sample(id) } else { None };
+        let job = Job { oldest, ..job };
         let stand_in = self.stand_in(id, reason);
         self.hand_out(id, job, stand_in, Some(job.slot));
     }

@@ -8,6 +8,7 @@ use crate::{
     bucket::Bucket,
     guard::Origin,
     guard::{Guarded, Values},
+    joined::{Places, Sampled},
     reference::Reference,
     respond::Echo,
     task::{ConnectionSpec, ModelId, SlotId, WorkerId},
@@ -30,6 +31,8 @@ pub struct Connection {
     /// Which worker runs, or ran last before it was taken out of service, an inference of this connection whose answer
     /// is closed.
     pub(crate) abandoned_on: Option<WorkerId>,
+    /// Set when the engine is made.
+    pub(crate) joined: Places,
     pub(crate) reference: Reference,
     pub(crate) ledger: Ledger,
     pub(crate) serial: u64,
@@ -46,6 +49,7 @@ impl Connection {
             waiting: None,
             stage: Stage::Idle,
             abandoned_on: None,
+            joined: Places::default(),
             reference: Reference::default(),
             ledger: Ledger::default(),
             serial: 0,
@@ -95,6 +99,8 @@ pub(crate) struct Job {
     /// Its deadline, had it the longest budget: what is earliest starts first. A short budget brings the fallback
     /// forward and buys no worker, or one controller could make the others late.
     pub(crate) rank: Instant,
+    /// The oldest joined sample that it is run with, or that was too old for that.
+    pub(crate) oldest: Option<Sampled>,
 }
 
 /// What happens to the one observation whose answer is open.
@@ -211,7 +217,7 @@ impl Session {
     }
 }
 
-fn push_newest<T, const N: usize>(ring: &mut Deque<T, N>, value: T) {
+pub(crate) fn push_newest<T, const N: usize>(ring: &mut Deque<T, N>, value: T) {
     if ring.is_full() {
         ring.pop_front();
     }

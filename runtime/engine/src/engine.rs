@@ -12,9 +12,11 @@ use crate::{
     connection::{Agenda, Connection},
     face::{Action, Event, Timeout, Timer, Withheld},
     fault::{Fault, Injected},
+    joined::{self, InputId, Joined, MAX_INPUTS},
     reason::Reason,
     record::{Record, Standing},
     respond::{Answer, Echo, Identity, Notify, Refusal, Send, Target},
+    sample::SampleLedger,
     schedule,
     task::{ClientId, ConnectionId, MAX_BATCH, MAX_QUEUE, ModelId, Settings, SlotId, Task, WorkerId},
     time::{Duration, Instant},
@@ -36,6 +38,8 @@ pub struct Tables<'t> {
     pub agenda: &'t mut [Agenda],
     /// One entry for each client that may send one-off requests; may be empty.
     pub clients: &'t mut [Client],
+    /// One entry for each joined input, in the order of the connections; may be empty.
+    pub inputs: &'t mut [Joined],
     /// One entry for each worker thread.
     pub workers: &'t mut [Worker],
     /// The timing records, one at most for each model of a worker. What has none is marked as unmeasured.
@@ -57,6 +61,8 @@ pub enum LimitError {
     /// A client names a task that is not there or whose deadline leaves no room before the margin, or its shortest
     /// period or its queue is out of bounds.
     Client(ClientId),
+    /// A joined input is of no connection, out of the connections' order or one too many, or has no values or no age.
+    Input(InputId),
     /// No worker in service has a session for this model.
     NoWorker(ModelId),
     /// Fewer slots than [`slots_needed`].
@@ -78,6 +84,10 @@ impl core::fmt::Display for LimitError {
             Self::Client(ClientId(id)) => write!(
                 formatter,
                 "client {id}: no such task, no room before its deadline, no period, or a queue not from 1 to {MAX_QUEUE}"
+            ),
+            Self::Input(InputId(id)) => write!(
+                formatter,
+                "input {id}: no such connection, out of order, more than {MAX_INPUTS} for one, no values, or no max_age"
             ),
             Self::NoWorker(ModelId(id)) => write!(formatter, "no worker in service has a session for model {id}"),
             Self::TooFewSlots => formatter.write_str(
@@ -128,6 +138,7 @@ pub(crate) enum Draining {
 #[derive(Debug)]
 pub(crate) enum Pending {
     Store(SlotId),
+    StoreSample(InputId),
     Start(WorkerId),
     Send(ConnectionId),
     /// `of`: a stray's address and contract, to be echoed.
@@ -179,6 +190,9 @@ impl<'t> Engine<'t> {
             let unschedulable = task.is_unschedulable();
             *entry = Agenda { model: task.model(), unschedulable, ..Agenda::default() };
         }
+        for (id, connection) in (0u16..).zip(tables.connections.iter_mut()) {
+            connection.joined = joined::places(tables.inputs, ConnectionId(id));
+        }
         let standing = Standing::of(&tables);
         Ok(Self {
             settings,
@@ -229,6 +243,9 @@ impl<'t> Engine<'t> {
             Event::Request { client, arrival, bytes } => self.request(client, arrival.min(self.now), bytes),
             Event::RequestOversize { client, arrival } => self.refuse_unread_request(client, arrival),
             Event::RequestsUnseen { client, count } => self.client(client).ledger.refuse(Reason::Overload, count),
+            Event::Sample { input, arrival, wall, bytes } => self.sample(input, arrival.min(self.now), wall, bytes),
+            Event::SampleOversize { input } => self.refuse_unread_sample(input),
+            Event::SamplesUnseen { input, count } => self.pass_over_samples(input, count),
             Event::Finished { worker, outputs, execution } => self.finished(worker, outputs, execution),
             Event::RecordVoid { worker, cause } => self.void_records(worker, cause),
             Event::Sent { ticket, at } => self.sent(ticket, at),
@@ -289,6 +306,18 @@ impl<'t> Engine<'t> {
     pub fn request_ledger(&self, client: ClientId) -> RequestLedger {
         let client = self.peek_client(client);
         client.ledger.with_in_flight(client.in_flight())
+    }
+
+    /// The counts of one joined input's samples.
+    #[must_use]
+    pub fn sample_ledger(&self, input: InputId) -> SampleLedger {
+        self.peek_input(input).ledger
+    }
+
+    /// How old an input's newest sample is at `now`, if one has come.
+    #[must_use]
+    pub fn sample_age(&self, input: InputId, now: Instant) -> Option<Duration> {
+        self.peek_input(input).newest.map(|newest| newest.age(now))
     }
 
     /// How many of the last 32 responses sent to this controller it has not reported as seen.
@@ -360,6 +389,10 @@ impl<'t> Engine<'t> {
             self.push(Pending::RecordVoid { worker, model, reason });
             return true;
         }
+        if let Some((id, reason)) = self.lacking() {
+            self.fall_back_waiting(id, reason);
+            return true;
+        }
         if let Some(id) = self.hopeless() {
             self.fall_back_waiting(id, Reason::NoTimeLeft);
             return true;
@@ -383,6 +416,7 @@ impl<'t> Engine<'t> {
     fn action(&mut self, pending: Pending) -> Action {
         match pending {
             Pending::Store(slot) => Action::Store { slot },
+            Pending::StoreSample(input) => Action::StoreSample { input },
             Pending::Start(worker) => {
                 let running = self.peek_worker(worker).running.as_ref().expect("it was started just before");
                 let slots = running.slots().collect();
@@ -424,7 +458,7 @@ impl<'t> Engine<'t> {
             }
         };
         let answer = Answer::Refusal(Refusal::new(reason));
-        Send { target, ticket: None, deadline: None, identity, echo, answer }
+        Send { target, ticket: None, deadline: None, identity, echo, oldest: None, answer }
     }
 
     fn hung(&self) -> Option<WorkerId> {
@@ -613,9 +647,12 @@ pub fn slots_needed(connections: usize, clients: &[Client], workers: usize, reco
 }
 
 fn check(settings: &Settings, tables: &Tables<'_>) -> Result<(), LimitError> {
-    let Tables { tasks, connections, agenda, clients, workers, records, free_slots } = tables;
+    let Tables { tasks, connections, agenda, clients, inputs, workers, records, free_slots } = tables;
     let sizes = [tasks.len(), connections.len().saturating_add(clients.len()), workers.len(), free_slots.len()];
-    if sizes.iter().any(|size| *size == 0 || *size > usize::from(u16::MAX)) || agenda.len() != connections.len() {
+    if sizes.iter().any(|size| *size == 0 || *size > usize::from(u16::MAX))
+        || agenda.len() != connections.len()
+        || inputs.len() > usize::from(u16::MAX)
+    {
         return Err(LimitError::TableSize);
     }
     if free_slots.len() < slots_needed(connections.len(), clients, workers.len(), records) {
@@ -630,6 +667,9 @@ fn check(settings: &Settings, tables: &Tables<'_>) -> Result<(), LimitError> {
         if !serves || again {
             return Err(LimitError::Record(spec.model));
         }
+    }
+    if let Some(unfit) = joined::unfit(inputs, connections.len()) {
+        return Err(LimitError::Input(unfit));
     }
     for (id, connection) in (0u16..).zip(connections.iter()) {
         let task = tasks.get(usize::from(connection.spec.task.0)).ok_or(LimitError::UnknownTask(ConnectionId(id)))?;

@@ -3,11 +3,12 @@
 use message::Header;
 
 use crate::{
+    joined::InputId,
     reason::Reason,
     reply::Reply,
     respond::{Notify, Send, Ticket},
     task::{ClientId, ConnectionId, MAX_BATCH, ModelId, SlotId, WorkerId},
-    time::{Duration, Instant},
+    time::{Duration, Instant, WallClock},
 };
 
 /// Something happened.
@@ -83,6 +84,29 @@ pub enum Event<'e> {
         /// How many.
         count: u64,
     },
+    /// A sample of a joined input arrived; its bytes are lent for this call. Nobody is answered.
+    Sample {
+        /// Whose key it came on.
+        input: InputId,
+        /// When it reached our code.
+        arrival: Instant,
+        /// The box's wall clock.
+        wall: WallClock,
+        /// The whole frame.
+        bytes: &'e [u8],
+    },
+    /// A sample arrived that is larger than any of its input; nobody looked into it.
+    SampleOversize {
+        /// Whose key it came on.
+        input: InputId,
+    },
+    /// So many samples of this input were replaced by newer ones before anybody looked.
+    SamplesUnseen {
+        /// Whose key they came on.
+        input: InputId,
+        /// How many.
+        count: u64,
+    },
     /// A worker is free again.
     Finished {
         /// Which.
@@ -153,7 +177,13 @@ pub enum Action {
         /// The slot, free until now.
         slot: SlotId,
     },
+    /// Keep the values of the sample that was just handled as this input's newest.
+    StoreSample {
+        /// Which input.
+        input: InputId,
+    },
     /// Run this model once, on the values of all these slots, and report [`Event::Finished`].
+    /// Each connection's joined inputs contribute the samples that were kept last.
     /// [`Engine::members`](crate::Engine::members) and [`Engine::client_on`](crate::Engine::client_on) say whose they are.
     StartInference {
         /// Which worker.

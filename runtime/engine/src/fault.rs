@@ -68,6 +68,17 @@ pub enum Fault {
     HopelessStarts,
     HopelessWaits,
     HopelessRequestWaits,
+    InputMissingRuns,
+    InputTooOldRuns,
+    FirstInputOnly,
+    InputsJudgedOnArrivalOnly,
+    InputAgeUntold,
+    OldSampleTaken,
+    OlderSampleKept,
+    RetiredSourceTaken,
+    StampIgnored,
+    SampleNotFiniteTaken,
+    PassedOverUncounted,
 }
 
 #[cfg(feature = "faults")]
@@ -130,6 +141,17 @@ impl Fault {
         Self::HopelessStarts,
         Self::HopelessWaits,
         Self::HopelessRequestWaits,
+        Self::InputMissingRuns,
+        Self::InputTooOldRuns,
+        Self::FirstInputOnly,
+        Self::InputsJudgedOnArrivalOnly,
+        Self::InputAgeUntold,
+        Self::OldSampleTaken,
+        Self::OlderSampleKept,
+        Self::RetiredSourceTaken,
+        Self::StampIgnored,
+        Self::SampleNotFiniteTaken,
+        Self::PassedOverUncounted,
     ];
 }
 

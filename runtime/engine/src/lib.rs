@@ -40,6 +40,7 @@ mod decode;
 mod executions;
 mod fault;
 mod guard;
+mod joined;
 mod one_off;
 mod outlook;
 mod reason;
@@ -48,6 +49,7 @@ mod reference;
 mod reply;
 mod request;
 mod respond;
+mod sample;
 mod schedule;
 mod worker;
 
@@ -60,14 +62,16 @@ pub use face::{Action, Event, ModelFailed, Slots, Timeout, Timer, VoidCause, Wit
 #[cfg(feature = "faults")]
 pub use fault::Fault;
 pub use guard::{Guarded, Origin, Ranged};
+pub use joined::{InputId, Joined, JoinedSpec, MAX_INPUTS, SampleClock};
 pub use reason::{Reason, ReasonKind, Row, TABLE};
 pub use record::{Record, RecordSpec, Share, WindowError};
 pub use reply::{Replied, Reply};
 pub use respond::{Answer, Notify, Refusal, Send, Target, Ticket};
+pub use sample::SampleLedger;
 pub use task::{
     ClientId, ClientSpec, ConnectionId, ConnectionSpec, DeclarationError, Degraded, Element, Envelope, MAX_ACTION,
     MAX_BATCH, MAX_QUEUE, ModelId, ModelSet, Settings, SlotId, Start, Task, TaskId, TaskSpec, TooFast, WorkerId,
     WorkerSpec,
 };
-pub use time::{Duration, Instant};
+pub use time::{Duration, Instant, WallClock};
 pub use worker::{Member, Service, Work, Worker};

@@ -87,6 +87,12 @@ pub enum Reason {
     EpochRetired,
     /// The observation came too soon after the ones before it.
     Period,
+    /// The sample's sender was taken over from.
+    SourceRetired,
+    /// An input's senders change too often.
+    SourceRate,
+    /// The sample's stamp lies in the future.
+    StampAhead,
     /// The model did not answer in time.
     Late,
     /// No worker became free in time.
@@ -105,6 +111,10 @@ pub enum Reason {
     Resting,
     /// No worker can finish in time any more.
     NoTimeLeft,
+    /// A joined input has no sample.
+    InputMissing,
+    /// A joined input's newest sample is too old.
+    InputTooOld,
     /// The deadline passed before a response could be handed over.
     DeadlinePassed,
     /// The deadline passed before the frame could be admitted.
@@ -166,7 +176,7 @@ impl core::fmt::Display for Reason {
 }
 
 /// The table: one row for each reason, in the enum's order.
-pub const TABLE: [Row; 41] = [
+pub const TABLE: [Row; 46] = [
     Row {
         reason: Reason::Truncated,
         number: 101,
@@ -378,6 +388,36 @@ pub const TABLE: [Row; 41] = [
         action_ja: "`min_period_us` より速く送らない。頻度が正しければ `min_period_us` か `arrival_jitter_us` を直し、`genba check` を実行する。",
     },
     Row {
+        reason: Reason::SourceRetired,
+        number: 221,
+        kind: ReasonKind::Refusal,
+        name: "source-retired",
+        what: "The sample comes from a sender that another one took over from.",
+        action: "Let one sender publish this input, with a random `source` at each start.",
+        what_ja: "別の送信元に交代した後の、古い送信元からのサンプルである。",
+        action_ja: "この入力は一つの送信元だけが送り、起動ごとに `source` を乱数で選ぶ。",
+    },
+    Row {
+        reason: Reason::SourceRate,
+        number: 222,
+        kind: ReasonKind::Refusal,
+        name: "source-rate",
+        what: "This input's senders change more than eight times a second.",
+        action: "Look for two senders of one input, or for one that restarts in a loop.",
+        what_ja: "この入力の送信元が毎秒八回を超えて変わっている。",
+        action_ja: "同じ入力を二つが送っていないか、再起動を繰り返していないかを調べる。",
+    },
+    Row {
+        reason: Reason::StampAhead,
+        number: 223,
+        kind: ReasonKind::Refusal,
+        name: "stamp-ahead",
+        what: "The sample's stamp lies in the future by the box's clock, which is declared as synchronised with it.",
+        action: "Synchronise both clocks (PTP or NTP), or declare `clock = \"arrival\"`.",
+        what_ja: "同期していると宣言された時計で、サンプルの時刻がボックスより未来である。",
+        action_ja: "双方の時計を同期させる（PTP か NTP）か、`clock = \"arrival\"` とする。",
+    },
+    Row {
         reason: Reason::Late,
         number: 301,
         kind: ReasonKind::Fallback,
@@ -466,6 +506,26 @@ pub const TABLE: [Row; 41] = [
         action: "Ask with a longer budget or less often; of an observation, run `genba check` for what shares its worker.",
         what_ja: "計測記録によれば、どのワーカーも期限に間に合わないため、推論を始めなかった。単発の要求は拒否される。",
         action_ja: "予算を長くするか頻度を下げる。観測なら、ワーカーを共有するものを `genba check` で調べる。",
+    },
+    Row {
+        reason: Reason::InputMissing,
+        number: 310,
+        kind: ReasonKind::Fallback,
+        name: "input-missing",
+        what: "No sample of a joined input has come since the box started.",
+        action: "See `genba status` for which input; start its sender, and check its key, address and contract.",
+        what_ja: "ボックスの起動後、結合入力のサンプルがまだ一つも届いていない。",
+        action_ja: "どの入力かを `genba status` で調べ、送信元を起動し、キー・宛先・契約を確認する。",
+    },
+    Row {
+        reason: Reason::InputTooOld,
+        number: 311,
+        kind: ReasonKind::Fallback,
+        name: "input-too-old",
+        what: "The newest sample of a joined input was older than `max_age_ms` allows.",
+        action: "See `genba status` for which input; look for a stalled or lossy sender, or raise `max_age_ms`.",
+        what_ja: "結合入力の最新サンプルが `max_age_ms` より古かった。",
+        action_ja: "どの入力かを `genba status` で調べ、送信元の停止や欠落を確認するか、`max_age_ms` を大きくする。",
     },
     Row {
         reason: Reason::DeadlinePassed,

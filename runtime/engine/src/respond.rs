@@ -10,6 +10,7 @@ use message::{
 
 use crate::{
     guard::{Guarded, Origin},
+    joined::Sampled,
     reason::Reason,
     task::{ClientId, ConnectionId, MAX_ACTION},
     time::Instant,
@@ -124,6 +125,8 @@ pub struct Send {
     pub(crate) deadline: Option<Instant>,
     pub(crate) identity: Identity,
     pub(crate) echo: Echo,
+    /// The oldest joined sample behind it.
+    pub(crate) oldest: Option<Sampled>,
     pub(crate) answer: Answer,
 }
 
@@ -179,6 +182,7 @@ impl Send {
     /// Never: an action has at most [`MAX_ACTION`] values, for which the buffer has room.
     pub fn encode(&self, now: Instant, out: &mut [u8; Response::MAX_FRAME]) -> usize {
         let mut bytes = [0; MAX_ACTION * size_of::<f32>()];
+        let sampled_us = self.oldest.map_or(0, |sample| sample.age(now).wire_micros());
         let age_us = self.echo.arrival.map_or(0, |arrival| now.since(arrival).wire_micros());
         let Identity { address, contract, boot, model, status } = self.identity;
         let (body, model, clamped) = match &self.answer {
@@ -205,7 +209,7 @@ impl Send {
             plan: 0,
             plan_step: 0,
             age_us,
-            input_age_us: age_us,
+            input_age_us: age_us.max(sampled_us),
             status: if clamped { status.with(Status::CLAMPED) } else { status },
             body,
         };

@@ -46,6 +46,26 @@ impl Instant {
     }
 }
 
+/// The box's wall clock beside its monotonic one, as of one moment. Handed in with what needs it, never read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WallClock {
+    unix_at_origin: u64,
+}
+
+impl WallClock {
+    /// From the Unix time in nanoseconds at the monotonic clock's origin: the wall clock less the monotonic one.
+    #[must_use]
+    pub const fn from_unix_at_origin(nanos: u64) -> Self {
+        Self { unix_at_origin: nanos }
+    }
+
+    /// The Unix time in nanoseconds at this instant.
+    #[must_use]
+    pub(crate) const fn at(self, instant: Instant) -> u64 {
+        self.unix_at_origin.saturating_add(instant.0)
+    }
+}
+
 /// A length of time, in nanoseconds.
 #[derive(Default, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration(u64);

@@ -7,6 +7,7 @@ use fastrand::Rng;
 
 use crate::{
     Options,
+    camera::UNIX_AT_ORIGIN,
     checks::Checks,
     clock::{MICRO, MILLI},
     input::{Input, Key},
@@ -35,6 +36,7 @@ pub(crate) struct Boot<'t, 's> {
     /// The result of each client that is on its way.
     replies: BTreeMap<usize, Reply>,
     requests_arrived: u64,
+    samples_arrived: u64,
     /// Until when the engine's thread is busy or held up.
     busy_until: u64,
     next_turn: Option<(u64, u64)>,
@@ -78,12 +80,13 @@ impl<'t, 's> Boot<'t, 's> {
             // The reference model knows observations only.
             reference: (options.reference && scenario.clients.is_empty()).then(|| Reference::new(scenario)),
             reports: VecDeque::new(),
-            ingress: Ingress::new(scenario.connections.len(), scenario.box_plan.queue),
+            ingress: Ingress::new(scenario.connections.len(), scenario.box_plan.queue, scenario.joined.len()),
             memory: vec![None; slots],
             puts: BTreeMap::new(),
             next_put: 0,
             replies: BTreeMap::new(),
             requests_arrived: 0,
+            samples_arrived: 0,
             busy_until: 0,
             next_turn: None,
             turns: 0,
@@ -160,6 +163,8 @@ impl<'t, 's> Boot<'t, 's> {
                     self.put_reply(world, client)?;
                 }
             }
+            Happening::Shoot { input } => world.shoot(input),
+            Happening::ArriveSample { input, bytes } => self.arrive_sample(world, input, bytes),
             Happening::Restart { boot } => {
                 if boot == self.number && world.before_the_end() {
                     return Ok(Some(End::Restart));
@@ -372,6 +377,19 @@ impl<'t, 's> Boot<'t, 's> {
         });
     }
 
+    /// A sample waits for the engine's thread, in the place of one that waited before it.
+    fn arrive_sample(&mut self, world: &mut World<'s>, input: usize, bytes: Vec<u8>) {
+        let arrival = world.timeline.now();
+        self.samples_arrived += 1;
+        // Now and then somebody has just set the box's wall clock.
+        let set = world.sights.u8(..60) == 0;
+        let wall = UNIX_AT_ORIGIN - 20 * MILLI + if set { world.sights.u64(..40 * MILLI) } else { 20 * MILLI };
+        let oversize = bytes.len() > self.scenario.joined[input].max_frame() || world.sights.u16(..300) == 0;
+        let sample =
+            if oversize { Input::SampleOversize { input } } else { Input::Sample { input, arrival, wall, bytes } };
+        self.ingress.arrive_sample(input, sample, &mut world.report.disturbances);
+    }
+
     /// The engine handed out a result: it is put a little later, sometimes too late.
     pub(crate) fn hand_reply_to_link(&mut self, world: &mut World<'s>, client: usize, reply: Reply) {
         let now = world.timeline.now();
@@ -423,6 +441,14 @@ impl<'t, 's> Boot<'t, 's> {
         Finding::unless(received + waiting == self.requests_arrived, Check::Accounts, || {
             format!("{} requests reached the box, {received} are in its ledger", self.requests_arrived)
         })?;
+        let ledgers =
+            (0..self.scenario.joined.len()).map(|input| self.engine.sample_ledger(crate::input::input_id(input)));
+        let samples = ledgers.fold(engine::SampleLedger::default(), |sum, one| sum.plus(&one));
+        let waiting = self.ingress.samples_waiting();
+        Finding::unless(samples.received() + waiting == self.samples_arrived, Check::Accounts, || {
+            format!("{} samples reached the box, {} are in its ledgers", self.samples_arrived, samples.received())
+        })?;
+        world.report.samples = world.report.samples.plus(&samples);
         world.report.requests = world.report.requests.plus(&requests);
         let total = self.engine.total();
         world.frames_arrived(self.arrived);

@@ -7,6 +7,7 @@ mod batches;
 mod envelope;
 mod follow;
 mod in_time;
+mod joined;
 mod once;
 mod period;
 mod records;
@@ -18,11 +19,12 @@ use message::Response;
 
 pub(crate) use self::in_time::Excuses;
 use self::{
-    accounts::Tally, envelope::Envelope, in_time::InTime, once::Once, period::Period, records::Records,
-    requests::Requests, workers::Workers,
+    accounts::Tally, envelope::Envelope, in_time::InTime, joined::Samples, once::Once, period::Period,
+    records::Records, requests::Requests, workers::Workers,
 };
 use crate::{
     input::{Input, Key, Parsed, connection_of},
+    joined::{JoinedInputs, Sample},
     outlook::{Outlook, Serving},
     report::{Check, Disturbance, Disturbances, Finding, Verdict},
     scenario::Scenario,
@@ -36,6 +38,9 @@ pub(crate) struct Checks<'s> {
     requests: Requests,
     strays: Tally,
     queries: u64,
+    joined: JoinedInputs<'s>,
+    /// What was counted of each joined input, and which sample is to be kept in this event.
+    samples: Samples,
     drain: Drain,
     /// The members of the inference whose end is being handled.
     finished: Vec<Finished>,
@@ -68,6 +73,8 @@ struct Open {
     deadline: u64,
     /// When it, or the first of those it superseded, would expire with its task's longest budget.
     rank: u64,
+    /// The oldest joined sample that it was started with, or that was too old for that.
+    oldest: Option<Sample>,
     /// It waited beside a free worker, because its connection occupied another.
     held_back: bool,
 }
@@ -106,6 +113,8 @@ impl<'s> Checks<'s> {
             requests: Requests::new(scenario.clients.len()),
             strays: Tally::default(),
             queries: 0,
+            joined: JoinedInputs::new(scenario),
+            samples: Samples::new(scenario.joined.len()),
             drain: Drain::No,
             finished: Vec::new(),
             withheld: None,
@@ -192,6 +201,7 @@ impl<'s> Checks<'s> {
         self.retired = None;
         self.let_in = false;
         self.requests.event(input);
+        self.samples.event(input, self.joined.arrives(now, input));
         match input {
             Input::Frame { connection, .. } | Input::Oversize { connection, .. } | Input::Shed { connection, .. } => {
                 self.lines[*connection].tally.receive(1);
@@ -241,6 +251,9 @@ impl<'s> Checks<'s> {
             | Input::RequestsUnseen { .. }
             | Input::Replied { .. }
             | Input::ReplyWithheld { .. }
+            | Input::Sample { .. }
+            | Input::SampleOversize { .. }
+            | Input::SamplesUnseen { .. }
             | Input::Timeout => {}
             Input::Drain => self.drain = Drain::Asked,
         }
@@ -260,6 +273,7 @@ impl<'s> Checks<'s> {
         }
         match action {
             Action::Store { slot } if matches!(input, Input::Request { .. }) => self.store_request(now, *slot),
+            Action::StoreSample { input } => self.samples.kept(usize::from(input.0)),
             Action::Store { slot } => self.store(now, input, parsed, *slot),
             Action::StartInference { worker, model, slots } => {
                 let ran = (usize::from(worker.0), *model);
@@ -328,6 +342,7 @@ impl<'s> Checks<'s> {
         })?;
         self.workers.all_fit_are_in_service(self.scenario, now)?;
         self.records.all_told()?;
+        self.samples.settled(engine)?;
         self.nothing_waits_in_vain(now)?;
         self.requests_settled(now, engine)?;
         if let Some(connection) = touched {
@@ -381,6 +396,7 @@ impl<'s> Checks<'s> {
             epoch: frame.epoch.value(),
             sequence: frame.sequence.map_or(0, message::Sequence::value),
         };
+        joined::tells_its_age(at, line.sending.map(|sending| sending.open), frame)?;
         line.once.put(key)?;
         line.in_time.put(at, key)?;
         line.envelope.put(task, at, key.epoch, frame)

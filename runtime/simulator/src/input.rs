@@ -1,26 +1,93 @@
 //! An event that owns what the engine's [`Event`] only borrows, so that it can wait in a queue.
 
-use engine::{ClientId, ConnectionId, Duration, Event, Instant, ModelFailed, Ticket, VoidCause, Withheld, WorkerId};
+use engine::{
+    ClientId, ConnectionId, Duration, Event, InputId, Instant, ModelFailed, Ticket, VoidCause, WallClock, Withheld,
+    WorkerId,
+};
 use message::{Address, ContractDigest, Header};
 
 #[derive(Debug)]
 pub(crate) enum Input {
-    Frame { connection: usize, arrival: u64, bytes: Vec<u8> },
-    Oversize { connection: usize, arrival: u64 },
-    Shed { connection: usize, arrival: u64, header: Option<Header> },
-    ShedUnseen { connection: Option<usize>, count: u64 },
-    Stray { arrival: u64, bytes: Vec<u8> },
+    Frame {
+        connection: usize,
+        arrival: u64,
+        bytes: Vec<u8>,
+    },
+    Oversize {
+        connection: usize,
+        arrival: u64,
+    },
+    Shed {
+        connection: usize,
+        arrival: u64,
+        header: Option<Header>,
+    },
+    ShedUnseen {
+        connection: Option<usize>,
+        count: u64,
+    },
+    Stray {
+        arrival: u64,
+        bytes: Vec<u8>,
+    },
     Query,
-    QueriesUnseen { count: u64 },
-    Finished { worker: usize, outputs: Result<Vec<Vec<f32>>, ModelFailed>, execution: u64 },
-    RecordVoid { worker: usize, cause: VoidCause },
-    Sent { ticket: Ticket, at: u64 },
-    Withheld { ticket: Ticket, why: Withheld },
-    Request { client: usize, arrival: u64, bytes: Vec<u8> },
-    RequestOversize { client: usize, arrival: u64 },
-    RequestsUnseen { client: usize, count: u64 },
-    Replied { client: usize, ticket: Ticket, at: u64 },
-    ReplyWithheld { client: usize, ticket: Ticket, why: Withheld },
+    QueriesUnseen {
+        count: u64,
+    },
+    Finished {
+        worker: usize,
+        outputs: Result<Vec<Vec<f32>>, ModelFailed>,
+        execution: u64,
+    },
+    RecordVoid {
+        worker: usize,
+        cause: VoidCause,
+    },
+    Sent {
+        ticket: Ticket,
+        at: u64,
+    },
+    Withheld {
+        ticket: Ticket,
+        why: Withheld,
+    },
+    Request {
+        client: usize,
+        arrival: u64,
+        bytes: Vec<u8>,
+    },
+    RequestOversize {
+        client: usize,
+        arrival: u64,
+    },
+    RequestsUnseen {
+        client: usize,
+        count: u64,
+    },
+    Replied {
+        client: usize,
+        ticket: Ticket,
+        at: u64,
+    },
+    ReplyWithheld {
+        client: usize,
+        ticket: Ticket,
+        why: Withheld,
+    },
+    /// `wall`: the Unix time at the origin of the box's clock.
+    Sample {
+        input: usize,
+        arrival: u64,
+        wall: u64,
+        bytes: Vec<u8>,
+    },
+    SampleOversize {
+        input: usize,
+    },
+    SamplesUnseen {
+        input: usize,
+        count: u64,
+    },
     Timeout,
     Drain,
 }
@@ -70,6 +137,14 @@ impl Input {
             Self::RequestsUnseen { client, count } => {
                 Event::RequestsUnseen { client: client_id(*client), count: *count }
             }
+            Self::Sample { input, arrival, wall, bytes } => Event::Sample {
+                input: input_id(*input),
+                arrival: Instant::from_nanos(*arrival),
+                wall: WallClock::from_unix_at_origin(*wall),
+                bytes,
+            },
+            Self::SampleOversize { input } => Event::SampleOversize { input: input_id(*input) },
+            Self::SamplesUnseen { input, count } => Event::SamplesUnseen { input: input_id(*input), count: *count },
             Self::Timeout => Event::Timeout,
             Self::Drain => Event::Drain,
         }
@@ -101,6 +176,10 @@ pub(crate) fn connection_id(place: usize) -> ConnectionId {
 
 pub(crate) fn client_id(place: usize) -> ClientId {
     ClientId(u16::try_from(place).expect("a scenario has few clients"))
+}
+
+pub(crate) fn input_id(place: usize) -> InputId {
+    InputId(u16::try_from(place).expect("a scenario has few inputs"))
 }
 
 pub(crate) fn worker_id(place: usize) -> WorkerId {

@@ -25,11 +25,13 @@
 #![forbid(unsafe_code)]
 
 mod boot;
+mod camera;
 mod checks;
 mod client;
 mod clock;
 mod controller;
 mod input;
+mod joined;
 mod link;
 mod mangle;
 mod outlook;

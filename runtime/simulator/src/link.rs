@@ -15,16 +15,21 @@ pub(crate) struct Ingress {
     queues: Vec<VecDeque<Input>>,
     shed: VecDeque<Input>,
     unseen: Vec<u64>,
+    /// Of each joined input only the newest sample waits.
+    samples: Vec<Option<Input>>,
+    passed_over: Vec<u64>,
     turn: usize,
 }
 
 impl Ingress {
-    pub(crate) fn new(connections: usize, capacity: usize) -> Self {
+    pub(crate) fn new(connections: usize, capacity: usize, inputs: usize) -> Self {
         Self {
             capacity,
             queues: (0..connections).map(|_| VecDeque::new()).collect(),
             shed: VecDeque::new(),
             unseen: vec![0; connections],
+            samples: (0..inputs).map(|_| None).collect(),
+            passed_over: vec![0; inputs],
             turn: 0,
         }
     }
@@ -58,8 +63,22 @@ impl Ingress {
         }
     }
 
+    /// A sample reached the callback. What waits is replaced: an older sample is no use to anybody.
+    pub(crate) fn arrive_sample(&mut self, input: usize, sample: Input, seen: &mut Disturbances) {
+        if self.samples[input].replace(sample).is_some() {
+            seen.note(Disturbance::SamplePassedOver);
+            self.passed_over[input] += 1;
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.samples_waiting() == 0
+    }
+
+    /// Samples that the engine was not told of yet.
+    pub(crate) fn samples_waiting(&self) -> u64 {
+        let waiting = self.samples.iter().flatten().count();
+        u64::try_from(waiting).expect("one an input") + self.passed_over.iter().sum::<u64>()
     }
 
     /// Frames that the engine was not told of yet.
@@ -77,10 +96,19 @@ impl Ingress {
             let count = std::mem::take(&mut self.unseen[connection]);
             return Some(Input::ShedUnseen { connection: Some(connection), count });
         }
-        for _ in 0..self.queues.len() {
-            self.turn = (self.turn + 1) % self.queues.len();
-            if let Some(input) = self.queues[self.turn].pop_front() {
-                return Some(input);
+        if let Some(input) = self.passed_over.iter().position(|count| *count > 0) {
+            let count = std::mem::take(&mut self.passed_over[input]);
+            return Some(Input::SamplesUnseen { input, count });
+        }
+        let keys = self.queues.len() + self.samples.len();
+        for _ in 0..keys {
+            self.turn = (self.turn + 1) % keys;
+            let next = match self.queues.get_mut(self.turn) {
+                Some(queue) => queue.pop_front(),
+                None => self.samples[self.turn - self.queues.len()].take(),
+            };
+            if next.is_some() {
+                return next;
             }
         }
         None

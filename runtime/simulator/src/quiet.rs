@@ -126,6 +126,7 @@ pub fn serve_beside(
         connections: &mut connections,
         agenda: &mut agenda,
         clients: &mut clients,
+        inputs: &mut [],
         workers: &mut table,
         records: &mut records,
         free_slots: &mut free_slots,
@@ -259,8 +260,12 @@ impl<F: FnMut(&[usize]) -> u64> Quiet<'_, F> {
                     }
                 }
                 Action::RecordVoid { reason, .. } => self.void = self.void.or(Some((self.inferences, reason))),
-                Action::Notify(_) | Action::Quarantine { .. } | Action::Exit { .. } | Action::Drained => {
-                    unreachable!("nothing is drained and no worker hangs")
+                Action::StoreSample { .. }
+                | Action::Notify(_)
+                | Action::Quarantine { .. }
+                | Action::Exit { .. }
+                | Action::Drained => {
+                    unreachable!("nothing is joined, nothing is drained and no worker hangs")
                 }
             }
         }

@@ -22,6 +22,7 @@ use self::{
 };
 use crate::{
     input::{Input, Key, Parsed, connection_of},
+    joined::{JoinedInputs, Sample},
     scenario::Scenario,
 };
 
@@ -30,6 +31,7 @@ pub(crate) struct Reference<'s> {
     lines: Vec<Line>,
     workers: Vec<Worker>,
     records: Vec<Record>,
+    joined: JoinedInputs<'s>,
     draining: bool,
     drained: bool,
     exited: bool,
@@ -60,6 +62,8 @@ struct Job {
     deadline: u64,
     /// What its deadline would be with the longest budget, its own or that of one it superseded.
     rank: u64,
+    /// The oldest joined sample that it is run with.
+    oldest: Option<Sample>,
 }
 
 impl<'s> Reference<'s> {
@@ -69,6 +73,7 @@ impl<'s> Reference<'s> {
             lines: scenario.connections.iter().map(|_| Line::new()).collect(),
             workers: scenario.workers.iter().map(|spec| Worker::new(spec.spare)).collect(),
             records: scenario.records.iter().map(|_| Record::default()).collect(),
+            joined: JoinedInputs::new(scenario),
             draining: false,
             drained: false,
             exited: false,
@@ -90,7 +95,17 @@ impl<'s> Reference<'s> {
             Input::Shed { connection, arrival, header } => {
                 self.refuse_unread(To::Connection(*connection), Reason::Overload, *header, *arrival);
             }
-            Input::ShedUnseen { .. } | Input::QueriesUnseen { .. } | Input::RecordVoid { .. } | Input::Timeout => {}
+            Input::Sample { .. } => {
+                if let Some(Ok(input)) = self.joined.arrives(now, input) {
+                    self.expected.push(Expected::StoreSample { input });
+                }
+            }
+            Input::ShedUnseen { .. }
+            | Input::QueriesUnseen { .. }
+            | Input::RecordVoid { .. }
+            | Input::SampleOversize { .. }
+            | Input::SamplesUnseen { .. }
+            | Input::Timeout => {}
             Input::Stray { arrival, bytes } => self.stray(*arrival, bytes),
             Input::Query => self.refuse(To::Query, Reason::QueryOnTopic, (0, None, 0), None),
             Input::Finished { worker, outputs, .. } => self.finished(now, *worker, outputs),
@@ -180,8 +195,9 @@ impl<'s> Reference<'s> {
         open.map(|member| member.connection).collect()
     }
 
-    fn fall_back(&mut self, now: u64, job: Job, reason: Reason) {
+    fn fall_back(&mut self, now: u64, mut job: Job, reason: Reason) {
         let connection = job.key.connection;
+        job.oldest = if reason == Reason::InputTooOld { self.joined.oldest(now, connection) } else { None };
         let task = &self.scenario.tasks[self.scenario.connections[connection].task];
         let values = self.lines[connection].rate.fallback(task, now);
         self.send(job, Says::Fallback { reason, values });
@@ -203,6 +219,7 @@ impl<'s> Reference<'s> {
             sequence: Some(job.key.sequence),
             stamp: job.stamp,
             arrival: Some(job.arrival),
+            oldest: job.oldest,
             says: says.clone(),
             status,
         }));
@@ -228,6 +245,7 @@ impl<'s> Reference<'s> {
             sequence,
             stamp,
             arrival,
+            oldest: None,
             says,
             status,
         }));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use engine::{Ledger, Reason, RequestLedger};
+use engine::{Ledger, Reason, RequestLedger, SampleLedger};
 
 /// What a run disturbs and what only disturbances lead to, counted where it really happens and not where it was
 /// only planned.
@@ -83,6 +83,15 @@ pub enum Disturbance {
     OneOffBegan,
     OneOffOverran,
     ReplyPastDeadline,
+    SampleLost,
+    SampleLate,
+    SampleWrong,
+    SampleFlood,
+    SamplePassedOver,
+    CameraStalled,
+    CameraRestarted,
+    LackedOnArrival,
+    LackedAtItsTurn,
 }
 
 impl Disturbance {
@@ -90,7 +99,7 @@ impl Disturbance {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every disturbance, in order.
-    pub const ALL: [Self; 74] = [
+    pub const ALL: [Self; 83] = [
         Self::Jitter,
         Self::Burst,
         Self::Flood,
@@ -165,6 +174,15 @@ impl Disturbance {
         Self::OneOffBegan,
         Self::OneOffOverran,
         Self::ReplyPastDeadline,
+        Self::SampleLost,
+        Self::SampleLate,
+        Self::SampleWrong,
+        Self::SampleFlood,
+        Self::SamplePassedOver,
+        Self::CameraStalled,
+        Self::CameraRestarted,
+        Self::LackedOnArrival,
+        Self::LackedAtItsTurn,
     ];
 }
 
@@ -209,6 +227,8 @@ pub struct Report {
     pub queries: u64,
     /// One-off requests, queries included, summed over clients and boots.
     pub requests: RequestLedger,
+    /// Samples of joined inputs, summed over inputs and boots.
+    pub samples: SampleLedger,
     /// Workers quarantined, exits and farewells, by reason.
     pub alarms: Vec<(Reason, u64)>,
     /// Observations that a box lost because it was restarted, on their way in or in flight.
@@ -227,7 +247,7 @@ impl Report {
     pub fn by_reason(&self, reason: Reason) -> u64 {
         let alarms = self.alarms.iter().find(|(alarm, _)| *alarm == reason).map_or(0, |(_, count)| *count);
         let queries = if reason == Reason::QueryOnTopic { self.queries } else { 0 };
-        self.ledger.by_reason(reason) + alarms + queries
+        self.ledger.by_reason(reason) + self.samples.by_reason(reason) + alarms + queries
     }
 
     /// Adds another run's counts; the traces stay.
@@ -237,6 +257,7 @@ impl Report {
         self.ledger = self.ledger.plus(&other.ledger);
         self.queries += other.queries;
         self.requests = self.requests.plus(&other.requests);
+        self.samples = self.samples.plus(&other.samples);
         self.lost += other.lost;
         for &(reason, count) in &other.alarms {
             self.alarm(reason, count);
@@ -276,6 +297,15 @@ impl fmt::Display for Report {
             requests.refused(),
             requests.expired()
         )?;
+        let samples = &self.samples;
+        writeln!(
+            f,
+            "{} samples: {} taken, {} passed over, {} refused",
+            samples.received(),
+            samples.taken(),
+            samples.passed_over(),
+            samples.refused()
+        )?;
         write!(f, "reasons:")?;
         for row in &engine::TABLE {
             write!(f, " {} {},", row.name, self.by_reason(row.reason))?;
@@ -312,6 +342,9 @@ pub enum Check {
     /// A one-off request gets exactly one reply, in its client's turn and its time, and holds up no observation but by the
     /// one that runs.
     Requests,
+    /// Nothing is run without a joined sample or with one that is too old, what lacks one is answered at once, and a
+    /// response tells the age of what it was computed from.
+    Joined,
     /// The inferences of one connection occupy at most one worker in service.
     OneWorker,
     /// An event causes only so many actions, and a drain ends.

@@ -1,15 +1,15 @@
 //! What a seed decides before a run begins: the box's tasks, connections and workers, and the odds of each disturbance.
 
 use engine::{
-    ClientSpec, ConnectionSpec, Degraded, Duration, Element, Envelope, Executions, MAX_ACTION, ModelId, ModelSet,
-    Record, RecordSpec, Settings, Share, Start, Task, TaskId, TaskSpec, TooFast, WorkerSpec,
+    ClientSpec, ConnectionSpec, Degraded, Duration, Element, Envelope, Executions, JoinedSpec, MAX_ACTION, ModelId,
+    ModelSet, Record, RecordSpec, SampleClock, Settings, Share, Start, Task, TaskId, TaskSpec, TooFast, WorkerSpec,
 };
 use fastrand::Rng;
 use message::{Address, Boot, ContractDigest, ModelDigest, Status};
 
 use crate::{
     clock::{MICRO, MILLI, SECOND},
-    input::worker_id,
+    input::{connection_id, worker_id},
 };
 
 /// Everything that stays the same over a run.
@@ -18,6 +18,8 @@ pub(crate) struct Scenario {
     pub(crate) connections: Vec<ConnectionPlan>,
     /// In most seeds there are none.
     pub(crate) clients: Vec<ClientPlan>,
+    /// In most seeds there are none. In the order of the connections.
+    pub(crate) joined: Vec<JoinedPlan>,
     pub(crate) workers: Vec<WorkerSpec>,
     pub(crate) records: Vec<RecordPlan>,
     pub(crate) box_plan: BoxPlan,
@@ -71,6 +73,24 @@ pub(crate) struct ClientPlan {
     /// How long it waits from one request to the next, about.
     pub(crate) pause: u64,
     pub(crate) floods: bool,
+}
+
+/// One joined input, and how its sender behaves: odds are in ten-thousandths of its samples.
+pub(crate) struct JoinedPlan {
+    pub(crate) connection: usize,
+    pub(crate) address: Address,
+    pub(crate) values: usize,
+    pub(crate) max_age: u64,
+    pub(crate) synchronised: bool,
+    /// How long from one sample to the next, about.
+    pub(crate) period: u64,
+    pub(crate) lost: u32,
+    pub(crate) late: u32,
+    pub(crate) wrong: u32,
+    pub(crate) stall: u32,
+    pub(crate) flood: u32,
+    pub(crate) restart: u32,
+    pub(crate) restart_loop: u32,
 }
 
 /// What holds for the whole box, in nanoseconds.
@@ -146,13 +166,15 @@ impl Scenario {
         let tasks = (0..rng.u8(1..=4)).map(|name| task(rng, (name, models), one_for_all)).collect::<Vec<_>>();
         let robots = if crowded { rng.usize(8..=14) } else { rng.usize(1..=6) };
         let pace = if crowded { 40 } else { 100 };
-        let connections = (0..robots).map(|robot| connection(rng, robot, &tasks, crowded)).collect();
+        let connections: Vec<ConnectionPlan> =
+            (0..robots).map(|robot| connection(rng, robot, &tasks, crowded)).collect();
         let workers = workers(rng, models, crowded);
         let longest = tasks.iter().map(|task| task.deadline).max().unwrap_or(SECOND);
         Self {
             records: records(rng, &workers, &tasks, pace),
             // Of its own numbers, so that a seed without clients is what it was.
             clients: clients(&mut rng.clone(), &tasks),
+            joined: joined(&mut Rng::with_seed(!rng.clone().u64(..)), &connections, &tasks),
             workers,
             connections,
             tasks,
@@ -245,6 +267,23 @@ impl ClientPlan {
             arrival_jitter: Duration::from_nanos(self.arrival_jitter),
             queue: self.queue,
         }
+    }
+}
+
+impl JoinedPlan {
+    pub(crate) fn declare(&self) -> JoinedSpec {
+        JoinedSpec {
+            connection: connection_id(self.connection),
+            address: self.address,
+            values: self.values,
+            max_age: Duration::from_nanos(self.max_age),
+            clock: if self.synchronised { SampleClock::Synchronised } else { SampleClock::Arrival },
+        }
+    }
+
+    /// The bytes of its longest frame.
+    pub(crate) fn max_frame(&self) -> usize {
+        message::Input::OVERHEAD + self.values * size_of::<f32>()
     }
 }
 
@@ -351,6 +390,39 @@ fn clients(rng: &mut Rng, tasks: &[TaskPlan]) -> Vec<ClientPlan> {
         }
     };
     (0..count).map(|name| client(rng, name)).collect()
+}
+
+/// In a third of the seeds most connections have joined inputs, of which some are hardly ever young enough.
+fn joined(rng: &mut Rng, connections: &[ConnectionPlan], tasks: &[TaskPlan]) -> Vec<JoinedPlan> {
+    if rng.u8(..3) > 0 {
+        return Vec::new();
+    }
+    let mut inputs = Vec::new();
+    for (connection, plan) in connections.iter().enumerate() {
+        for name in 0..rng.usize(..=3) {
+            let deadline = tasks[plan.task].deadline;
+            let period = deadline * rng.u64(50..=400) / 100;
+            let mut up_to = |most: u32| if rng.bool() { 0 } else { rng.u32(1..=most) };
+            let odds = [up_to(500), up_to(1_000), up_to(1_000), up_to(100), up_to(50), up_to(100), up_to(20)];
+            let [lost, late, wrong, stall, flood, restart, restart_loop] = odds;
+            inputs.push(JoinedPlan {
+                connection,
+                address: Address::of_input(&format!("robot-{connection}"), "task", &format!("input-{name}")),
+                values: rng.usize(1..=6),
+                max_age: period * rng.u64(80..=500) / 100,
+                synchronised: rng.bool(),
+                period,
+                lost,
+                late,
+                wrong,
+                stall,
+                flood,
+                restart,
+                restart_loop,
+            });
+        }
+    }
+    inputs
 }
 
 /// Each model has a worker; others and spares have some models or all.

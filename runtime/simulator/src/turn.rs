@@ -54,7 +54,8 @@ impl<'s> Boot<'_, 's> {
         let most =
             3 * self.scenario.connections.len() + 2 * self.scenario.workers.len() + self.scenario.records.len() + 5;
         // A reply for each request that waits or runs.
-        let most = most + self.scenario.clients.iter().map(|client| usize::from(client.queue) + 2).sum::<usize>();
+        // And the sample that is kept.
+        let most = most + 1 + self.scenario.clients.iter().map(|client| usize::from(client.queue) + 2).sum::<usize>();
         let mut actions = Vec::new();
         while let Some(action) = self.engine.poll_action() {
             actions.push(action);
@@ -82,6 +83,7 @@ impl<'s> Boot<'_, 's> {
         self.checks.action(now, (input, parsed), &action, None, &world.excuses)?;
         match action {
             Action::Send(_) | Action::Reply(_) => unreachable!("returned above"),
+            Action::StoreSample { input } => world.progress.hash(&[11, u64::from(input.0)], &[]),
             Action::Store { slot } if matches!(input, Input::Request { .. }) => {
                 let Some(cell) = self.memory.get_mut(usize::from(slot.0)) else {
                     return Err(Finding { check: Check::Slots, what: format!("{slot:?} does not exist") });
@@ -269,6 +271,9 @@ fn note(world: &mut World<'_>, now: u64, input: &Input, parsed: Option<&Parsed>)
         | Input::RequestsUnseen { .. }
         | Input::Replied { .. }
         | Input::ReplyWithheld { .. }
+        | Input::Sample { .. }
+        | Input::SampleOversize { .. }
+        | Input::SamplesUnseen { .. }
         | Input::Timeout
         | Input::Drain => {}
     }
@@ -301,6 +306,9 @@ fn fingerprint(input: &Input) -> ([u64; 2], &[u8]) {
         Input::RequestsUnseen { client, count } => ([25 + (number(*client) << 8), *count], &[]),
         Input::Replied { client, at, .. } => ([26 + (number(*client) << 8), *at], &[]),
         Input::ReplyWithheld { client, .. } => ([27, number(*client)], &[]),
+        Input::Sample { input, bytes, .. } => ([28, number(*input)], bytes),
+        Input::SampleOversize { input } => ([29, number(*input)], &[]),
+        Input::SamplesUnseen { input, count } => ([30 + (number(*input) << 8), *count], &[]),
         Input::Timeout => ([19, 0], &[]),
         Input::Drain => ([20, 0], &[]),
         Input::QueriesUnseen { count } => ([21, *count], &[]),
@@ -324,6 +332,9 @@ fn touched(input: &Input) -> Option<usize> {
         | Input::RequestsUnseen { .. }
         | Input::Replied { .. }
         | Input::ReplyWithheld { .. }
+        | Input::Sample { .. }
+        | Input::SampleOversize { .. }
+        | Input::SamplesUnseen { .. }
         | Input::Timeout
         | Input::Drain => None,
     }

@@ -2,12 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 
-use engine::{Client, Connection, Engine, ModelFailed, SlotId, Tables, Task, slots_needed};
+use engine::{Client, Connection, Engine, Joined, ModelFailed, SlotId, Tables, Task, slots_needed};
 use fastrand::Rng;
 
 use crate::{
     Options,
     boot::{Boot, End},
+    camera::{Camera, Shot},
     checks::Excuses,
     client,
     clock::{MICRO, SECOND, Timeline},
@@ -31,6 +32,8 @@ pub(crate) enum Happening {
     Ask { client: usize },
     ArriveRequest { client: usize, bytes: Vec<u8> },
     PutReply { boot: u64, client: usize },
+    Shoot { input: usize },
+    ArriveSample { input: usize, bytes: Vec<u8> },
 }
 
 /// Everything but the box.
@@ -45,6 +48,9 @@ pub(crate) struct World<'r> {
     /// What clients do and what becomes of their requests.
     pub(crate) asks: Rng,
     asked: u64,
+    /// What cameras do and what becomes of their samples.
+    pub(crate) sights: Rng,
+    cameras: Vec<Camera>,
     controllers: Vec<Controller>,
     lost_on_the_way: u64,
     arrived: u64,
@@ -102,6 +108,7 @@ pub(crate) fn run(seed: u64, observations: u64, options: Options, progress: &Pro
     let controllers =
         (0..scenario.connections.len()).map(|place| Controller::new(&mut rng, place, &scenario)).collect();
     let plan = Plan { observations, drains: rng.u8(..3) == 0 };
+    let mut sights = Rng::with_seed(!rng.clone().u64(..));
     let mut world = World {
         scenario: &scenario,
         timeline: Timeline::starting_at(rng.u64(SECOND..1_000 * SECOND), scenario.box_plan.grid),
@@ -111,6 +118,8 @@ pub(crate) fn run(seed: u64, observations: u64, options: Options, progress: &Pro
         plan,
         asks: rng.clone(),
         asked: 0,
+        cameras: scenario.joined.iter().map(|_| Camera::new(&mut sights)).collect(),
+        sights,
         controllers,
         lost_on_the_way: 0,
         arrived: 0,
@@ -123,6 +132,10 @@ pub(crate) fn run(seed: u64, observations: u64, options: Options, progress: &Pro
     for client in 0..scenario.clients.len() {
         let first = world.timeline.now() + world.asks.u64(..scenario.clients[client].pause);
         world.timeline.schedule(first, Happening::Ask { client });
+    }
+    for input in 0..scenario.joined.len() {
+        let first = world.timeline.now() + world.sights.u64(..scenario.joined[input].period);
+        world.timeline.schedule(first, Happening::Shoot { input });
     }
     let mut number = 0;
     while world.boot(number, options)? == End::Restart {
@@ -142,6 +155,7 @@ impl World<'_> {
         let mut workers: Vec<engine::Worker> = scenario.workers.iter().map(|spec| engine::Worker::new(*spec)).collect();
         let mut records: Vec<engine::Record> = scenario.records.iter().map(RecordPlan::declare).collect();
         let mut clients: Vec<Client> = scenario.clients.iter().map(|plan| Client::new(plan.declare())).collect();
+        let mut inputs: Vec<Joined> = scenario.joined.iter().map(|plan| Joined::new(plan.declare())).collect();
         // As few slots as the engine asks for: one that leaks is missing soon.
         let slots = slots_needed(connections.len(), &clients, workers.len(), &records);
         let mut free_slots: Vec<SlotId> = (0..u16::MAX).take(slots).map(SlotId).collect();
@@ -151,6 +165,7 @@ impl World<'_> {
             connections: &mut connections,
             agenda: &mut agenda,
             clients: &mut clients,
+            inputs: &mut inputs,
             workers: &mut workers,
             records: &mut records,
             free_slots: &mut free_slots,
@@ -189,6 +204,20 @@ impl World<'_> {
         self.timeline.schedule(now + delay, Happening::ArriveRequest { client, bytes });
         if self.publishing() {
             self.timeline.schedule(now + pause, Happening::Ask { client });
+        }
+    }
+
+    /// A camera publishes; its sample takes a while, or is lost.
+    pub(crate) fn shoot(&mut self, input: usize) {
+        let now = self.timeline.now();
+        let (scenario, seen) = (self.scenario, &mut self.report.disturbances);
+        let whose = (scenario, &scenario.joined[input]);
+        let Shot { bytes, delay, pause } = self.cameras[input].shoot(&mut self.sights, whose, now, seen);
+        if let Some(delay) = delay {
+            self.timeline.schedule(now + delay, Happening::ArriveSample { input, bytes });
+        }
+        if self.publishing() {
+            self.timeline.schedule(now + pause, Happening::Shoot { input });
         }
     }
 

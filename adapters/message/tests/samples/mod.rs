@@ -3,8 +3,8 @@
 
 use crc::{CRC_32_ISCSI, Crc};
 use message::{
-    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, ModelDigest, Notice, NoticeKind,
-    Observation, Place, ReasonNumber, Response, Sequence, Stamp, Status,
+    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, Input, ModelDigest, Notice,
+    NoticeKind, Observation, Place, ReasonNumber, Response, Sequence, Source, Stamp, Status,
 };
 
 /// Frame offsets of the CRCs.
@@ -13,6 +13,7 @@ pub(crate) const RESPONSE_CRC: usize = 120;
 pub(crate) const NOTICE_CRC: usize = 32;
 pub(crate) const REQUEST_CRC: usize = 48;
 pub(crate) const REPLY_CRC: usize = 80;
+pub(crate) const INPUT_CRC: usize = 52;
 
 /// Values whose bytes are all different from their neighbours'.
 pub(crate) const VALUES: [u8; 9] = [0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9];
@@ -94,6 +95,18 @@ pub(crate) fn request() -> InferRequest<'static> {
     }
 }
 
+/// A sample of a joined input whose fields all differ.
+pub(crate) fn input() -> Input<'static> {
+    Input {
+        address: Address::new(0x0403_0201),
+        contract: ContractDigest::new(counting(0x10)),
+        source: Source::new(0x2827_2625_2423_2221),
+        sequence: sequence(0x3837_3635_3433_3231),
+        stamp: Stamp::new(0x4847_4645_4443_4241),
+        values: &VALUES,
+    }
+}
+
 /// A reply whose fields all differ.
 pub(crate) fn reply() -> InferReply<'static> {
     InferReply {
@@ -148,6 +161,13 @@ pub(crate) fn notice_frame(notice: &Notice) -> Vec<u8> {
 pub(crate) fn request_frame(request: &InferRequest<'_>) -> Vec<u8> {
     let mut frame = vec![0; InferRequest::OVERHEAD + request.values.len()];
     let length = request.encode(&mut frame);
+    assert_eq!(length, Ok(frame.len()));
+    frame
+}
+
+pub(crate) fn input_frame(input: &Input<'_>) -> Vec<u8> {
+    let mut frame = vec![0; Input::OVERHEAD + input.values.len()];
+    let length = input.encode(&mut frame);
     assert_eq!(length, Ok(frame.len()));
     frame
 }

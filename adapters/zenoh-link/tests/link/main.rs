@@ -4,6 +4,7 @@
 mod alive;
 mod arrivals;
 mod exactly_once;
+mod inputs;
 mod opening;
 mod requests;
 mod stall;

@@ -1,6 +1,6 @@
 //! What `open` refuses, and in which words.
 
-use zenoh_link::{ClientKeys, Link, LinkError, MAX_CLIENT_QUEUE, Mode, RouteKeys, Settings};
+use zenoh_link::{ClientKeys, Link, LinkError, MAX_CLIENT_QUEUE, Mode, RouteKeys, Settings, Topics};
 
 use crate::station::{Station, client, clock, eventually, free_endpoint, listening, publish, robot, route};
 
@@ -16,7 +16,8 @@ fn refused_with(
     alive: &str,
 ) -> LinkError {
     let strays = strays.iter().map(ToString::to_string).collect();
-    match zenoh_link::open(settings, routes, clients, strays, alive, clock, |_| ()) {
+    let topics = Topics { routes, clients, strays, ..Topics::default() };
+    match zenoh_link::open(settings, topics, alive, clock, |_| ()) {
         Ok(_) => panic!("it was opened"),
         Err(error) => error,
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use zenoh::qos::CongestionControl;
 use zenoh::{Config, Session, Wait};
-use zenoh_link::{Arrival, ClientKeys, Inbox, Link, Mode, RouteId, RouteKeys, Settings};
+use zenoh_link::{Arrival, ClientKeys, Inbox, InputKeys, Link, Mode, RouteId, RouteKeys, Settings, Topics};
 
 /// How long an event may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,6 +43,11 @@ pub(crate) fn route(stem: &str) -> RouteKeys {
 /// A client's key below `stem`.
 pub(crate) fn client(stem: &str, queue: usize) -> ClientKeys {
     ClientKeys { infer: format!("{stem}/infer"), max_frame_bytes: MAX_FRAME, queue }
+}
+
+/// A joined input's key below `stem`, for samples of 100 bytes at most.
+pub(crate) fn input(stem: &str) -> InputKeys {
+    InputKeys { samples: format!("{stem}/input"), max_frame_bytes: 100 }
 }
 
 /// The box's clock.
@@ -104,13 +109,17 @@ impl Station {
         strays: &[&str],
     ) -> Self {
         let strays = strays.iter().map(ToString::to_string).collect();
+        Self::open_topics(settings, Topics { routes, clients, strays, ..Topics::default() })
+    }
+
+    pub(crate) fn open_topics(settings: &Settings, topics: Topics) -> Self {
         let woken = Arc::new((Mutex::new(0), Condvar::new()));
         let waking = Arc::clone(&woken);
         let wake = move |_| {
             *waking.0.lock().unwrap() += 1;
             waking.1.notify_all();
         };
-        let (link, inbox) = zenoh_link::open(settings, routes, clients, strays, "test/alive", clock, wake).unwrap();
+        let (link, inbox) = zenoh_link::open(settings, topics, "test/alive", clock, wake).unwrap();
         Self { link, inbox, woken }
     }
 

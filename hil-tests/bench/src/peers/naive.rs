@@ -10,7 +10,7 @@ use manifest::Manifest;
 use message::{Observation, Response};
 use miette::{IntoDiagnostic, Result, miette};
 use zenoh::{Config, Wait};
-use zenoh_link::{Arrival, Inbox, Link, Mode, RouteKeys, Settings};
+use zenoh_link::{Arrival, Inbox, Link, Mode, RouteKeys, Settings, Topics};
 
 use super::site;
 use crate::server::{Answerer, load_model, until_the_bench_ends};
@@ -117,8 +117,8 @@ impl Naive {
                 opened.lock().unwrap_or_else(PoisonError::into_inner).answer();
             }
         };
-        let (link, inbox) =
-            zenoh_link::open(&settings, routes, Vec::new(), Vec::new(), &alive, clock, wake).into_diagnostic()?;
+        let topics = Topics { routes, ..Topics::default() };
+        let (link, inbox) = zenoh_link::open(&settings, topics, &alive, clock, wake).into_diagnostic()?;
         let answerers = tasks.iter().map(|(_, answerer)| Arc::clone(answerer)).collect();
         let _ = opened.set(Mutex::new(Opened { link, inbox, answerers, robots: self.robots }));
         until_the_bench_ends();

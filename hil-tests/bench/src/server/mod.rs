@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::Args;
 use manifest::Manifest;
 use miette::{IntoDiagnostic, Result, miette};
-use zenoh_link::{Inbox, Link, Mode, RouteId, Settings};
+use zenoh_link::{Inbox, Link, Mode, RouteId, Settings, Topics};
 
 use crate::subject::Subject;
 use crate::traffic;
@@ -71,7 +71,8 @@ impl Server {
         // Servers of this process have nothing to do with an arrival's time; reading it costs what it costs the box.
         let clock = || u64::try_from(CLOCK.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let alive = format!("{prefix}/@genba/bench/alive");
-        zenoh_link::open(&settings, routes, Vec::new(), strays, &alive, clock, move |_| wake()).into_diagnostic()
+        let topics = Topics { routes, strays, ..Topics::default() };
+        zenoh_link::open(&settings, topics, &alive, clock, move |_| wake()).into_diagnostic()
     }
 }
 

@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::{
     ClientConfig, Config, ConfigError, ModelConfig, Quarantine, RobotConfig, TaskConfig, WorkerConfig,
     error::File,
+    joined::check_inputs,
     raw::{RawClient, RawConfig, RawDegraded, RawMode, RawModel, RawQuarantine, RawRobot, RawTask, RawWorker},
 };
 use crate::{requests, status, timing::Quantile};
@@ -198,6 +199,7 @@ fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTa
         })
     })?;
     let Pace { min_period, arrival_jitter, hold } = check_pace(file, &task, deadline)?;
+    let inputs = check_inputs(file, prefix, &task)?;
     file.unique("robot", task.robots.iter().map(|robot| &robot.name))?;
     file.unique("client", task.clients.iter().map(|client| &client.name))?;
     let key = |given: Option<String>, who: &str, leaf| given.unwrap_or_else(|| format!("{prefix}/{who}/{name}/{leaf}"));
@@ -231,6 +233,7 @@ fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTa
         execution_quantile: quantile,
         robots: task.robots.into_iter().map(robot).collect::<Result<_, _>>()?,
         clients: task.clients.into_iter().map(client).collect::<Result<_, _>>()?,
+        inputs,
         name: name.clone(),
     })
 }

@@ -1,6 +1,6 @@
 //! The config as it is written: every field known, values with their places, nothing checked yet.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -125,6 +125,8 @@ pub(super) struct RawTask {
     pub(super) robots: Vec<RawRobot>,
     #[serde(default)]
     pub(super) clients: Vec<RawClient>,
+    #[serde(default)]
+    pub(super) input: Vec<RawInput>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -143,6 +145,26 @@ pub(super) struct RawRobot {
     pub(super) observation_key: Option<String>,
     pub(super) response_key: Option<String>,
     pub(super) notice_key: Option<String>,
+    #[serde(default)]
+    pub(super) input_keys: BTreeMap<Spanned<String>, String>,
+}
+
+/// An input that joins a task's observations.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawInput {
+    pub(super) name: Spanned<String>,
+    pub(super) max_age_ms: Spanned<u64>,
+    #[serde(default)]
+    pub(super) clock: RawClock,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RawClock {
+    #[default]
+    Arrival,
+    Synchronised,
 }
 
 #[derive(Deserialize)]

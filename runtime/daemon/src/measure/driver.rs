@@ -15,11 +15,12 @@ use thiserror::Error;
 
 use super::{
     breath::{Breath, nanos},
-    observations::Observations,
+    observations::{Observations, Observed},
 };
 use crate::{
     clock,
     plan::{Plan, model_id},
+    samples::Joined,
     worker::{Bring, Desk, Done, Member, Order, Slot},
 };
 
@@ -162,7 +163,9 @@ impl<'d> Driver<'d> {
         let mut members = worker.desk.no_members();
         members.extend(worker.slots.drain(..count));
         for member in &mut members {
-            member.memory.store(self.observations[model].next().iter().copied());
+            let Observed { values, joined } = self.observations[model].next();
+            member.memory.store(values.iter().copied());
+            member.joined.clone_from(joined);
         }
         (worker.busy, worker.ordered) = (true, clock::now());
         worker.desk.order(Order { model: model_id(model), members, at: worker.ordered });
@@ -200,7 +203,7 @@ impl<'d> Driver<'d> {
 
 /// A slot that no engine knows.
 fn member(plan: &Plan) -> Member {
-    Member { slot: SlotId(0), memory: Slot::with_room(plan.slot_lengths()) }
+    Member { slot: SlotId(0), memory: Slot::with_room(plan.slot_lengths()), joined: Joined::new() }
 }
 
 /// Brings results to the thread that times them.

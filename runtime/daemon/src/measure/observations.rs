@@ -1,9 +1,11 @@
 //! What a model is run on while it is measured: an inference may take as long as its observation makes it.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read as _},
     path::PathBuf,
+    sync::Arc,
 };
 
 use manifest::Manifest;
@@ -11,16 +13,23 @@ use miette::Diagnostic;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::{config::ModelConfig, timing::Inputs};
+use crate::{config::ModelConfig, joined::joined, samples::Joined, timing::Inputs};
 
 /// The file in a model's folder that holds observations with what the model must answer to them.
 const FILE: &str = "golden.json";
 const MAX_BYTES: u64 = 16 << 20;
 
+/// An observation, and the samples that join it.
+pub(super) struct Observed {
+    pub(super) values: Vec<f32>,
+    /// One for each joined input of the model, in its order.
+    pub(super) joined: Joined,
+}
+
 /// A model's observations, used in turn.
 pub(super) struct Observations {
     /// At least one.
-    all: Vec<Vec<f32>>,
+    all: Vec<Observed>,
     next: usize,
     golden: bool,
 }
@@ -40,6 +49,11 @@ pub(super) enum ObservationsError {
     #[error("{}: observation {place} has {found} numbers, and the model takes {wanted}", path.display())]
     #[diagnostic(help("write one number for each input element of model.toml"))]
     Length { path: PathBuf, place: usize, found: usize, wanted: usize },
+    #[error("{}: observation {place} has no {wanted} numbers for the joined input {input:?}", path.display())]
+    #[diagnostic(help(
+        "write \"joined\": {{\"<input>\": [numbers, in the order of model.toml]}} beside its observation"
+    ))]
+    Joined { path: PathBuf, place: usize, input: String, wanted: usize },
     #[error("{}: there is no observation in it", path.display())]
     #[diagnostic(help("write at least one, or remove the file: a model without it is measured on zeros"))]
     Empty { path: PathBuf },
@@ -53,6 +67,9 @@ struct Golden {
 #[derive(Deserialize)]
 struct Vector {
     observation: Vec<f32>,
+    /// By the inputs' names.
+    #[serde(default)]
+    joined: BTreeMap<String, Vec<f32>>,
 }
 
 impl Observations {
@@ -63,7 +80,9 @@ impl Observations {
         let mut text = Vec::new();
         match File::open(&path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { all: vec![vec![0.0; wanted]], next: 0, golden: false });
+                let zeros = joined(manifest).map(|(_, values)| Arc::new(vec![0.0; values]));
+                let zeros = Observed { values: vec![0.0; wanted], joined: zeros.collect() };
+                return Ok(Self { all: vec![zeros], next: 0, golden: false });
             }
             Err(source) => return Err(ObservationsError::Unreadable { path, source }),
             Ok(_) if text.len() as u64 > MAX_BYTES => return Err(ObservationsError::TooLong { path }),
@@ -73,9 +92,20 @@ impl Observations {
             Ok(golden) => golden,
             Err(reason) => return Err(ObservationsError::Malformed { path, reason }),
         };
-        let all: Vec<_> = golden.vectors.into_iter().map(|vector| vector.observation).collect();
-        if let Some((place, wrong)) = all.iter().enumerate().find(|(_, values)| values.len() != wanted) {
-            return Err(ObservationsError::Length { path, place, found: wrong.len(), wanted });
+        let mut all = Vec::with_capacity(golden.vectors.len());
+        for (place, mut vector) in golden.vectors.into_iter().enumerate() {
+            if vector.observation.len() != wanted {
+                return Err(ObservationsError::Length { path, place, found: vector.observation.len(), wanted });
+            }
+            let mut samples = Joined::new();
+            for (input, wanted) in joined(manifest) {
+                let sample = vector.joined.remove(input).filter(|values| values.len() == wanted);
+                let missing =
+                    || ObservationsError::Joined { path: path.clone(), place, input: input.to_owned(), wanted };
+                let kept = samples.push(Arc::new(sample.ok_or_else(missing)?)).is_ok();
+                assert!(kept, "no model that is served has more");
+            }
+            all.push(Observed { values: vector.observation, joined: samples });
         }
         if all.is_empty() {
             return Err(ObservationsError::Empty { path });
@@ -84,7 +114,7 @@ impl Observations {
     }
 
     /// The next one, in turn.
-    pub(super) fn next(&mut self) -> &[f32] {
+    pub(super) fn next(&mut self) -> &Observed {
         self.next = (self.next + 1) % self.all.len();
         &self.all[self.next]
     }

@@ -2,13 +2,19 @@
 
 use std::{thread, time::Duration};
 
+use manifest::InputPlace;
 use miette::{IntoDiagnostic, Result, miette};
 use onnx_model::{Library, Model};
 
-use super::{breath::Breath, budget::Share, observations::Observations};
+use super::{
+    breath::Breath,
+    budget::Share,
+    observations::{Observations, Observed},
+};
 use crate::{
     clock,
     config::Priority,
+    joined::places,
     plan::Plan,
     realtime,
     timing::{Distribution, Recorder},
@@ -24,20 +30,29 @@ pub(super) fn time(
 ) -> Result<Distribution> {
     let (manifest, provider) = (&plan.manifests[model], plan.config.models[model].provider);
     let mut session = Model::load(library, manifest, provider).into_diagnostic()?;
+    let places = places(manifest);
     let like_the_worker = || {
         let priority = plan.config.realtime.fifo_priority.map(Priority::worker);
         realtime::grant(&plan.config.workers[worker].cores, priority);
-        run(&mut session, observations, share)
+        run((&mut session, &places), observations, share)
     };
     thread::scope(|scope| scope.spawn(like_the_worker).join())
         .map_err(|_| miette!("measuring a session panicked: report this as a bug"))?
 }
 
-fn run(session: &mut Model, observations: &mut Observations, share: Share) -> Result<Distribution> {
+fn run(
+    (session, places): (&mut Model, &[InputPlace]),
+    observations: &mut Observations,
+    share: Share,
+) -> Result<Distribution> {
     let (mut recorder, begun) = (Recorder::new(), clock::nanos());
     let mut breath = Breath::new(begun);
     loop {
-        session.observation_mut().copy_from_slice(observations.next());
+        let Observed { values, joined } = observations.next();
+        session.observation_mut().copy_from_slice(values);
+        for (place, sample) in places.iter().zip(joined) {
+            session.input_mut(*place).copy_from_slice(sample);
+        }
         let before = clock::nanos();
         session.run().into_diagnostic()?;
         let now = clock::nanos();

@@ -2,6 +2,7 @@
 //! these say what is meant.
 
 mod batches;
+mod joined;
 mod records;
 mod scene;
 

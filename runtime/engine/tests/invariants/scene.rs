@@ -2,12 +2,13 @@
 
 use engine::{
     Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope,
-    Event, Executions, Instant, ModelId, ModelSet, Origin, Reason, Record, RecordSpec, Send, Settings, Share, SlotId,
-    Start, Tables, Task, TaskId, TaskSpec, TooFast, Withheld, Worker, WorkerId, WorkerSpec, slots_needed,
+    Event, Executions, InputId, Instant, Joined, JoinedSpec, ModelId, ModelSet, Origin, Reason, Record, RecordSpec,
+    Send, Settings, Share, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Withheld, Worker, WorkerId,
+    WorkerSpec, slots_needed,
 };
 use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Response, Sequence, Stamp, Status};
 
-const CONTRACT: ContractDigest = ContractDigest::new([3; 16]);
+pub(crate) const CONTRACT: ContractDigest = ContractDigest::new([3; 16]);
 pub(crate) const ONLY: ConnectionId = ConnectionId(0);
 pub(crate) const WORKER: WorkerId = WorkerId(0);
 
@@ -25,6 +26,10 @@ pub(crate) struct Scene {
     pub(crate) running: Vec<SlotId>,
     pub(crate) stored: Option<SlotId>,
     pub(crate) values: Vec<f32>,
+    /// The inputs whose newest sample was to be kept.
+    pub(crate) sampled: Vec<InputId>,
+    /// The age that the last response told of its inputs, and its own, in microseconds.
+    pub(crate) ages: (u32, u32),
     /// The marks of the last response.
     pub(crate) status: Status,
     /// Why each record was told to be void.
@@ -52,7 +57,17 @@ impl Scene {
         Self::declared(tasks, (0..).zip(records).map(|(model, micros)| record(model, micros)).collect())
     }
 
+    /// The first connection's task has these joined inputs.
+    pub(crate) fn joining(tasks: &[TaskSpec<'static>], records: &[&[u64]], inputs: &[JoinedSpec]) -> Self {
+        let records = (0..).zip(records).map(|(model, micros)| record(model, micros)).collect();
+        Self::declared_with(tasks, records, inputs)
+    }
+
     fn declared(tasks: &[TaskSpec<'static>], records: Vec<Record>) -> Self {
+        Self::declared_with(tasks, records, &[])
+    }
+
+    fn declared_with(tasks: &[TaskSpec<'static>], records: Vec<Record>, inputs: &[JoinedSpec]) -> Self {
         let spec = |task| ConnectionSpec { task: TaskId(task), address: Address::new(5) };
         let count = u16::try_from(tasks.len()).expect("a scene is small");
         let models = tasks.iter().fold(ModelSet::EMPTY, |models, task| models.with(task.model));
@@ -62,6 +77,7 @@ impl Scene {
             connections: (0..count).map(|task| Connection::new(spec(task))).collect::<Vec<_>>().leak(),
             agenda: vec![Agenda::default(); tasks.len()].leak(),
             clients: &mut [],
+            inputs: inputs.iter().map(|spec| Joined::new(*spec)).collect::<Vec<_>>().leak(),
             workers: vec![Worker::new(WorkerSpec { models, spare: false })].leak(),
             records: records.leak(),
             free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
@@ -82,6 +98,8 @@ impl Scene {
             running: Vec::new(),
             stored: None,
             values: Vec::new(),
+            sampled: Vec::new(),
+            ages: (0, 0),
             status: Status::NONE,
             void: Vec::new(),
         }
@@ -134,6 +152,7 @@ impl Scene {
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Store { slot } => self.stored = Some(slot),
+                Action::StoreSample { input } => self.sampled.push(input),
                 Action::StartInference { slots, .. } => self.running = slots.to_vec(),
                 Action::Send(send) => said.extend(self.send(micros, &send)),
                 Action::RecordVoid { reason, .. } => self.void.push(reason),
@@ -150,7 +169,9 @@ impl Scene {
     fn send(&mut self, micros: u64, send: &Send) -> Option<(u64, Said)> {
         let mut frame = [0; Response::MAX_FRAME];
         let length = send.encode(at(micros), &mut frame);
-        self.status = Response::decode(&frame[..length]).expect("the engine encodes what it may").status;
+        let response = Response::decode(&frame[..length]).expect("the engine encodes what it may");
+        self.status = response.status;
+        self.ages = (response.input_age_us, response.age_us);
         if let Some(ticket) = send.ticket() {
             if self.withhold {
                 self.engine.handle(at(micros), Event::Withheld { ticket, why: Withheld::Deadline });

@@ -19,6 +19,10 @@ impl Checks<'_> {
         let rests = self.records.rests(self.scenario, &self.workers, task);
         let could_start = line.is_idle() && self.workers.occupied_by(key.connection) == 0 && !rests;
         let due = open.deadline - self.scenario.box_plan.margin;
+        let lacks = self.joined.lacks(now, key.connection).filter(|_| could_start);
+        Finding::unless(lacks.is_none(), Check::Joined, || {
+            format!("{key:?} lacks an input and is not told: {lacks:?}")
+        })?;
         let hopeless = could_start && self.outlook(now).no_time(task.model, due, now, 0);
         Finding::unless(!hopeless, Check::InTime, || format!("{key:?} cannot be in time and is not told at once"))
     }
@@ -32,6 +36,8 @@ impl Checks<'_> {
         send: &Send,
     ) -> Verdict {
         let gives_up = matches!(send.answer(), Answer::Guarded(guarded)
+            if matches!(guarded.origin(), Origin::Fallback(Reason::NoTimeLeft | Reason::InputMissing | Reason::InputTooOld)));
+        let no_time = matches!(send.answer(), Answer::Guarded(guarded)
             if guarded.origin() == Origin::Fallback(Reason::NoTimeLeft));
         let arrives = parsed.is_some_and(|parsed| {
             send.sequence().is_some_and(|sequence| parsed.key.sequence == sequence.value())
@@ -41,10 +47,10 @@ impl Checks<'_> {
             return Ok(());
         }
         if !arrives {
-            self.seen.note(Disturbance::GivenUpAtItsTurn);
+            self.seen.note(if no_time { Disturbance::GivenUpAtItsTurn } else { Disturbance::LackedAtItsTurn });
             return Ok(());
         }
-        self.seen.note(Disturbance::GivenUpOnArrival);
+        self.seen.note(if no_time { Disturbance::GivenUpOnArrival } else { Disturbance::LackedOnArrival });
         self.accept(now, input, parsed, NO_SLOT)
     }
 
@@ -78,7 +84,8 @@ impl Checks<'_> {
         let rank = superseded.map_or(u64::MAX, |old| old.rank).min(arrival + task.deadline);
         line.in_time.accept(parsed.key, own);
         let held = self.lines.iter().any(|line| line.holds(slot)) || self.workers.reads(slot);
-        self.lines[*connection].waiting = Some(Open { key: parsed.key, slot, deadline, rank, held_back: false });
+        self.lines[*connection].waiting =
+            Some(Open { key: parsed.key, slot, deadline, rank, oldest: None, held_back: false });
         let held = (held || self.requests.holds(slot)) && slot != NO_SLOT;
         Finding::unless(!held, Check::Slots, || format!("{slot:?} is stored into while it is in use"))
     }
@@ -98,7 +105,18 @@ impl Checks<'_> {
             (Some(open), _) => (open, true),
             (None, waiting) => (waiting.take_if(|open| is_it(open)).ok_or_else(|| not_open(sequence))?, false),
         };
+        let lacks = if was_running { None } else { self.joined.lacks(now, open.key.connection) };
+        if let Origin::Fallback(reason @ (Reason::InputMissing | Reason::InputTooOld)) = guarded.origin() {
+            Finding::unless(lacks == Some(reason), Check::Joined, || {
+                format!("{open:?} is answered by {reason}, but lacks {lacks:?}, running: {was_running}")
+            })?;
+        }
+        let oldest = if was_running { open.oldest } else { self.joined.oldest(now, open.key.connection) };
+        let open = Open { oldest, ..open };
         if guarded.origin() == Origin::Fallback(Reason::NoTimeLeft) {
+            Finding::unless(lacks.is_none(), Check::Joined, || {
+                format!("{open:?} lacks {lacks:?} and is told otherwise")
+            })?;
             let (model, due) = (self.scenario.task_of(open.key.connection).model, open.deadline - margin);
             Finding::unless(!was_running && self.outlook(now).no_time(model, due, now, 0), Check::InTime, || {
                 format!("{open:?} is given up, but could be in time")
@@ -185,6 +203,9 @@ impl Checks<'_> {
             | Input::Finished { .. }
             | Input::RecordVoid { .. }
             | Input::Sent { .. }
+            | Input::Sample { .. }
+            | Input::SampleOversize { .. }
+            | Input::SamplesUnseen { .. }
             | Input::Timeout
             | Input::Drain => {
                 return Err(Finding { check: Check::Once, what: format!("a refusal out of nothing: {reason}") });
@@ -288,7 +309,10 @@ impl Checks<'_> {
             })?;
             let rests = self.records.rests(self.scenario, &self.workers, self.scenario.task_of(connection));
             Finding::unless(!rests, Check::Records, || format!("{open:?} is started, but its task rests"))?;
-            self.lines[connection].running = Some(*open);
+            let lacks = self.joined.lacks(now, connection);
+            Finding::unless(lacks.is_none(), Check::Joined, || format!("{open:?} is started, but lacks {lacks:?}"))?;
+            let oldest = self.joined.oldest(now, connection);
+            self.lines[connection].running = Some(Open { oldest, ..*open });
         }
         let ran = members.iter().map(|open| Member { key: open.key, slot: open.slot, late: false }).collect();
         self.workers.start(self.scenario, now, (worker, model), ran)?;
@@ -308,6 +332,8 @@ impl Checks<'_> {
                 continue;
             }
             let due = open.deadline - self.scenario.box_plan.margin;
+            let lacks = self.joined.lacks(now, connection).filter(|_| self.workers.occupied_by(connection) == 0);
+            Finding::unless(lacks.is_none(), Check::Joined, || format!("{open:?} waits, but lacks {lacks:?}"))?;
             // It waits for another worker, which is in time and busy.
             let better = !outlook.fits_a_free_one(model, due) && !outlook.no_time(model, due, now, 0);
             if better && self.workers.occupied_by(connection) == 0 {

@@ -65,6 +65,9 @@ pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
         | Input::RecordVoid { .. }
         | Input::Sent { .. }
         | Input::Withheld { .. }
+        | Input::Sample { .. }
+        | Input::SampleOversize { .. }
+        | Input::SamplesUnseen { .. }
         | Input::Timeout
         | Input::Drain => None,
     };
@@ -85,6 +88,9 @@ pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
         | Input::RecordVoid { .. }
         | Input::Sent { .. }
         | Input::Withheld { .. }
+        | Input::Sample { .. }
+        | Input::SampleOversize { .. }
+        | Input::SamplesUnseen { .. }
         | Input::Timeout
         | Input::Drain => now,
     };

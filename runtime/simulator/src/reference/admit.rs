@@ -153,7 +153,7 @@ impl Reference<'_> {
             return refuse(self, Reason::ExpiredOnArrival);
         }
         let rank = arrival + task.deadline;
-        let job = Job { key: parsed.key, stamp: parsed.stamp, arrival, deadline, rank };
+        let job = Job { key: parsed.key, stamp: parsed.stamp, arrival, deadline, rank, oldest: None };
         self.admit(now, connection, &job, &parsed.values);
     }
 
@@ -193,6 +193,11 @@ impl Reference<'_> {
         };
         let job = Job { deadline, rank, ..job.clone() };
         self.lines[connection].waiting = Some(job.clone());
+        let lacks = self.joined.lacks(now, connection);
+        if let (Some(reason), true) = (lacks, self.can_start(connection) && !self.rests(connection)) {
+            self.lines[connection].waiting = None;
+            return self.fall_back(now, job, reason);
+        }
         if self.can_start(connection) && !self.rests(connection) && self.is_hopeless(now, connection) {
             self.lines[connection].waiting = None;
             return self.fall_back(now, job, Reason::NoTimeLeft);

@@ -6,6 +6,7 @@ use message::{Address, Body, ContractDigest, ModelDigest, Place, ReasonNumber, R
 use crate::{
     clock::MICRO,
     input::Key,
+    joined::Sample,
     report::{Check, Finding, Verdict},
     scenario::Scenario,
 };
@@ -14,6 +15,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) enum Expected {
     Store { job: Key },
+    StoreSample { input: usize },
     Start { worker: usize, model: ModelId, jobs: Vec<Key> },
     Answer(ExpectedAnswer),
     Notify { connection: usize, epoch: u64 },
@@ -34,6 +36,8 @@ pub(crate) struct ExpectedAnswer {
     pub(crate) stamp: u64,
     /// From which its age counts, if it answers a frame.
     pub(crate) arrival: Option<u64>,
+    /// The oldest joined sample behind it.
+    pub(crate) oldest: Option<Sample>,
     pub(crate) says: Says,
     pub(crate) status: Status,
 }
@@ -121,13 +125,14 @@ pub(crate) fn frame(
     scenario: &Scenario,
 ) -> Verdict {
     let age = expected.arrival.map_or(0, |arrival| u32::try_from((at - arrival) / MICRO).unwrap_or(u32::MAX));
+    let sampled = expected.oldest.map_or(0, |sample| u32::try_from(sample.age(at) / MICRO).unwrap_or(u32::MAX));
     let mut right = response.boot.value() == boot
         && response.epoch.value() == expected.epoch
         && response.sequence.map(message::Sequence::value) == expected.sequence
         && response.stamp.value() == expected.stamp
         && response.status == expected.status
         && (response.plan, response.plan_step) == (0, 0)
-        && (response.age_us, response.input_age_us) == (age, age);
+        && (response.age_us, response.input_age_us) == (age, age.max(sampled));
     let (address, contract, model) = match expected.to {
         To::Connection(connection) => {
             let plan = &scenario.connections[connection];
@@ -160,6 +165,7 @@ fn is_as_expected(expected: &Expected, actual: &Action, whose: impl Fn(SlotId) -
         (Expected::Store { .. }, Action::Store { .. })
         | (Expected::Exit, Action::Exit { reason: Reason::NoWorkerLeft })
         | (Expected::Drained, Action::Drained) => true,
+        (Expected::StoreSample { input }, Action::StoreSample { input: kept }) => *input == usize::from(kept.0),
         (Expected::Start { worker, model, jobs }, Action::StartInference { worker: actual, model: of, slots }) => {
             let right = slots.iter().map(|slot| whose(*slot)).eq(jobs.iter().map(|job| Some(*job)));
             *worker == place(*actual) && model == of && right
@@ -217,6 +223,7 @@ fn same(expected: &[f32], actual: impl Iterator<Item = f32>) -> bool {
 fn order_of_action(action: &Action, frame_of: Option<usize>) -> Order {
     match action {
         Action::Store { .. } => frame_of.map_or(Order::Elsewhere, Order::Connection),
+        Action::StoreSample { .. } => Order::Elsewhere,
         Action::Send(send) => match send.target() {
             Target::Connection(connection) if send.ticket().is_some() => Order::Connection(usize::from(connection.0)),
             Target::Connection(connection) => Order::Refusals(usize::from(connection.0)),
@@ -232,6 +239,7 @@ fn order_of_action(action: &Action, frame_of: Option<usize>) -> Order {
 fn order_of_expected(expected: &Expected) -> Order {
     match expected {
         Expected::Store { job } => Order::Connection(job.connection),
+        Expected::StoreSample { .. } => Order::Elsewhere,
         Expected::Answer(answer) => match answer.to {
             To::Connection(connection) if answer.deadline.is_some() => Order::Connection(connection),
             To::Connection(connection) => Order::Refusals(connection),

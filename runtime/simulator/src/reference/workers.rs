@@ -104,14 +104,18 @@ impl Reference<'_> {
         }
     }
 
-    /// Whose inference could begin now and cannot end in time falls back instead, before anything begins.
+    /// Whose inference could begin now and lacks an input, or cannot end in time, falls back instead, before anything begins.
     fn give_up_what_is_hopeless(&mut self, now: u64) {
         for connection in 0..self.lines.len() {
             let waits_beside_a_free_one =
                 self.can_start(connection) && self.outlook(now).has_a_free_one(self.scenario.task_of(connection).model);
-            if waits_beside_a_free_one && self.is_hopeless(now, connection) {
+            if !waits_beside_a_free_one {
+                continue;
+            }
+            let hopeless = self.is_hopeless(now, connection).then_some(Reason::NoTimeLeft);
+            if let Some(reason) = self.joined.lacks(now, connection).or(hopeless) {
                 let job = self.lines[connection].waiting.take().expect("it waits");
-                self.fall_back(now, job, Reason::NoTimeLeft);
+                self.fall_back(now, job, reason);
             }
         }
     }
@@ -168,7 +172,8 @@ impl Reference<'_> {
             let model = self.scenario.task_of(*first).model;
             let (mut members, mut jobs) = (Vec::new(), Vec::new());
             for connection in self.company(now, (worker, model), order) {
-                let job = self.lines[connection].waiting.take().expect("it was just found waiting");
+                let mut job = self.lines[connection].waiting.take().expect("it was just found waiting");
+                job.oldest = self.joined.oldest(now, connection);
                 members.push(Member { connection, answer: Answer::Open(job.key) });
                 jobs.push(job.key);
                 self.lines[connection].phase = Phase::Running { job, worker };
