@@ -37,6 +37,14 @@ pub enum ModelError {
         /// The name of the tensor in the graph.
         tensor: String,
     },
+    /// The file claims more than it holds, or asks for operators that are not run.
+    #[error("{}: {reason}", manifest.display())]
+    Refused {
+        /// The manifest of the model.
+        manifest: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// ONNX Runtime refused the graph, or the provider cannot place all of it.
     #[error("{}: the ONNX file cannot be loaded on {provider}: {reason}", manifest.display())]
     Graph {

@@ -8,7 +8,8 @@ use ort::session::{Session, SessionInputValue};
 
 use crate::call::Names;
 use crate::error::{ModelError, RunError, failed};
-use crate::outside::{Unfit, all_inside};
+use crate::graph::refusal;
+use crate::inspect::{Unfit, inspect};
 use crate::room::{Room, times};
 use crate::session::{SessionError, session};
 use crate::signature::{Side, compare, open_batch, same_shape};
@@ -23,9 +24,12 @@ pub(crate) fn load(
     sizes: &[NonZeroUsize],
 ) -> Result<Model, ModelError> {
     let path = || manifest.path().to_path_buf();
-    all_inside(manifest.model_bytes()).map_err(|unfit| match unfit {
+    inspect(manifest.model_bytes()).map_err(|unfit| match unfit {
         Unfit::Outside(tensor) => ModelError::SecondFile { manifest: path(), tensor },
         Unfit::NotOnnx => ModelError::NotOnnx { manifest: path() },
+        Unfit::Oversized(_) | Unfit::Foreign { .. } => {
+            ModelError::Refused { manifest: path(), reason: refusal(&unfit) }
+        }
     })?;
     let session = session(library, manifest.name(), manifest.model_bytes(), provider);
     let mut session = session.map_err(|error| match error {
