@@ -7,10 +7,9 @@ use message::{
     Sequence, Status, peek,
 };
 use samples::{
-    NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESET_CRC, RESPONSE_CRC, VALUES, changed, notice, notice_frame,
-    observation, observation_frame, reason, replies, reply, reply_frame, request, request_frame, resealed, reset, reset_frame,
-    response,
-    response_frame, responses,
+    NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESET_CRC, RESPONSE_CRC, VALUES, changed, notice,
+    notice_frame, observation, observation_frame, reason, replies, reply, reply_frame, request, request_frame,
+    resealed, reset, reset_frame, response, response_frame, responses,
 };
 
 #[test]

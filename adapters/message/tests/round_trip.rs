@@ -10,8 +10,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use samples::{
-    NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESET_CRC, RESPONSE_CRC, notice_frame, observation_frame, reason,
-    reply_frame, request_frame, resealed, reset_frame, response_frame, sequence,
+    NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESET_CRC, RESPONSE_CRC, notice_frame, observation_frame,
+    reason, reply_frame, request_frame, resealed, reset_frame, response_frame, sequence,
 };
 
 proptest! {

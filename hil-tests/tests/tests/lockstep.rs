@@ -208,7 +208,8 @@ impl Site {
                         self.engine.handle(self.now, Event::Sent { ticket, at: self.now });
                     }
                 }
-                Action::Notify(_)
+                Action::Advance { .. }
+                | Action::Notify(_)
                 | Action::Reply(_)
                 | Action::Quarantine { .. }
                 | Action::RecordVoid { .. }
@@ -261,6 +262,7 @@ fn tables(manifest: &Manifest, contract: ContractDigest, address: Address) -> Ta
         hold: Duration::from_micros(50_000),
         envelope,
         degraded: Degraded::Keep,
+        max_gap: None,
         status: Status::NONE,
     });
     let task = task.expect("shipped");

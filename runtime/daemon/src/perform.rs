@@ -143,6 +143,7 @@ impl Performer {
                 | Action::Reply(_)
                 | Action::Store { .. }
                 | Action::StartInference { .. }
+                | Action::Advance { .. }
                 | Action::Quarantine { .. }
                 | Action::RecordVoid { .. }
                 | Action::Exit { .. }
@@ -170,6 +171,7 @@ impl Performer {
                 }));
                 desk.order(Order { model, members, at: clock::now() });
             }
+            Action::Advance { .. } => unreachable!("no task is declared with state"),
             Action::Send(send) => self.send(&send, current),
             Action::Reply(reply) => self.reply(&reply, current),
             Action::Notify(notify) => {

@@ -294,6 +294,7 @@ impl Plan {
                 hold: declared.hold,
                 envelope,
                 degraded: declared.degraded,
+                max_gap: None,
                 status,
             })
         });

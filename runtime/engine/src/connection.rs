@@ -9,7 +9,9 @@ use crate::{
     guard::Origin,
     guard::{Guarded, Values},
     reference::Reference,
+    reset::ResetLedger,
     respond::Echo,
+    state::{Beginning, State},
     task::{ConnectionSpec, ModelId, SlotId, WorkerId},
     time::{Duration, Instant},
 };
@@ -31,7 +33,9 @@ pub struct Connection {
     /// is closed.
     pub(crate) abandoned_on: Option<WorkerId>,
     pub(crate) reference: Reference,
+    pub(crate) state: State,
     pub(crate) ledger: Ledger,
+    pub(crate) resets: ResetLedger,
     pub(crate) serial: u64,
 }
 
@@ -47,7 +51,9 @@ impl Connection {
             stage: Stage::Idle,
             abandoned_on: None,
             reference: Reference::default(),
+            state: State::default(),
             ledger: Ledger::default(),
+            resets: ResetLedger::default(),
             serial: 0,
         }
     }
@@ -95,6 +101,8 @@ pub(crate) struct Job {
     /// Its deadline, had it the longest budget: what is earliest starts first. A short budget brings the fallback
     /// forward and buys no worker, or one controller could make the others late.
     pub(crate) rank: Instant,
+    /// What its inference started from; `None`: it has not started, or its task has no state.
+    pub(crate) beginning: Option<Beginning>,
 }
 
 /// What happens to the one observation whose answer is open.

@@ -129,6 +129,12 @@ pub(crate) enum Draining {
 pub(crate) enum Pending {
     Store(SlotId),
     Start(WorkerId),
+    /// `slot`: to be freed with it. `of`: where the state was computed.
+    Advance {
+        connection: ConnectionId,
+        slot: Option<SlotId>,
+        of: SlotId,
+    },
     Send(ConnectionId),
     /// `of`: a stray's address and contract, to be echoed.
     Refuse {
@@ -229,6 +235,8 @@ impl<'t> Engine<'t> {
             Event::Request { client, arrival, bytes } => self.request(client, arrival.min(self.now), bytes),
             Event::RequestOversize { client, arrival } => self.refuse_unread_request(client, arrival),
             Event::RequestsUnseen { client, count } => self.client(client).ledger.refuse(Reason::Overload, count),
+            Event::Reset { connection, bytes } => self.reset(connection, bytes),
+            Event::ResetsShed { connection, count } => self.shed_resets(connection, count),
             Event::Finished { worker, outputs, execution } => self.finished(worker, outputs, execution),
             Event::RecordVoid { worker, cause } => self.void_records(worker, cause),
             Event::Sent { ticket, at } => self.sent(ticket, at),
@@ -387,6 +395,12 @@ impl<'t> Engine<'t> {
                 let running = self.peek_worker(worker).running.as_ref().expect("it was started just before");
                 let slots = running.slots().collect();
                 Action::StartInference { worker, model: running.model, slots }
+            }
+            Pending::Advance { connection, slot, of } => {
+                if let Some(slot) = slot {
+                    self.free_slot(slot);
+                }
+                Action::Advance { connection: self.advances(connection), slot: of }
             }
             Pending::Send(connection) => Action::Send(self.answer(connection)),
             Pending::Refuse { target, echo, reason, of } => Action::Send(self.refusal(target, echo, reason, of)),

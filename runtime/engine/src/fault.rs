@@ -68,6 +68,16 @@ pub enum Fault {
     HopelessStarts,
     HopelessWaits,
     HopelessRequestWaits,
+    StateAdvancesWhenWithheld,
+    StateAdvancesOnDiscard,
+    StateAdvancesByFallback,
+    StateSurvivesGap,
+    StateSurvivesEpoch,
+    StateOfAnother,
+    StateResetUnmarked,
+    ResetTooSoon,
+    ResetWithoutEffect,
+    ResetOfAnyEpoch,
 }
 
 #[cfg(feature = "faults")]
@@ -130,6 +140,16 @@ impl Fault {
         Self::HopelessStarts,
         Self::HopelessWaits,
         Self::HopelessRequestWaits,
+        Self::StateAdvancesWhenWithheld,
+        Self::StateAdvancesOnDiscard,
+        Self::StateAdvancesByFallback,
+        Self::StateSurvivesGap,
+        Self::StateSurvivesEpoch,
+        Self::StateOfAnother,
+        Self::StateResetUnmarked,
+        Self::ResetTooSoon,
+        Self::ResetWithoutEffect,
+        Self::ResetOfAnyEpoch,
     ];
 }
 

@@ -5,22 +5,81 @@ use message::{Address, ContractDigest, Header};
 
 #[derive(Debug)]
 pub(crate) enum Input {
-    Frame { connection: usize, arrival: u64, bytes: Vec<u8> },
-    Oversize { connection: usize, arrival: u64 },
-    Shed { connection: usize, arrival: u64, header: Option<Header> },
-    ShedUnseen { connection: Option<usize>, count: u64 },
-    Stray { arrival: u64, bytes: Vec<u8> },
+    Frame {
+        connection: usize,
+        arrival: u64,
+        bytes: Vec<u8>,
+    },
+    Oversize {
+        connection: usize,
+        arrival: u64,
+    },
+    Shed {
+        connection: usize,
+        arrival: u64,
+        header: Option<Header>,
+    },
+    ShedUnseen {
+        connection: Option<usize>,
+        count: u64,
+    },
+    Stray {
+        arrival: u64,
+        bytes: Vec<u8>,
+    },
     Query,
-    QueriesUnseen { count: u64 },
-    Finished { worker: usize, outputs: Result<Vec<Vec<f32>>, ModelFailed>, execution: u64 },
-    RecordVoid { worker: usize, cause: VoidCause },
-    Sent { ticket: Ticket, at: u64 },
-    Withheld { ticket: Ticket, why: Withheld },
-    Request { client: usize, arrival: u64, bytes: Vec<u8> },
-    RequestOversize { client: usize, arrival: u64 },
-    RequestsUnseen { client: usize, count: u64 },
-    Replied { client: usize, ticket: Ticket, at: u64 },
-    ReplyWithheld { client: usize, ticket: Ticket, why: Withheld },
+    QueriesUnseen {
+        count: u64,
+    },
+    /// `None`: larger than any.
+    Reset {
+        connection: usize,
+        bytes: Option<Vec<u8>>,
+    },
+    ResetsShed {
+        connection: usize,
+        count: u64,
+    },
+    Finished {
+        worker: usize,
+        outputs: Result<Vec<Vec<f32>>, ModelFailed>,
+        execution: u64,
+    },
+    RecordVoid {
+        worker: usize,
+        cause: VoidCause,
+    },
+    Sent {
+        ticket: Ticket,
+        at: u64,
+    },
+    Withheld {
+        ticket: Ticket,
+        why: Withheld,
+    },
+    Request {
+        client: usize,
+        arrival: u64,
+        bytes: Vec<u8>,
+    },
+    RequestOversize {
+        client: usize,
+        arrival: u64,
+    },
+    RequestsUnseen {
+        client: usize,
+        count: u64,
+    },
+    Replied {
+        client: usize,
+        ticket: Ticket,
+        at: u64,
+    },
+    ReplyWithheld {
+        client: usize,
+        ticket: Ticket,
+        why: Withheld,
+    },
     Timeout,
     Drain,
 }
@@ -46,6 +105,12 @@ impl Input {
             Self::Stray { arrival, bytes } => Event::Stray { arrival: Instant::from_nanos(*arrival), bytes },
             Self::Query => Event::Query,
             Self::QueriesUnseen { count } => Event::QueriesUnseen { count: *count },
+            Self::Reset { connection, bytes } => {
+                Event::Reset { connection: connection_id(*connection), bytes: bytes.as_deref() }
+            }
+            Self::ResetsShed { connection, count } => {
+                Event::ResetsShed { connection: connection_id(*connection), count: *count }
+            }
             Self::Finished { worker, outputs: computed, execution } => {
                 outputs.extend(computed.iter().flatten().map(Vec::as_slice));
                 Event::Finished {

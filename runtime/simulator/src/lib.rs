@@ -29,6 +29,7 @@ mod checks;
 mod client;
 mod clock;
 mod controller;
+mod demand;
 mod input;
 mod link;
 mod mangle;

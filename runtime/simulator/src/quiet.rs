@@ -259,7 +259,11 @@ impl<F: FnMut(&[usize]) -> u64> Quiet<'_, F> {
                     }
                 }
                 Action::RecordVoid { reason, .. } => self.void = self.void.or(Some((self.inferences, reason))),
-                Action::Notify(_) | Action::Quarantine { .. } | Action::Exit { .. } | Action::Drained => {
+                Action::Advance { .. }
+                | Action::Notify(_)
+                | Action::Quarantine { .. }
+                | Action::Exit { .. }
+                | Action::Drained => {
                     unreachable!("nothing is drained and no worker hangs")
                 }
             }
@@ -280,6 +284,7 @@ fn task((demand, model): (Demand, u8), status: Status, elements: &[Element]) -> 
         hold: Duration::ZERO,
         envelope: Envelope::new(elements, TooFast::Clamp, max_step).expect("one good element"),
         degraded: Degraded::Keep,
+        max_gap: None,
         status,
     };
     Task::new(spec).expect("a set that can be declared")

@@ -83,6 +83,11 @@ pub enum Disturbance {
     OneOffBegan,
     OneOffOverran,
     ReplyPastDeadline,
+    ResetDemanded,
+    ImproperReset,
+    ResetTookEffect,
+    GapPassed,
+    StateAdvanced,
 }
 
 impl Disturbance {
@@ -90,7 +95,7 @@ impl Disturbance {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every disturbance, in order.
-    pub const ALL: [Self; 74] = [
+    pub const ALL: [Self; 79] = [
         Self::Jitter,
         Self::Burst,
         Self::Flood,
@@ -165,6 +170,11 @@ impl Disturbance {
         Self::OneOffBegan,
         Self::OneOffOverran,
         Self::ReplyPastDeadline,
+        Self::ResetDemanded,
+        Self::ImproperReset,
+        Self::ResetTookEffect,
+        Self::GapPassed,
+        Self::StateAdvanced,
     ];
 }
 
@@ -309,6 +319,9 @@ pub enum Check {
     /// A timing record is void when too many inferences exceed it, its tasks do as they declare, and each response
     /// says so.
     Records,
+    /// Each inference starts from what was sent on its connection before, which advances with nothing else, and a response
+    /// says where it began anew.
+    State,
     /// A one-off request gets exactly one reply, in its client's turn and its time, and holds up no observation but by the
     /// one that runs.
     Requests,

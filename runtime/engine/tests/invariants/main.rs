@@ -4,6 +4,7 @@
 mod batches;
 mod records;
 mod scene;
+mod state;
 
 use engine::{Duration, Event, Reason, Service};
 
