@@ -11,18 +11,26 @@
 //! after their documentation and have not been run on a GPU yet; the tests only show that they are
 //! refused, with the reason, by a library that does not hold them.
 
+mod call;
 mod contain;
+mod convert;
+mod error;
 mod find;
 mod library;
+mod load;
 mod model;
 mod outside;
 mod provider;
+mod room;
+mod session;
 mod signature;
+mod tensor;
 mod version;
 
 pub use contain::Panicked;
+pub use error::{ModelError, RunError};
 pub use find::FindError;
 pub use library::{Library, LoadError};
-pub use model::{Batch, Model, ModelError, RunError};
+pub use model::{Batch, Model, Outputs};
 pub use provider::Provider;
 pub use signature::{Mismatch, Side};

@@ -118,7 +118,7 @@ struct Slot {
 impl Way {
     fn new(model: Model, manifest: &Manifest) -> Result<Self> {
         let slot = || {
-            let (inputs, outputs) = (model.input_len(), model.output_len());
+            let (inputs, outputs) = (model.observation_len(), model.action_len());
             Some(Box::new(Slot { input: Vec::with_capacity(inputs), output: Vec::with_capacity(outputs) }))
         };
         Ok(Self {
@@ -199,8 +199,8 @@ impl Slot {
 
     fn run(&mut self, model: &mut Model) -> Result<(), ModelFailed> {
         self.output.clear();
-        model.input_mut().copy_from_slice(&self.input);
-        self.output.extend_from_slice(model.run().map_err(|_| ModelFailed)?);
+        model.observation_mut().copy_from_slice(&self.input);
+        self.output.extend_from_slice(model.run().map_err(|_| ModelFailed)?.action());
         Ok(())
     }
 }
@@ -213,11 +213,12 @@ const DEADLINE: Duration = Duration::from_micros(600_000_000);
 
 fn engine(manifest: &Manifest) -> Result<Engine<'static>> {
     let elements: Vec<Element> = manifest.output_elements().iter().map(element).collect::<Result<_>>()?;
-    let too_fast = match manifest.envelope().too_fast {
+    let declared = manifest.envelope().ok_or_else(|| miette!("the model has no action"))?;
+    let too_fast = match declared.too_fast {
         manifest::TooFast::Clamp => TooFast::Clamp,
         manifest::TooFast::Fallback => TooFast::Fallback,
     };
-    let max_step = u64::try_from(manifest.envelope().max_step.as_nanos()).into_diagnostic()?;
+    let max_step = u64::try_from(declared.max_step.as_nanos()).into_diagnostic()?;
     let envelope = Envelope::new(elements.leak(), too_fast, Duration::from_nanos(max_step)).into_diagnostic()?;
     let (model, inputs) = (ModelId(0), manifest.input_elements().len());
     let task = Task::new(TaskSpec {

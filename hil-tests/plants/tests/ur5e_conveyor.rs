@@ -121,8 +121,8 @@ fn rms_m(latency_ms: usize) -> f64 {
     let (mut squares, mut count) = (0.0, 0.0);
     for now_ms in 0..6000 {
         if now_ms % 2 == 0 {
-            policy.input_mut().copy_from_slice(&plant.observe());
-            let torque: [f32; 6] = policy.run().expect("it runs").try_into().expect("six torques");
+            policy.observation_mut().copy_from_slice(&plant.observe());
+            let torque: [f32; 6] = policy.run().expect("it runs").action().try_into().expect("six torques");
             in_flight.push_back((now_ms + latency_ms, torque));
             if now_ms >= 600 {
                 squares += plant.error_m().powi(2);

@@ -321,6 +321,26 @@ fn a_model_with_another_digest() {
 }
 
 #[test]
+fn a_model_that_remembers_or_joins() {
+    let input = |source: &str, shape: usize| {
+        let desk = Desk::new();
+        let manifest = desk.path().join("model/model.toml");
+        let described = fs::read_to_string(&manifest).expect("the model was copied");
+        let tables = format!("[[input]]\nname = \"more\"\ndtype = \"f32\"\nshape = [1, {shape}]\nsource = {source}\n");
+        fs::write(&manifest, format!("{described}\n{tables}")).expect("the temporary folder can be written");
+        desk.complaint()
+    };
+    assert_snapshot!(input("\"joined\"\nelements = [{ name = \"force\", unit = \"N\" }]", 1), @r#"
+    × model/model.toml: the input "more" is joined from another topic, which this version cannot do
+      help: send its elements as part of the observation
+    "#);
+    assert_snapshot!(input("\"previous-action\"\n[state]\nmax_gap_us = 10000", 6), @r#"
+    × model/model.toml: the input "more" is state, which this version does not keep
+      help: export the model without it, or send it as part of the observation
+    "#);
+}
+
+#[test]
 fn a_missing_library() {
     let desk = Desk::with("[link]", "[onnx]\nlibrary = \"nowhere.so\"\n\n[link]");
     assert_snapshot!(desk.complaint(), @r#"

@@ -172,8 +172,8 @@ impl Site {
             self.now = finishes.min(fires).max(self.now);
             if finishes <= fires {
                 let (_, slot) = self.running.take().expect("it finishes");
-                self.model.input_mut().copy_from_slice(&self.slots[usize::from(slot.0)]);
-                let output = self.model.run().expect("the shipped model runs");
+                self.model.observation_mut().copy_from_slice(&self.slots[usize::from(slot.0)]);
+                let output = self.model.run().expect("the shipped model runs").action();
                 let (worker, outputs) = (WorkerId(0), [output]);
                 let event = Event::Finished { worker, outputs: Ok(&outputs), execution: Duration::ZERO };
                 self.engine.handle(self.now, event);
@@ -248,7 +248,8 @@ fn tables(manifest: &Manifest, contract: ContractDigest, address: Address) -> Ta
         },
     });
     let elements: Vec<_> = elements.collect();
-    let max_step = u64::try_from(manifest.envelope().max_step.as_nanos()).expect("milliseconds");
+    let max_step =
+        u64::try_from(manifest.envelope().expect("it has an action").max_step.as_nanos()).expect("milliseconds");
     let envelope = Envelope::new(elements.leak(), TooFast::Clamp, Duration::from_nanos(max_step)).expect("shipped");
     let task = Task::new(TaskSpec {
         contract,

@@ -48,8 +48,8 @@ fn a_request_is_answered_with_what_the_model_says() {
     for step in 0..50_u8 {
         let mut question = asker.question();
         question.values[0] += f32::from(step) * 0.001;
-        model.input_mut().copy_from_slice(&question.values);
-        let bare = model.run().expect("the model runs").to_vec();
+        model.observation_mut().copy_from_slice(&question.values);
+        let bare = model.run().expect("the model runs").action().to_vec();
         let outcome = asker.ask(&question);
         books.note(&outcome);
         assert_eq!(outcome, Outcome::Result { request: question.request, values: bare });

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::Manifest;
+use crate::{Manifest, Source};
 
 /// The names, order, units and limits of one task, as a text that both sides can write.
 ///
@@ -15,9 +15,12 @@ use crate::Manifest;
 /// ```text
 /// genba-contract-v1
 /// task⇥<task>
-/// in⇥<name>⇥<unit>                                   one line an input element, in order
+/// in⇥<name>⇥<unit>                                   one line an element of the observation, in order
+/// join⇥<input>⇥<name>⇥<unit>                         one line an element of a joined input, in order
 /// out⇥<name>⇥<unit>⇥<min>⇥<max>⇥<max_change_per_s>   one line an output element, in order
 /// ```
+///
+/// A model without joined inputs has no such lines. What a model remembers is the box's own affair and not in it.
 ///
 /// No field holds a control character, so the text reads back in one way only. Numbers are 32-bit
 /// floats in the shortest decimal form that reads back as the same float, always with a point or an
@@ -70,6 +73,12 @@ fn text(task: &str, manifest: &Manifest) -> String {
     let mut text = format!("genba-contract-v1\ntask\t{task}\n");
     for element in manifest.input_elements() {
         line(&mut text, format_args!("in\t{}\t{}", element.name, element.unit));
+    }
+    for input in manifest.inputs() {
+        let Source::Joined(elements) = &input.source else { continue };
+        for element in elements {
+            line(&mut text, format_args!("join\t{}\t{}\t{}", input.tensor.name, element.name, element.unit));
+        }
     }
     for element in manifest.output_elements() {
         line(

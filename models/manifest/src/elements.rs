@@ -1,18 +1,72 @@
 //! The parts of a manifest: plain values, already checked when they are reached through a `Manifest`.
 
+use std::fmt;
 use std::time::Duration;
 
-/// The type of a tensor's elements. Only one so far; the wire format carries the same.
+/// The type of a tensor's elements in the graph. The wire carries 32-bit floats whatever it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
     /// IEEE 754 binary32, `dtype = "f32"`.
     F32,
+    /// IEEE 754 binary16, `dtype = "f16"`.
+    F16,
+    /// The upper half of a binary32, `dtype = "bf16"`.
+    Bf16,
+    /// 8-bit signed, `dtype = "i8"`.
+    I8,
+    /// 16-bit signed, `dtype = "i16"`.
+    I16,
+    /// 32-bit signed, `dtype = "i32"`.
+    I32,
+    /// 64-bit signed, `dtype = "i64"`.
+    I64,
+    /// 8-bit unsigned, `dtype = "u8"`.
+    U8,
+    /// True or false, `dtype = "bool"`.
+    Bool,
 }
 
-/// One number of the observation.
+impl Dtype {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Self; 9] =
+        [Self::F32, Self::F16, Self::Bf16, Self::I8, Self::I16, Self::I32, Self::I64, Self::U8, Self::Bool];
+
+    /// As `model.toml` spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::I8 => "i8",
+            Self::I16 => "i16",
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+            Self::U8 => "u8",
+            Self::Bool => "bool",
+        }
+    }
+
+    /// Whether it holds fractions.
+    #[must_use]
+    pub fn is_float(self) -> bool {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => true,
+            Self::I8 | Self::I16 | Self::I32 | Self::I64 | Self::U8 | Self::Bool => false,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One number of an observation, of a joined sample or of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputElement {
-    /// Unique among the inputs: printable ASCII.
+    /// Unique among all inputs, or in its result: printable ASCII.
     pub name: String,
     /// What the number counts, for example `rad/s`; `1` where it has no unit.
     pub unit: String,

@@ -12,10 +12,14 @@ mod error;
 mod file;
 mod manifest;
 mod schema;
+mod tensors;
 mod validate;
 
 pub use contract::{Contract, ContractError};
 pub use elements::{Dtype, Envelope, InputElement, InputIndex, OutputElement, Provenance, Start, TooFast};
 pub use error::{ManifestError, Position, Problem};
 pub use manifest::Manifest;
-pub use validate::{MAX_INPUT_ELEMENTS, MAX_NAME_BYTES, MAX_OUTPUT_ELEMENTS, MAX_STEP};
+pub use tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State, Tensor};
+pub use validate::{
+    MAX_GAP, MAX_HISTORY, MAX_INPUT_ELEMENTS, MAX_NAME_BYTES, MAX_OUTPUT_ELEMENTS, MAX_PERIOD, MAX_STEP, MAX_TENSORS,
+};

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::elements::{Dtype, Envelope, InputElement, OutputElement, Provenance};
+use crate::elements::{Envelope, InputElement, OutputElement, Provenance};
 use crate::error::{ManifestError, Position, Problem};
 use crate::file;
+use crate::tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State};
 use crate::validate::{Checked, validate};
 
 /// The largest `model.toml`.
@@ -88,58 +89,58 @@ impl Manifest {
         &self.checked.provenance
     }
 
-    /// The input tensor's name in the graph.
+    /// The tensors that the graph takes, by place.
     #[must_use]
-    pub fn input_name(&self) -> &str {
-        &self.checked.input.name
+    pub fn inputs(&self) -> &[Input] {
+        &self.checked.inputs
     }
 
-    /// The type of the input tensor's elements.
+    /// The tensors that the graph gives, by place.
     #[must_use]
-    pub fn input_dtype(&self) -> Dtype {
-        self.checked.input.dtype
+    pub fn outputs(&self) -> &[Output] {
+        &self.checked.outputs
     }
 
-    /// The input tensor's shape; its product is the number of [`input_elements`](Self::input_elements).
+    /// The input that the observation fills.
     #[must_use]
-    pub fn input_shape(&self) -> &[usize] {
-        &self.checked.input.shape
+    pub fn observation(&self) -> InputPlace {
+        self.checked.observation
+    }
+
+    /// The output that is the action; `None` in a model that serves no robots.
+    #[must_use]
+    pub fn action(&self) -> Option<OutputPlace> {
+        self.checked.action.map(|(place, _)| place)
     }
 
     /// What the numbers of the observation mean, in the order of the tensor's memory (row-major).
     #[must_use]
     pub fn input_elements(&self) -> &[InputElement] {
-        &self.checked.input.elements
+        match &self.checked.inputs[self.checked.observation.as_usize()].source {
+            Source::Observation(elements) | Source::Joined(elements) => elements,
+            Source::Recurrent(_) | Source::PreviousAction | Source::History { .. } | Source::Phase { .. } => &[],
+        }
     }
 
-    /// The output tensor's name in the graph.
-    #[must_use]
-    pub fn output_name(&self) -> &str {
-        &self.checked.output.name
-    }
-
-    /// The type of the output tensor's elements.
-    #[must_use]
-    pub fn output_dtype(&self) -> Dtype {
-        self.checked.output.dtype
-    }
-
-    /// The output tensor's shape; its product is the number of [`output_elements`](Self::output_elements).
-    #[must_use]
-    pub fn output_shape(&self) -> &[usize] {
-        &self.checked.output.shape
-    }
-
-    /// What the numbers of the action mean and their limits, in the order of the tensor's memory.
+    /// What the numbers of the action mean and their limits, in the order of the tensor's memory; none without an action.
     #[must_use]
     pub fn output_elements(&self) -> &[OutputElement] {
-        &self.checked.output.elements
+        match self.action().map(|place| &self.checked.outputs[place.as_usize()].role) {
+            Some(Role::Action(elements)) => elements,
+            Some(Role::State | Role::Result(_)) | None => &[],
+        }
     }
 
-    /// How the rate limits are applied.
+    /// How the rate limits of the action are applied; `None` without an action.
     #[must_use]
-    pub fn envelope(&self) -> Envelope {
-        self.checked.envelope
+    pub fn envelope(&self) -> Option<Envelope> {
+        self.checked.action.map(|(_, envelope)| envelope)
+    }
+
+    /// What the model remembers by; `None` where no input is state.
+    #[must_use]
+    pub fn state(&self) -> Option<State> {
+        self.checked.state
     }
 
     /// The SHA-256 of [`model_bytes`](Self::model_bytes).

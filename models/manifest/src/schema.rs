@@ -16,10 +16,11 @@ pub(crate) struct RawManifest {
     pub(crate) licence: Spanned<String>,
     pub(crate) provenance: RawProvenance,
     #[serde(default)]
-    pub(crate) input: Vec<Spanned<RawTensor<RawInputElement>>>,
+    pub(crate) input: Vec<Spanned<RawInput>>,
     #[serde(default)]
-    pub(crate) output: Vec<Spanned<RawTensor<RawOutputElement>>>,
-    pub(crate) envelope: RawEnvelope,
+    pub(crate) output: Vec<Spanned<RawOutput>>,
+    pub(crate) envelope: Option<Spanned<RawEnvelope>>,
+    pub(crate) state: Option<Spanned<RawState>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -32,11 +33,25 @@ pub(crate) struct RawProvenance {
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RawTensor<Element> {
+pub(crate) struct RawInput {
     pub(crate) name: Spanned<String>,
     pub(crate) dtype: Spanned<String>,
     pub(crate) shape: Spanned<Vec<Spanned<u64>>>,
-    pub(crate) elements: Spanned<Vec<Element>>,
+    pub(crate) source: Option<Spanned<String>>,
+    pub(crate) elements: Option<Spanned<Vec<RawInputElement>>>,
+    pub(crate) output: Option<Spanned<String>>,
+    pub(crate) length: Option<Spanned<u64>>,
+    pub(crate) period_us: Option<Spanned<u64>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawOutput {
+    pub(crate) name: Spanned<String>,
+    pub(crate) dtype: Spanned<String>,
+    pub(crate) shape: Spanned<Vec<Spanned<u64>>>,
+    pub(crate) role: Option<Spanned<String>>,
+    pub(crate) elements: Option<Spanned<Vec<Spanned<RawOutputElement>>>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -46,16 +61,23 @@ pub(crate) struct RawInputElement {
     pub(crate) unit: Spanned<String>,
 }
 
+/// Of an action, with all of its limits; or of a result, with none.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawOutputElement {
     pub(crate) name: Spanned<String>,
     pub(crate) unit: Spanned<String>,
-    pub(crate) min: Spanned<f32>,
-    pub(crate) max: Spanned<f32>,
-    pub(crate) max_change_per_s: Spanned<f32>,
-    pub(crate) rest: Spanned<f32>,
-    pub(crate) start: Spanned<RawStart>,
+    pub(crate) min: Option<Spanned<f32>>,
+    pub(crate) max: Option<Spanned<f32>>,
+    pub(crate) max_change_per_s: Option<Spanned<f32>>,
+    pub(crate) rest: Option<Spanned<f32>>,
+    pub(crate) start: Option<Spanned<RawStart>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawState {
+    pub(crate) max_gap_us: Spanned<u64>,
 }
 
 #[derive(serde::Deserialize)]

@@ -10,6 +10,7 @@ mod plan;
 mod realtime;
 mod schedulability;
 mod timing;
+mod unserved;
 
 mod conditions;
 mod door;

@@ -13,6 +13,7 @@ use crate::{
     batches::{self, Batches},
     config::{ClientConfig, Config, RobotConfig, WorkerConfig},
     timing::{TaskTiming, Unmeasured},
+    unserved::served,
 };
 
 /// A config with its models.
@@ -42,6 +43,7 @@ impl Plan {
     pub(crate) fn load(config: Config) -> Result<Self> {
         let manifests = config.models.iter().map(|model| Manifest::load(&model.folder).into_diagnostic());
         let manifests = manifests.collect::<Result<Vec<_>>>()?;
+        manifests.iter().try_for_each(served)?;
         let contracts = config.tasks.iter().map(|task| Contract::new(&task.name, manifest_of(&manifests, task.model)));
         let contracts = contracts.collect::<Result<Vec<_>, _>>().into_diagnostic()?;
         Ok(Self { config, manifests, contracts })
@@ -275,11 +277,12 @@ impl Plan {
         let declared = &self.config.tasks[place];
         let manifest = manifest_of(&self.manifests, declared.model);
         let elements: Vec<_> = manifest.output_elements().iter().map(engine_element).collect();
-        let too_fast = match manifest.envelope().too_fast {
+        let limits = manifest.envelope().expect("a model that is served has an action");
+        let too_fast = match limits.too_fast {
             manifest::TooFast::Clamp => TooFast::Clamp,
             manifest::TooFast::Fallback => TooFast::Fallback,
         };
-        let max_step = u64::try_from(manifest.envelope().max_step.as_nanos()).into_diagnostic()?;
+        let max_step = u64::try_from(limits.max_step.as_nanos()).into_diagnostic()?;
         let envelope = Envelope::new(elements.leak(), too_fast, Duration::from_nanos(max_step));
         let contract = ContractDigest::new(self.contracts[place].digest());
         let task = envelope.and_then(|envelope| {

@@ -231,7 +231,7 @@ fn work(
 /// other its answer. A member without an action failed.
 fn infer(model: &mut Model, members: &mut [Member]) -> Result<(), RunError> {
     match together(model, members) {
-        Err(RunError::Failed(_)) if members.len() > 1 => {
+        Err(RunError::Failed(_) | RunError::Input { .. } | RunError::Output { .. }) if members.len() > 1 => {
             members.iter_mut().map(|member| together(model, slice::from_mut(member))).fold(Ok(()), worse)
         }
         result => result,
@@ -247,16 +247,13 @@ fn worse(one: Result<(), RunError>, other: Result<(), RunError>) -> Result<(), R
 }
 
 fn together(model: &mut Model, members: &mut [Member]) -> Result<(), RunError> {
-    let (inputs, outputs) = (model.input_len(), model.output_len());
+    let (inputs, outputs) = (model.observation_len(), model.action_len());
     let mut batch = model.batch(members.len()).expect("the engine orders no batch beyond the record's largest");
-    let (rows, idle) = batch.input_mut().split_at_mut(inputs * members.len());
-    for (row, member) in rows.chunks_exact_mut(inputs).zip(&mut *members) {
+    for (row, member) in batch.observations_mut().chunks_exact_mut(inputs).zip(&mut *members) {
         member.memory.output.clear();
         row.copy_from_slice(&member.memory.input);
     }
-    // What somebody sent earlier is no part of this.
-    idle.fill(0.0);
-    for (row, member) in batch.run()?.chunks_exact(outputs).zip(members) {
+    for (row, member) in batch.run()?.action().chunks_exact(outputs).zip(members) {
         member.memory.output.extend_from_slice(row);
     }
     Ok(())

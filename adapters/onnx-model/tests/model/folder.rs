@@ -23,13 +23,39 @@ pub(crate) fn beside(name: &str) -> Folder {
     Folder::new(&fs::read(graph(name)).expect("the tiny graphs are committed"), 3)
 }
 
+/// The graph `name` beside a manifest with these tables after the head.
+pub(crate) fn described(name: &str, tables: &str) -> Folder {
+    let onnx = fs::read(graph(name)).expect("the tiny graphs are committed");
+    Folder::write(&onnx, &format!("{}{tables}", head(&onnx)))
+}
+
+/// An `[[input]]` or `[[output]]` table with elements `0`, `1` and so on, under a prefix of their own.
+pub(crate) fn elements(prefix: &str, count: usize, limits: &str) -> String {
+    (0..count).fold(String::new(), |all, n| format!("{all}{{ name = \"{prefix}{n}\", unit = \"1\"{limits} }}, "))
+}
+
+/// The limits of an element of an action.
+pub(crate) const LIMITS: &str = ", min = -1.0, max = 1.0, max_change_per_s = 1.0, rest = 0.0, start = 0.0";
+/// What every action needs.
+pub(crate) const ENVELOPE: &str = "[envelope]\ntoo_fast = \"clamp\"\nmax_step_us = 1000\n";
+
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
     pub(crate) fn new(onnx: &[u8], outputs: usize) -> Self {
+        let tables = format!(
+            "[[input]]\nname = \"observation\"\ndtype = \"f32\"\nshape = [1, 3]\nelements = [{}]\n\
+             [[output]]\nname = \"target\"\ndtype = \"f32\"\nshape = [1, {outputs}]\nelements = [{}]\n{ENVELOPE}",
+            elements("", 3, ""),
+            elements("", outputs, LIMITS),
+        );
+        Self::write(onnx, &format!("{}{tables}", head(onnx)))
+    }
+
+    fn write(onnx: &[u8], toml: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         fs::write(folder.path().join("model.onnx"), onnx).expect("the model can be written");
-        fs::write(folder.path().join("model.toml"), toml(onnx, outputs)).expect("the manifest can be written");
+        fs::write(folder.path().join("model.toml"), toml).expect("the manifest can be written");
         Self(folder)
     }
 
@@ -38,7 +64,7 @@ impl Folder {
     }
 
     pub(crate) fn manifest(&self) -> Manifest {
-        Manifest::load(self.path()).expect("the manifest is valid")
+        Manifest::load(self.path()).unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub(crate) fn model(&self) -> Result<Model, ModelError> {
@@ -55,19 +81,10 @@ impl Folder {
     }
 }
 
-fn toml(onnx: &[u8], outputs: usize) -> String {
+fn head(onnx: &[u8]) -> String {
     let digest = Sha256::digest(onnx).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-    let limits = "min = -1.0, max = 1.0, max_change_per_s = 1.0, rest = 0.0, start = 0.0";
-    let elements = |count: usize, more: &str| {
-        (0..count).fold(String::new(), |all, n| format!("{all}{{ name = \"{n}\", unit = \"1\"{more} }}, "))
-    };
     format!(
         "name = \"tiny\"\nversion = \"1\"\ndescription = \"a test\"\nfile = \"model.onnx\"\nsha256 = \"{digest}\"\n\
-         licence = \"Apache-2.0\"\n[provenance]\nsource = \"make.py\"\ndata = \"none\"\ntrained = \"never\"\n\
-         [[input]]\nname = \"observation\"\ndtype = \"f32\"\nshape = [1, 3]\nelements = [{}]\n\
-         [[output]]\nname = \"target\"\ndtype = \"f32\"\nshape = [1, {outputs}]\nelements = [{}]\n\
-         [envelope]\ntoo_fast = \"clamp\"\nmax_step_us = 1000\n",
-        elements(3, ""),
-        elements(outputs, &format!(", {limits}")),
+         licence = \"Apache-2.0\"\n[provenance]\nsource = \"make.py\"\ndata = \"none\"\ntrained = \"never\"\n",
     )
 }

@@ -24,11 +24,11 @@ fn the_conveyor_policy_answers_its_golden_vectors() {
     assert!(!vectors.is_empty(), "without vectors nothing is compared");
     for (row, vector) in vectors.iter().enumerate() {
         let (observation, torque) = (numbers(&vector["observation"]), numbers(&vector["torque"]));
-        assert_eq!((observation.len(), torque.len()), (model.input_len(), model.output_len()));
-        for (input, number) in model.input_mut().iter_mut().zip(observation) {
+        assert_eq!((observation.len(), torque.len()), (model.observation_len(), model.action_len()));
+        for (input, number) in model.observation_mut().iter_mut().zip(observation) {
             *input = single(number);
         }
-        let output = model.run().expect("the policy runs");
+        let output = model.run().expect("the policy runs").action();
         for (&found, wanted) in output.iter().zip(torque) {
             assert!((f64::from(found) - wanted).abs() <= TOLERANCE, "vector {row}: {found} is not {wanted}");
         }

@@ -10,7 +10,7 @@ use crate::folder::{Folder, beside, graph, library};
 fn a_model_that_fits_is_loaded() {
     let folder = beside("double");
     let model = folder.model().expect("it fits");
-    assert_eq!((model.input_len(), model.output_len()), (3, 3));
+    assert_eq!((model.observation_len(), model.action_len()), (3, 3));
     assert_eq!(model.digest(), folder.manifest().digest());
 }
 
@@ -24,8 +24,8 @@ fn a_size_that_the_graph_leaves_open_is_the_manifests() {
 fn another_shape() {
     assert_eq!(
         beside("double_long").complaint(),
-        "M/model.toml: [[input]] has the shape [1, 3], but the graph's input has [1, 4]; \
-         correct the shape and the elements (-1: the graph takes any size)"
+        "M/model.toml: [[input]] \"observation\" has the shape [1, 3], but the graph's has [1, 4]; \
+         correct the shape (-1: the graph takes any size)"
     );
 }
 
@@ -34,8 +34,8 @@ fn an_open_shape_that_turns_out_wrong_in_the_first_run() {
     let onnx = fs::read(graph("open_output")).expect("the tiny graphs are committed");
     assert_eq!(
         Folder::new(&onnx, 2).complaint(),
-        "M/model.toml: [[output]] has the shape [1, 2], but the graph's output has [1, 3]; \
-         correct the shape and the elements (-1: the graph takes any size)"
+        "M/model.toml: [[output]] \"target\" has the shape [1, 2], but the graph's has [1, 3]; \
+         correct the shape (-1: the graph takes any size)"
     );
 }
 
@@ -43,7 +43,8 @@ fn an_open_shape_that_turns_out_wrong_in_the_first_run() {
 fn another_type() {
     assert_eq!(
         beside("double_f64").complaint(),
-        "M/model.toml: [[input]] has dtype f32, but the graph's input is Tensor<f64>(1, 3); export it with f32"
+        "M/model.toml: [[input]] \"observation\" has dtype f32, but the graph's is Tensor<f64>(1, 3); \
+         correct the dtype, or export it with f32"
     );
 }
 
@@ -51,24 +52,25 @@ fn another_type() {
 fn other_names() {
     assert_eq!(
         beside("double_other_names").complaint(),
-        "M/model.toml: [[input]] is named \"observation\", but the graph's input is \"x\"; correct the name"
+        "M/model.toml: there is an [[input]] \"observation\", but the graph's inputs are \"x\"; correct the name"
     );
 }
 
 #[test]
-fn more_than_one_tensor() {
+fn a_tensor_that_is_not_described() {
     assert_eq!(
-        beside("two_outputs").complaint(),
-        "M/model.toml: the graph has 2 outputs (target, second), but models with exactly one are supported; \
-         export it with one"
+        beside("second_output").complaint(),
+        "M/model.toml: there is no [[output]] for the graph's output \"second\"; \
+         describe it, or export the graph without it"
     );
+    let folder = beside("second_input");
     assert_eq!(
-        beside("two_inputs").complaint(),
-        "M/model.toml: the graph has 2 inputs (observation, second), but models with exactly one are supported; \
-         export it with one"
+        folder.complaint(),
+        "M/model.toml: there is no [[input]] for the graph's input \"second\"; \
+         describe it, or export the graph without it"
     );
-    let error = beside("two_inputs").model().err().expect("it has two inputs");
-    assert!(matches!(error, ModelError::Mismatch { mismatch: Mismatch::Count { side: Side::Input, .. }, .. }));
+    let error = folder.model().err().expect("it has two inputs");
+    assert!(matches!(error, ModelError::Mismatch { mismatch: Mismatch::Undeclared { side: Side::Input, .. }, .. }));
 }
 
 #[test]

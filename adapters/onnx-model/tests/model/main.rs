@@ -4,3 +4,4 @@ mod folder;
 mod golden;
 mod load;
 mod run;
+mod several;

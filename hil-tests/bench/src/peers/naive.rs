@@ -169,7 +169,7 @@ fn sessions(tasks: &[(&str, &Path)]) -> Result<Vec<(String, Shared)>> {
 
 fn bare(folder: &Path) -> Result<()> {
     let mut model = load_model(&Manifest::load(folder).into_diagnostic()?)?;
-    model.input_mut().copy_from_slice(&site::observation());
+    model.observation_mut().copy_from_slice(&site::observation());
     let (begun, mut times) = (Instant::now(), Vec::new());
     while begun.elapsed() < TIMED {
         let started = Instant::now();

@@ -25,7 +25,7 @@ impl Answerer {
             Subject::Echo | Subject::EchoHops => Self::Echo { length: traffic::lengths(manifest).1 },
             Subject::HopsRun | Subject::Bare | Subject::NaiveDefault | Subject::NaiveTuned | Subject::Box => {
                 let model = load_model(manifest)?;
-                Self::Run { values: vec![0; model.output_len() * size_of::<f32>()], model: Box::new(model) }
+                Self::Run { values: vec![0; model.action_len() * size_of::<f32>()], model: Box::new(model) }
             }
         })
     }
@@ -52,11 +52,11 @@ pub(crate) fn load_model(manifest: &Manifest) -> Result<Model> {
 
 fn run(model: &mut Model, values: &mut [u8], frame: &[u8], reply: &mut Reply) -> usize {
     let observation = Observation::decode(frame).expect("the client sends what can be read");
-    for (element, value) in model.input_mut().iter_mut().zip(message::floats(observation.values)) {
+    for (element, value) in model.observation_mut().iter_mut().zip(message::floats(observation.values)) {
         *element = value;
     }
     let digest = ModelDigest::new(model.digest());
-    let length = put_floats(model.run().expect("the model runs"), values).expect("they have room");
+    let length = put_floats(model.run().expect("the model runs").action(), values).expect("they have room");
     let response = Response {
         address: observation.address,
         contract: observation.contract,

@@ -19,7 +19,7 @@ pub(super) fn serve(manifest: &Manifest) -> Result<()> {
     let mut run = || {
         let observation = observations.next().expect("there is one, and it comes again");
         let begun = Instant::now();
-        model.input_mut().copy_from_slice(observation);
+        model.observation_mut().copy_from_slice(observation);
         let ran = model.run().is_ok();
         assert!(ran, "the model runs");
         u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)

@@ -8,6 +8,8 @@ use tempfile::TempDir;
 
 /// Its ONNX file holds `model` and the digest below.
 pub(crate) const VALID: &str = include_str!("valid.toml");
+/// Every source of an input and every role of an output; the same ONNX file.
+pub(crate) const SEVERAL: &str = include_str!("several.toml");
 
 pub(crate) struct Folder(TempDir);
 
@@ -36,6 +38,11 @@ impl Folder {
 
 /// The valid manifest with `old`, which occurs once, replaced.
 pub(crate) fn changed(old: &str, new: &str) -> String {
-    assert_eq!(VALID.matches(old).count(), 1, "{old:?} must occur once in valid.toml");
-    VALID.replace(old, new)
+    changed_in(VALID, old, new)
+}
+
+/// `toml` with `old`, which occurs once, replaced.
+pub(crate) fn changed_in(toml: &str, old: &str, new: &str) -> String {
+    assert_eq!(toml.matches(old).count(), 1, "{old:?} must occur once in the valid manifest");
+    toml.replace(old, new)
 }

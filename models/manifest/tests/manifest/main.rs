@@ -3,4 +3,5 @@
 mod contract;
 mod folder;
 mod refused;
+mod several;
 mod valid;

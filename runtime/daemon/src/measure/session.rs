@@ -37,7 +37,7 @@ fn run(session: &mut Model, observations: &mut Observations, share: Share) -> Re
     let (mut recorder, begun) = (Recorder::new(), clock::nanos());
     let mut breath = Breath::new(begun);
     loop {
-        session.input_mut().copy_from_slice(observations.next());
+        session.observation_mut().copy_from_slice(observations.next());
         let before = clock::nanos();
         session.run().into_diagnostic()?;
         let now = clock::nanos();
