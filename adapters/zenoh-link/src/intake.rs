@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heapless::spsc::{Consumer, Producer, Queue};
-use message::Header;
+use message::{Header, Reset};
 use zenoh::bytes::ZBytes;
 use zenoh::key_expr::KeyExpr;
 use zenoh::query::Query;
@@ -32,10 +32,25 @@ const STRAY_SLOTS: usize = 32;
 const QUERY_SLOTS: usize = 32;
 const CLIENT_SLOTS: usize = MAX_CLIENT_QUEUE + CLIENT_SLACK + 1;
 
-/// A frame on a route's key.
+/// A frame on one of a route's keys.
 pub(crate) struct Arrived {
     pub(crate) at_ns: u64,
+    pub(crate) topic: Topic,
     pub(crate) content: Content,
+}
+
+/// What a route's controller publishes on the key. Both wait in one queue, so that a demand concerns what comes after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Topic {
+    Observation,
+    Reset,
+}
+
+/// A route's keys and its largest observation.
+pub(crate) struct RouteQueue {
+    pub(crate) observation: String,
+    pub(crate) reset: Option<String>,
+    pub(crate) max_frame_bytes: usize,
 }
 
 /// What is kept of a frame.
@@ -99,7 +114,7 @@ pub(crate) struct Intake {
     clock: fn() -> u64,
     wake: Wake,
     subjects: Subjects,
-    by_key: HashMap<String, RouteId>,
+    by_key: HashMap<String, (RouteId, Topic)>,
     routes: Vec<Mutex<RouteInlet>>,
     clients: Vec<Mutex<ClientInlet>>,
     strays: Mutex<Sender<Stray>>,
@@ -120,16 +135,16 @@ struct ClientInlet {
 }
 
 impl Intake {
-    /// The queues of routes with these observation keys and largest frames, and of clients with these largest frames
+    /// The queues of these routes, and of clients with these largest frames
     /// and queues.
     pub(crate) fn new(
-        routes: &[(String, usize)],
+        routes: &[RouteQueue],
         clients: &[(usize, usize)],
         subjects: Subjects,
         clock: fn() -> u64,
         wake: Wake,
     ) -> (Self, Outlets) {
-        let (inlets, outlets) = routes.iter().map(|&(_, max)| route_queues(max)).unzip();
+        let (inlets, outlets) = routes.iter().map(|route| route_queues(route.max_frame_bytes)).unzip();
         let (client_inlets, client_outlets) = clients.iter().map(|&(max, queue)| client_queue(max, queue)).unzip();
         let (stray_in, stray_out) = lane::<Stray, Stray, STRAY_SLOTS, { 2 * STRAY_SLOTS }>();
         let (query_in, query_out) = Box::leak(Box::new(Queue::<PendingQuery, QUERY_SLOTS>::new())).split();
@@ -138,7 +153,7 @@ impl Intake {
             clock,
             wake,
             subjects,
-            by_key: routes.iter().map(|(key, _)| key.clone()).zip((0..).map(RouteId::new)).collect(),
+            by_key: (0..).map(RouteId::new).zip(routes).flat_map(keys_of).collect(),
             routes: inlets,
             clients: client_inlets,
             strays: Mutex::new(stray_in),
@@ -163,10 +178,10 @@ impl Intake {
         }
         let route = self.by_key.get(key.as_str()).copied();
         match route {
-            Some(route) => self.frame(route, at_ns, payload),
+            Some((route, topic)) => self.frame(route, topic, at_ns, payload),
             None => self.stray(Stray { at_ns, key, payload }),
         }
-        (self.wake)(route.map_or(Source::Other, Source::Route));
+        (self.wake)(route.map_or(Source::Other, |(route, _)| Source::Route(route)));
     }
 
     /// The callback of the queryable on `key`, a topic's.
@@ -208,15 +223,23 @@ impl Intake {
         }
     }
 
-    fn frame(&self, route: RouteId, at_ns: u64, payload: ZBytes) {
+    fn frame(&self, route: RouteId, topic: Topic, at_ns: u64, payload: ZBytes) {
         let Some(inlet) = self.routes.get(route.index()) else {
             return;
         };
         let mut inlet = lock(inlet);
-        let content = if payload.len() > inlet.max_frame_bytes { Content::Oversize } else { Content::Bytes(payload) };
-        let Err(newest) = inlet.frames.send(Arrived { at_ns, content }) else {
+        let most = match topic {
+            Topic::Observation => inlet.max_frame_bytes,
+            Topic::Reset => Reset::MAX_FRAME,
+        };
+        let content = if payload.len() > most { Content::Oversize } else { Content::Bytes(payload) };
+        let Err(newest) = inlet.frames.send(Arrived { at_ns, topic, content }) else {
             return;
         };
+        if topic == Topic::Reset {
+            self.overflow.add(Overflowed::Resets(route));
+            return;
+        }
         // Only this end fills the queue, so what is ready stays ready.
         if inlet.sheds.ready() {
             let shed = Shed { at_ns, header: newest.content.header() };
@@ -248,6 +271,12 @@ impl Content {
             }
         }
     }
+}
+
+fn keys_of((id, route): (RouteId, &RouteQueue)) -> impl Iterator<Item = (String, (RouteId, Topic))> {
+    let observation = (route.observation.clone(), (id, Topic::Observation));
+    let reset = route.reset.clone().map(|key| (key, (id, Topic::Reset)));
+    [observation].into_iter().chain(reset)
 }
 
 fn route_queues(max_frame_bytes: usize) -> (Mutex<RouteInlet>, RouteOutlet) {

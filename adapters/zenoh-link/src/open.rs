@@ -13,7 +13,7 @@ use zenoh::{Session, Wait};
 use crate::client::{ClientId, ClientKeys, MAX_CLIENT_QUEUE};
 use crate::error::LinkError;
 use crate::inbox::Inbox;
-use crate::intake::{Intake, Source};
+use crate::intake::{Intake, RouteQueue, Source};
 use crate::link::{Link, Receiving, RoutePublishers};
 use crate::route::RouteKeys;
 use crate::settings::Settings;
@@ -47,9 +47,10 @@ pub fn open(
     let largest = frames.chain(clients.iter().map(|client| client.max_frame_bytes)).max().unwrap_or(0);
     let config = settings.to_zenoh(largest)?;
 
-    let observations: Vec<_> = routes.iter().map(|route| route.observation.clone()).collect();
-    let subjects = Subjects::new(&strays, &observations);
-    let queues: Vec<_> = routes.iter().map(|route| (route.observation.to_string(), route.max_frame_bytes)).collect();
+    let topics: Vec<_> =
+        routes.iter().flat_map(|route| [&route.observation].into_iter().chain(&route.reset)).cloned().collect();
+    let subjects = Subjects::new(&strays, &topics);
+    let queues: Vec<_> = routes.iter().map(ExactKeys::queue).collect();
     let requests: Vec<_> = clients.iter().map(|client| (client.max_frame_bytes, client.queue)).collect();
     let (intake, outlets) = Intake::new(&queues, &requests, subjects, clock, Box::new(wake));
     let inbox = Inbox::new(outlets, largest);
@@ -137,22 +138,37 @@ struct ExactKeys {
     observation: KeyExpr<'static>,
     response: KeyExpr<'static>,
     notice: KeyExpr<'static>,
+    reset: Option<KeyExpr<'static>>,
     max_frame_bytes: usize,
 }
 
 impl ExactKeys {
     fn new(route: RouteKeys) -> Result<Self, LinkError> {
-        let RouteKeys { observation, response, notice, max_frame_bytes } = route;
+        let RouteKeys { observation, response, notice, reset, max_frame_bytes } = route;
         Ok(Self {
             observation: exact(&observation)?,
             response: exact(&response)?,
             notice: exact(&notice)?,
+            reset: reset.as_deref().map(exact).transpose()?,
             max_frame_bytes,
         })
     }
 
-    fn keys(&self) -> [&KeyExpr<'static>; 3] {
-        [&self.observation, &self.response, &self.notice]
+    fn keys(&self) -> impl Iterator<Item = &KeyExpr<'static>> {
+        [&self.observation, &self.response, &self.notice].into_iter().chain(&self.reset)
+    }
+
+    /// Where a query is told that it asks on a topic's key.
+    fn topics(&self) -> impl Iterator<Item = &KeyExpr<'static>> {
+        [&self.observation, &self.response].into_iter().chain(&self.reset)
+    }
+
+    fn queue(&self) -> RouteQueue {
+        RouteQueue {
+            observation: self.observation.to_string(),
+            reset: self.reset.as_ref().map(ToString::to_string),
+            max_frame_bytes: self.max_frame_bytes,
+        }
     }
 }
 
@@ -220,7 +236,7 @@ fn queryables(
     clients: &[ExactClient],
     intake: &Arc<Intake>,
 ) -> Result<Vec<Queryable<()>>, LinkError> {
-    let topics = routes.iter().flat_map(|route| [&route.observation, &route.response]).map(|key| {
+    let topics = routes.iter().flat_map(ExactKeys::topics).map(|key| {
         let (intake, own) = (Arc::clone(intake), key.clone());
         session
             .declare_queryable(key)

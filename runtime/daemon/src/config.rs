@@ -140,6 +140,8 @@ pub(crate) struct RobotConfig {
     pub(crate) observation_key: String,
     pub(crate) response_key: String,
     pub(crate) notice_key: String,
+    /// Used where its task's model has state.
+    pub(crate) reset_key: String,
 }
 
 /// One client of one-off requests, and its key.

@@ -9,6 +9,7 @@ mod margin;
 mod plan;
 mod realtime;
 mod schedulability;
+mod state;
 mod timing;
 mod unserved;
 

@@ -20,6 +20,7 @@ use crate::{
     allocation, clock,
     reports::Report,
     requests::{Asker, Requests},
+    state::States,
     worker::{Desk, Done, Member, Order, Slot},
 };
 
@@ -50,6 +51,7 @@ pub(crate) struct Performer {
     pub(crate) workers: Vec<Desk>,
     /// `None`: a worker has it.
     pub(crate) slots: Vec<Option<Slot>>,
+    pub(crate) states: States,
     pub(crate) shared: Arc<Shared>,
     pub(crate) reports: Producer<'static, Report>,
     pub(crate) requests: Requests,
@@ -169,9 +171,13 @@ impl Performer {
                     let memory = self.slots[usize::from(slot.0)].take().expect("a slot that waits is here");
                     Member { slot, memory }
                 }));
+                self.states.begin(&self.engine, (worker, model), &mut members);
                 desk.order(Order { model, members, at: clock::now() });
             }
-            Action::Advance { .. } => unreachable!("no task is declared with state"),
+            Action::Advance { connection, slot } => {
+                let memory = self.slots[usize::from(slot.0)].as_ref().expect("a slot that was computed in is here");
+                self.states.advance(connection, memory);
+            }
             Action::Send(send) => self.send(&send, current),
             Action::Reply(reply) => self.reply(&reply, current),
             Action::Notify(notify) => {

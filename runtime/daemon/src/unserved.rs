@@ -17,23 +17,20 @@ pub(crate) enum Unserved {
     #[error("{}: the input {input:?} is joined from another topic, which this version cannot do", manifest.display())]
     #[diagnostic(help("send its elements as part of the observation"))]
     Joined { manifest: PathBuf, input: String },
-    /// An input remembers something.
-    #[error("{}: the input {input:?} is state, which this version does not keep", manifest.display())]
-    #[diagnostic(help("export the model without it, or send it as part of the observation"))]
-    State { manifest: PathBuf, input: String },
 }
 
-/// Whether every input of the model is its observation, and one output its action.
+/// Whether every input of the model can be filled, and one output is its action.
 pub(crate) fn served(manifest: &Manifest) -> Result<(), Unserved> {
     let path = || manifest.path().to_path_buf();
     for input in manifest.inputs() {
         let name = || input.tensor.name.clone();
         match &input.source {
-            Source::Observation(_) => {}
+            Source::Observation(_)
+            | Source::Recurrent(_)
+            | Source::PreviousAction
+            | Source::History { .. }
+            | Source::Phase { .. } => {}
             Source::Joined(_) => return Err(Unserved::Joined { manifest: path(), input: name() }),
-            Source::Recurrent(_) | Source::PreviousAction | Source::History { .. } | Source::Phase { .. } => {
-                return Err(Unserved::State { manifest: path(), input: name() });
-            }
         }
     }
     if manifest.action().is_none() {

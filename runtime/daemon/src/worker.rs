@@ -22,19 +22,38 @@ use crate::{
     allocation, clock,
     config::{Config, Realtime, WorkerConfig},
     realtime::{self, Class},
+    state::Layout,
 };
 
-/// One observation's values and the action computed from them.
+/// One observation's values, the state that its inference begins with, and the action and the next state computed from
+/// them.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    input: Vec<f32>,
+    pub(crate) input: Vec<f32>,
     output: Vec<f32>,
+    /// As [`Layout`] lays it out.
+    pub(crate) state: Vec<f32>,
+    pub(crate) next: Vec<f32>,
+}
+
+/// How many f32 values a slot has room for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlotLengths {
+    pub(crate) observation: usize,
+    pub(crate) action: usize,
+    pub(crate) state: usize,
+    pub(crate) next: usize,
 }
 
 impl Slot {
-    /// Room for the longest observation and the longest action.
-    pub(crate) fn with_room((inputs, outputs): (usize, usize)) -> Self {
-        Self { input: Vec::with_capacity(inputs), output: Vec::with_capacity(outputs) }
+    /// Room for the longest of each.
+    pub(crate) fn with_room(lengths: SlotLengths) -> Self {
+        Self {
+            input: Vec::with_capacity(lengths.observation),
+            output: Vec::with_capacity(lengths.action),
+            state: Vec::with_capacity(lengths.state),
+            next: Vec::with_capacity(lengths.next),
+        }
     }
 
     /// Takes an observation's values.
@@ -136,7 +155,7 @@ fn start(
     bring: Bring,
 ) -> Result<Desk> {
     let mut largest_batch = vec![NonZeroUsize::MIN; manifests.len()];
-    let mut sessions: Vec<Option<Model>> = manifests.iter().map(|_| None).collect();
+    let mut sessions: Vec<Option<Session>> = manifests.iter().map(|_| None).collect();
     for place in &worker.models {
         let (declared, manifest) = (&config.models[*place], &manifests[*place]);
         let begun = time::Instant::now();
@@ -150,7 +169,7 @@ fn start(
             model.largest_batch(),
             begun.elapsed().as_millis()
         );
-        sessions[*place] = Some(model);
+        sessions[*place] = Some(Session { model, layout: Layout::of(manifest) });
     }
     // A worker has one order at most; a queue of N holds N - 1.
     let (orders, received) = Box::leak(Box::new(Queue::<Order, 2>::new())).split();
@@ -168,6 +187,12 @@ fn start(
     let kernel_id = when_prepared.recv().into_diagnostic().wrap_err("a worker's thread ended at once")?;
     let members = Vec::with_capacity(MAX_BATCH);
     Ok(Desk { orders, thread: thread.thread().clone(), members, largest_batch, kernel_id })
+}
+
+/// A model's session on a worker.
+struct Session {
+    model: Model,
+    layout: Layout,
 }
 
 /// A worker's two priorities, where it was granted any.
@@ -188,7 +213,7 @@ fn prepare(name: &str, cores: &[usize], realtime: &Realtime) -> Option<Ranks> {
 
 fn work(
     name: &str,
-    mut sessions: Vec<Option<Model>>,
+    mut sessions: Vec<Option<Session>>,
     mut orders: Consumer<'static, Order>,
     ranks: Option<Ranks>,
     mut bring: Bring,
@@ -229,10 +254,10 @@ fn work(
 
 /// Runs the model on the observations of all members at once. If it fails, on each alone: what one robot sent costs no
 /// other its answer. A member without an action failed.
-fn infer(model: &mut Model, members: &mut [Member]) -> Result<(), RunError> {
-    match together(model, members) {
+fn infer(session: &mut Session, members: &mut [Member]) -> Result<(), RunError> {
+    match together(session, members) {
         Err(RunError::Failed(_) | RunError::Input { .. } | RunError::Output { .. }) if members.len() > 1 => {
-            members.iter_mut().map(|member| together(model, slice::from_mut(member))).fold(Ok(()), worse)
+            members.iter_mut().map(|member| together(session, slice::from_mut(member))).fold(Ok(()), worse)
         }
         result => result,
     }
@@ -246,15 +271,24 @@ fn worse(one: Result<(), RunError>, other: Result<(), RunError>) -> Result<(), R
     }
 }
 
-fn together(model: &mut Model, members: &mut [Member]) -> Result<(), RunError> {
+/// Each begins with its own state, which stays as it is in its slot: what fails together begins alone with the same.
+fn together(Session { model, layout }: &mut Session, members: &mut [Member]) -> Result<(), RunError> {
     let (inputs, outputs) = (model.observation_len(), model.action_len());
     let mut batch = model.batch(members.len()).expect("the engine orders no batch beyond the record's largest");
     for (row, member) in batch.observations_mut().chunks_exact_mut(inputs).zip(&mut *members) {
         member.memory.output.clear();
         row.copy_from_slice(&member.memory.input);
     }
-    for (row, member) in batch.run()?.action().chunks_exact(outputs).zip(members) {
-        member.memory.output.extend_from_slice(row);
+    for (row, member) in members.iter().enumerate() {
+        layout.give(&member.memory, |input, values| batch.row_mut(input, row).copy_from_slice(values));
+    }
+    let computed = batch.run()?;
+    for ((row, action), member) in computed.action().chunks_exact(outputs).enumerate().zip(members) {
+        layout.take(&mut member.memory, |output| computed.row(output, row));
+        // With a state that is no number no later inference could begin, so the action beside it is none.
+        if member.memory.next.iter().all(|value| value.is_finite()) {
+            member.memory.output.extend_from_slice(action);
+        }
     }
     Ok(())
 }

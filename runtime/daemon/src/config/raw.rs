@@ -143,6 +143,7 @@ pub(super) struct RawRobot {
     pub(super) observation_key: Option<String>,
     pub(super) response_key: Option<String>,
     pub(super) notice_key: Option<String>,
+    pub(super) reset_key: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     clock,
     plan::{Plan, model_id},
+    state::Layout,
     worker::{Bring, Desk, Done, Member, Order, Slot},
 };
 
@@ -29,6 +30,7 @@ pub(super) struct Driver<'d> {
     workers: Vec<Worker>,
     /// By model.
     observations: &'d mut [Observations],
+    layouts: Vec<Layout>,
 }
 
 struct Worker {
@@ -77,7 +79,7 @@ impl<'d> Driver<'d> {
             turn: 0,
             ordered: Instant::from_nanos(0),
         };
-        Self { plan, workers: workers.into_iter().map(worker).collect(), observations }
+        Self { plan, workers: workers.into_iter().map(worker).collect(), observations, layouts: plan.layouts() }
     }
 
     /// The most observations of a model that an inference on a worker can answer.
@@ -163,6 +165,7 @@ impl<'d> Driver<'d> {
         members.extend(worker.slots.drain(..count));
         for member in &mut members {
             member.memory.store(self.observations[model].next().iter().copied());
+            self.layouts[model].begin_fresh(&mut member.memory);
         }
         (worker.busy, worker.ordered) = (true, clock::now());
         worker.desk.order(Order { model: model_id(model), members, at: worker.ordered });

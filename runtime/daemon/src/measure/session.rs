@@ -11,7 +11,9 @@ use crate::{
     config::Priority,
     plan::Plan,
     realtime,
+    state::Layout,
     timing::{Distribution, Recorder},
+    worker::Slot,
 };
 
 /// Times a session of its own, on a thread like the worker's.
@@ -27,17 +29,27 @@ pub(super) fn time(
     let like_the_worker = || {
         let priority = plan.config.realtime.fifo_priority.map(Priority::worker);
         realtime::grant(&plan.config.workers[worker].cores, priority);
-        run(&mut session, observations, share)
+        let slot = Slot::with_room(plan.slot_lengths());
+        run(&mut session, (&Layout::of(manifest), slot), observations, share)
     };
     thread::scope(|scope| scope.spawn(like_the_worker).join())
         .map_err(|_| miette!("measuring a session panicked: report this as a bug"))?
 }
 
-fn run(session: &mut Model, observations: &mut Observations, share: Share) -> Result<Distribution> {
+/// Each time with fresh state, as the workers are timed too.
+fn run(
+    session: &mut Model,
+    (layout, mut slot): (&Layout, Slot),
+    observations: &mut Observations,
+    share: Share,
+) -> Result<Distribution> {
     let (mut recorder, begun) = (Recorder::new(), clock::nanos());
     let mut breath = Breath::new(begun);
     loop {
-        session.observation_mut().copy_from_slice(observations.next());
+        slot.store(observations.next().iter().copied());
+        layout.begin_fresh(&mut slot);
+        session.observation_mut().copy_from_slice(&slot.input);
+        layout.give(&slot, |input, values| session.input_mut(input).copy_from_slice(values));
         let before = clock::nanos();
         session.run().into_diagnostic()?;
         let now = clock::nanos();
