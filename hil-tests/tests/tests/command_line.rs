@@ -191,7 +191,7 @@ fn the_configs_in_the_tree_are_good() {
 #[test]
 fn an_unknown_field() {
     assert_snapshot!(Desk::with("hold_ms", "hold_s").complaint(), @r#"
-     × box.toml:20: unknown field `hold_s`, expected one of `name`, `model`, `deadline_us`, `min_period_us`, `arrival_jitter_us`, `hold_ms`, `degraded`, `lower_rate_factor`, `execution_quantile`, `robots`, `clients`
+     × box.toml:20: unknown field `hold_s`, expected one of `name`, `model`, `deadline_us`, `min_period_us`, `arrival_jitter_us`, `hold_ms`, `degraded`, `lower_rate_factor`, `execution_quantile`, `robots`, `clients`, `input`
        ╭─[box.toml:20:1]
     19 │ deadline_us = 200000
     20 │ hold_s = 250
