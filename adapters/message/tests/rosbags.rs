@@ -94,7 +94,7 @@ fn rosbags_reads_the_constants_that_we_send() {
 fn we_read_and_write_the_frames_of_rosbags() {
     let facts = rosbags(&msg_folder(), "");
     let theirs: Vec<Sample> = facts.iter().filter_map(|fact| Sample::parse(fact, "theirs")).collect();
-    assert_eq!(theirs.len(), 240, "40 samples of each type");
+    assert_eq!(theirs.len(), 280, "40 samples of each type");
     for sample in theirs {
         assert_eq!(sample.fault(), None, "{sample:?}");
     }
