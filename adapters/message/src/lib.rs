@@ -1,9 +1,9 @@
 //! The wire format between robot controllers and genba.
 //!
-//! Six messages: a controller sends an [`Observation`], the box answers each with one
+//! Seven messages: a controller sends an [`Observation`], the box answers each with one
 //! [`Response`], and tells what belongs to no observation in a [`Notice`]. A sensor beside the controller
-//! sends an [`Input`] that joins its observations. Outside any control loop
-//! a client sends an [`InferRequest`] and gets one [`InferReply`]. All are CDR
+//! sends an [`Input`] that joins its observations. With a [`Reset`] a controller lets the model's memory
+//! begin anew. Outside any control loop a client sends an [`InferRequest`] and gets one [`InferReply`]. All are CDR
 //! little-endian, ROS 2's own encoding, and described by the files in `msg/`. Fixed-size fields come
 //! first and one bounded sequence of bytes last, so that a microcontroller reads every field at a
 //! constant offset.
@@ -56,6 +56,7 @@ mod input;
 mod layout;
 mod notice;
 mod observation;
+mod reset;
 mod response;
 mod status;
 mod values;
@@ -68,6 +69,7 @@ pub use infer_request::InferRequest;
 pub use input::Input;
 pub use notice::{Notice, NoticeKind};
 pub use observation::{Header, Observation, peek};
+pub use reset::Reset;
 pub use response::Response;
 pub use status::Status;
 pub use values::{floats, put_floats};

@@ -15,7 +15,8 @@ impl Status {
     pub const INSECURE: Self = Self(1 << 2);
     /// The envelope limited the rate of the values.
     pub const CLAMPED: Self = Self(1 << 3);
-    /// Recurrent state started anew with this response.
+    /// What belongs to the connection started anew: a model's action that was computed from fresh state, or the
+    /// first response that was sent in an epoch.
     pub const STATE_RESET: Self = Self(1 << 4);
     /// The box works with less than it was configured with, such as a quarantined worker.
     pub const DEGRADED: Self = Self(1 << 5);

@@ -2,10 +2,10 @@
 
 mod samples;
 
-use message::{Address, InferReply, InferRequest, Input, Notice, Observation, Response};
+use message::{Address, InferReply, InferRequest, Input, Notice, Observation, Reset, Response};
 use samples::{
     VALUES, counting, input, input_frame, notice, notice_frame, observation, observation_frame, reply, reply_frame,
-    request, request_frame, response, response_frame,
+    request, request_frame, reset, reset_frame, response, response_frame,
 };
 
 #[test]
@@ -63,6 +63,18 @@ fn notice_fields_lie_at_constant_offsets() {
 }
 
 #[test]
+fn reset_fields_lie_at_constant_offsets() {
+    let frame = reset_frame(&reset());
+    assert_eq!(frame[..4], [0, 1, 0, 0], "encapsulation");
+    assert_eq!(frame[4..8], 0x5f23_21cb_u32.to_le_bytes(), "type_id");
+    assert_eq!(frame[8..12], [1, 2, 3, 4], "address");
+    assert_eq!(frame[12..28], counting::<16>(0x10), "contract");
+    assert_eq!(frame[28..36], counting::<8>(0x21), "epoch");
+    assert_eq!(frame[36..44], counting::<8>(0x31), "from_sequence");
+    assert_eq!(frame[48..], [0, 0, 0, 0], "length of the detail");
+}
+
+#[test]
 fn request_fields_lie_at_constant_offsets() {
     let frame = request_frame(&request());
     assert_eq!(frame[..4], [0, 1, 0, 0], "encapsulation");
@@ -117,6 +129,8 @@ fn sizes_are_those_of_the_wire_format() {
     assert_eq!(Response::MAX_FRAME, 1664);
     assert_eq!(Notice::OVERHEAD, 40);
     assert_eq!(Notice::MAX_FRAME, 1064);
+    assert_eq!(Reset::OVERHEAD, 52);
+    assert_eq!(Reset::MAX_FRAME, 116);
     assert_eq!(InferRequest::OVERHEAD, 56);
     assert_eq!(InferRequest::MAX_VALUES, Observation::MAX_VALUES);
     assert_eq!(Input::OVERHEAD, 60);
@@ -131,6 +145,7 @@ fn type_ids_are_those_in_the_msg_files() {
         (Observation::TYPE_ID, include_str!("../msg/ObservationV1.msg")),
         (Response::TYPE_ID, include_str!("../msg/ResponseV1.msg")),
         (Notice::TYPE_ID, include_str!("../msg/NoticeV1.msg")),
+        (Reset::TYPE_ID, include_str!("../msg/ResetV1.msg")),
         (InferRequest::TYPE_ID, include_str!("../msg/InferRequestV1.msg")),
         (Input::TYPE_ID, include_str!("../msg/InputV1.msg")),
         (InferReply::TYPE_ID, include_str!("../msg/InferReplyV1.msg")),

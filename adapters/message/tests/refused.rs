@@ -3,13 +3,13 @@
 mod samples;
 
 use message::{
-    Body, InferBody, InferReply, InferRequest, Input, Malformed, NoRoom, Notice, Observation, Place, Response,
+    Body, InferBody, InferReply, InferRequest, Input, Malformed, NoRoom, Notice, Observation, Place, Reset, Response,
     Sequence, Status, peek,
 };
 use samples::{
-    INPUT_CRC, NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESPONSE_CRC, VALUES, changed, input, input_frame,
-    notice, notice_frame, observation, observation_frame, reason, replies, reply, reply_frame, request, request_frame,
-    resealed, response, response_frame, responses,
+    INPUT_CRC, NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESET_CRC, RESPONSE_CRC, VALUES, changed, input,
+    input_frame, notice, notice_frame, observation, observation_frame, reason, replies, reply, reply_frame, request,
+    request_frame, resealed, reset, reset_frame, response, response_frame, responses,
 };
 
 #[test]
@@ -25,6 +25,9 @@ fn every_changed_byte_is_refused() {
     let notice = notice_frame(&notice());
     assert!(Notice::decode(&notice).is_ok(), "unchanged");
     for_each_changed_byte(&notice, |frame| Notice::decode(frame).is_err());
+    let reset = reset_frame(&reset());
+    assert!(Reset::decode(&reset).is_ok(), "unchanged");
+    for_each_changed_byte(&reset, |frame| Reset::decode(frame).is_err());
     let request = request_frame(&request());
     assert!(InferRequest::decode(&request).is_ok(), "unchanged");
     for_each_changed_byte(&request, |frame| InferRequest::decode(frame).is_err());
@@ -54,6 +57,10 @@ fn every_lost_tail_is_refused() {
     }
     for length in 0..notice.len() {
         assert_eq!(Notice::decode(&notice[..length]), Err(Malformed::Truncated));
+    }
+    let reset = reset_frame(&reset());
+    for length in 0..reset.len() {
+        assert_eq!(Reset::decode(&reset[..length]), Err(Malformed::Truncated));
     }
     let request = request_frame(&request());
     for length in 0..request.len() {
@@ -88,6 +95,11 @@ fn every_trailing_byte_is_refused() {
         notice.resize(notice.len() + padding, 0);
         let notice = resealed(notice, NOTICE_CRC);
         assert_eq!(Notice::decode(&notice), Err(Malformed::Length));
+
+        let mut reset = reset_frame(&reset());
+        reset.resize(reset.len() + padding, 0);
+        let reset = resealed(reset, RESET_CRC);
+        assert_eq!(Reset::decode(&reset), Err(Malformed::Length));
 
         let mut request = request_frame(&request());
         request.resize(request.len() + padding, 0);
@@ -299,11 +311,24 @@ fn what_a_later_version_may_set_is_ignored() {
 }
 
 #[test]
+fn a_reset_names_a_sequence_and_its_detail_is_passed_over() {
+    let frame = reset_frame(&reset());
+    assert_eq!(Reset::decode(&changed(&frame, RESET_CRC, 36, &[0; 8])), Err(Malformed::Sequence));
+    assert_eq!(Reset::decode(&observation_frame(&observation())), Err(Malformed::Type));
+    let mut frame = frame;
+    frame.extend([7; Reset::MAX_DETAIL]);
+    let frame = changed(&frame, RESET_CRC, 48, &64_u32.to_le_bytes());
+    assert_eq!(frame.len(), Reset::MAX_FRAME);
+    assert_eq!(Reset::decode(&frame), Ok(reset()));
+}
+
+#[test]
 fn a_message_without_room_leaves_the_buffer_alone() {
     let length = Observation::OVERHEAD + VALUES.len();
     let mut out = vec![0xee; length - 1];
     assert_eq!(observation().encode(&mut out), Err(NoRoom));
     assert_eq!(notice().encode(&mut out[..Notice::OVERHEAD - 1]), Err(NoRoom));
+    assert_eq!(reset().encode(&mut out[..Reset::OVERHEAD - 1]), Err(NoRoom));
     assert_eq!(response().encode(&mut out), Err(NoRoom));
     assert!(out.iter().all(|byte| *byte == 0xee));
 

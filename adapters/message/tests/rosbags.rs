@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use message::{
-    Body, InferBody, InferReply, InferRequest, Input, Malformed, Notice, NoticeKind, Observation, Place, Response,
-    Sequence, Status,
+    Body, InferBody, InferReply, InferRequest, Input, Malformed, Notice, NoticeKind, Observation, Place, Reset,
+    Response, Sequence, Status,
 };
 use samples::{
     input, input_frame, notice, notice_frame, observation, observation_frame, reason, replies, reply, reply_frame,
-    request, request_frame, response, response_frame, responses,
+    request, request_frame, reset, reset_frame, response, response_frame, responses,
 };
 
 #[test]
@@ -72,6 +72,7 @@ fn rosbags_reads_the_constants_that_we_send() {
         (("NoticeV1", "KIND_FAREWELL"), farewell.into()),
         (("NoticeV1", "TYPE_ID"), Notice::TYPE_ID),
         (("ObservationV1", "TYPE_ID"), Observation::TYPE_ID),
+        (("ResetV1", "TYPE_ID"), Reset::TYPE_ID),
         (("ResponseV1", "KIND_ACTION"), action.0),
         (("ResponseV1", "KIND_FALLBACK"), fallback.0),
         (("ResponseV1", "KIND_REFUSAL"), refusal.0),
@@ -93,7 +94,7 @@ fn rosbags_reads_the_constants_that_we_send() {
 fn we_read_and_write_the_frames_of_rosbags() {
     let facts = rosbags(&msg_folder(), "");
     let theirs: Vec<Sample> = facts.iter().filter_map(|fact| Sample::parse(fact, "theirs")).collect();
-    assert_eq!(theirs.len(), 240, "40 samples of each type");
+    assert_eq!(theirs.len(), 280, "40 samples of each type");
     for sample in theirs {
         assert_eq!(sample.fault(), None, "{sample:?}");
     }
@@ -125,6 +126,7 @@ fn rosbags_reads_and_writes_our_frames() {
     let first = Observation { last_response: None, ..observation() };
     ours.push(("ObservationV1", observation_frame(&first)));
     ours.push(("NoticeV1", notice_frame(&notice())));
+    ours.push(("ResetV1", reset_frame(&reset())));
 
     let lines: Vec<String> = ours.iter().map(|(kind, frame)| format!("{kind} {}", hex(frame))).collect();
     let facts = rosbags(&msg_folder(), &lines.join("\n"));
@@ -209,6 +211,13 @@ ObservationV1 last_response 48 8
 ObservationV1 budget_us 56 4
 ObservationV1 crc 60 4
 ObservationV1 values 64 4
+ResetV1 type_id 0 4
+ResetV1 address 4 4
+ResetV1 contract 8 16
+ResetV1 epoch 24 8
+ResetV1 from_sequence 32 8
+ResetV1 crc 40 4
+ResetV1 detail 44 4
 ResponseV1 type_id 0 4
 ResponseV1 address 4 4
 ResponseV1 contract 8 16
@@ -276,6 +285,7 @@ impl Sample {
             }
             "ResponseV1" => Response::decode(&self.frame).map(|sent| (response_fields(&sent), response_frame(&sent))),
             "NoticeV1" => Notice::decode(&self.frame).map(|sent| (notice_fields(&sent), notice_frame(&sent))),
+            "ResetV1" => Reset::decode(&self.frame).map(|sent| (reset_fields(&sent), reset_frame(&sent))),
             "InferRequestV1" => {
                 InferRequest::decode(&self.frame).map(|sent| (request_fields(&sent), request_frame(&sent)))
             }
@@ -343,6 +353,17 @@ fn notice_fields(sent: &Notice) -> Fields {
         ("reason", sent.reason.value().to_string()),
         ("kind", kind.to_string()),
         ("reserved", "0".to_owned()),
+        ("detail", String::new()),
+    ]
+}
+
+fn reset_fields(sent: &Reset) -> Fields {
+    vec![
+        ("type_id", Reset::TYPE_ID.to_string()),
+        ("address", sent.address.value().to_string()),
+        ("contract", sent.contract.to_string()),
+        ("epoch", sent.epoch.value().to_string()),
+        ("from_sequence", sent.from_sequence.value().to_string()),
         ("detail", String::new()),
     ]
 }

@@ -122,6 +122,8 @@ class Type:
             values["status"] &= 0b111111
         elif self.name == "NoticeV1":
             values["kind"], values["reserved"], values["detail"] = 1, 0, b""
+        elif self.name == "ResetV1":
+            values["detail"] = b""
         return self.sealed(values)
 
 

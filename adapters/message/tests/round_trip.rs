@@ -4,14 +4,14 @@ mod samples;
 
 use message::{
     Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, Input, ModelDigest, Notice,
-    NoticeKind, Observation, Place, Response, Sequence, Source, Stamp, Status, peek,
+    NoticeKind, Observation, Place, Reset, Response, Sequence, Source, Stamp, Status, peek,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use samples::{
-    INPUT_CRC, NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESPONSE_CRC, input_frame, notice_frame,
-    observation_frame, reason, reply_frame, request_frame, resealed, response_frame, sequence,
+    INPUT_CRC, NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESET_CRC, RESPONSE_CRC, input_frame, notice_frame,
+    observation_frame, reason, reply_frame, request_frame, resealed, reset_frame, response_frame, sequence,
 };
 
 proptest! {
@@ -49,6 +49,11 @@ proptest! {
     #[test]
     fn a_notice_comes_back(notice in notices()) {
         prop_assert_eq!(Notice::decode(&notice_frame(&notice)), Ok(notice));
+    }
+
+    #[test]
+    fn a_reset_comes_back(reset in resets()) {
+        prop_assert_eq!(Reset::decode(&reset_frame(&reset)), Ok(reset));
     }
 
     #[test]
@@ -147,6 +152,7 @@ proptest! {
         prop_assert!(Observation::decode(&bytes).is_err());
         prop_assert!(Response::decode(&bytes).is_err());
         prop_assert!(Notice::decode(&bytes).is_err());
+        prop_assert!(Reset::decode(&bytes).is_err());
         prop_assert!(InferRequest::decode(&bytes).is_err());
         prop_assert!(InferReply::decode(&bytes).is_err());
         prop_assert!(Input::decode(&bytes).is_err());
@@ -171,6 +177,10 @@ proptest! {
         let notice = frame_of(Notice::TYPE_ID, NOTICE_CRC, &bytes, tag);
         if let Ok(decoded) = Notice::decode(&notice) {
             prop_assert_eq!(Notice::decode(&notice_frame(&decoded)), Ok(decoded));
+        }
+        let reset = frame_of(Reset::TYPE_ID, RESET_CRC, &bytes, tag);
+        if let Ok(decoded) = Reset::decode(&reset) {
+            prop_assert_eq!(Reset::decode(&reset_frame(&decoded)), Ok(decoded));
         }
         let request = frame_of(InferRequest::TYPE_ID, REQUEST_CRC, &bytes, tag);
         if let Ok(decoded) = InferRequest::decode(&request) {
@@ -237,6 +247,15 @@ fn notices() -> impl Strategy<Value = Notice> {
         epoch: Epoch::new(epoch),
         reason: reason(number),
         kind: NoticeKind::Farewell,
+    })
+}
+
+fn resets() -> impl Strategy<Value = Reset> {
+    (any::<u32>(), any::<[u8; 16]>(), any::<u64>(), 1_u64..).prop_map(|(address, contract, epoch, number)| Reset {
+        address: Address::new(address),
+        contract: ContractDigest::new(contract),
+        epoch: Epoch::new(epoch),
+        from_sequence: sequence(number),
     })
 }
 

@@ -5,7 +5,7 @@ use zenoh::bytes::ZBytes;
 
 use crate::client::ClientId;
 use crate::input::InputId;
-use crate::intake::{Arrived, Asked, Content, LARGEST_STRAY, Outlets, RouteOutlet, Stray};
+use crate::intake::{Arrived, Asked, Content, LARGEST_STRAY, Outlets, RouteOutlet, Sampled, Stray, Topic};
 use crate::overflow::Overflowed;
 use crate::query::PendingQuery;
 use crate::route::RouteId;
@@ -38,6 +38,13 @@ pub enum Arrival<'a> {
         at_ns: u64,
         /// What a refusal echoes; `None` where it could not be read cheaply and surely.
         header: Option<Header>,
+    },
+    /// A controller's demand that its state begins anew.
+    Reset {
+        /// Whose it is.
+        route: RouteId,
+        /// The frame, lent for this call; `None`: it is larger than any, and nobody looked at its bytes.
+        bytes: Option<&'a [u8]>,
     },
     /// A frame on a key that is no route's: a robot or task that is not configured, or a key with a
     /// wildcard.
@@ -131,7 +138,7 @@ impl Inbox {
     pub fn poll_input(&mut self, input: InputId, each: impl FnOnce(Sample<'_>)) {
         let Self { outlets, assembly } = self;
         if let Some(place) = outlets.inputs.get_mut(input.index()) {
-            place.receive(|Arrived { at_ns, content }| {
+            place.receive(|Sampled { at_ns, content }| {
                 let bytes = match content {
                     Content::Bytes(payload) => Some(whole(payload, assembly)),
                     Content::Oversize => None,
@@ -168,10 +175,15 @@ fn poll_route(
     assembly: &mut Vec<u8>,
     each: &mut impl FnMut(Arrival<'_>),
 ) -> bool {
-    outlet.frames.receive(|Arrived { at_ns, content }| {
-        each(match content {
-            Content::Bytes(payload) => Arrival::Frame { route, at_ns: *at_ns, bytes: whole(payload, assembly) },
-            Content::Oversize => Arrival::Oversize { route, at_ns: *at_ns },
+    outlet.frames.receive(|Arrived { at_ns, topic, content }| {
+        let bytes = match content {
+            Content::Bytes(payload) => Some(whole(payload, assembly)),
+            Content::Oversize => None,
+        };
+        each(match (topic, bytes) {
+            (Topic::Observation, Some(bytes)) => Arrival::Frame { route, at_ns: *at_ns, bytes },
+            (Topic::Observation, None) => Arrival::Oversize { route, at_ns: *at_ns },
+            (Topic::Reset, bytes) => Arrival::Reset { route, bytes },
         });
     });
     for _ in 0..SHEDS_PER_ROUND {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heapless::spsc::{Consumer, Producer, Queue};
-use message::Header;
+use message::{Header, Reset};
 use zenoh::bytes::ZBytes;
 use zenoh::key_expr::KeyExpr;
 use zenoh::query::Query;
@@ -34,8 +34,29 @@ const STRAY_SLOTS: usize = 32;
 const QUERY_SLOTS: usize = 32;
 const CLIENT_SLOTS: usize = MAX_CLIENT_QUEUE + CLIENT_SLACK + 1;
 
-/// A frame on a route's key.
+/// A frame on one of a route's keys.
 pub(crate) struct Arrived {
+    pub(crate) at_ns: u64,
+    pub(crate) topic: Topic,
+    pub(crate) content: Content,
+}
+
+/// What a route's controller publishes on the key. Both wait in one queue, so that a demand concerns what comes after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Topic {
+    Observation,
+    Reset,
+}
+
+/// A route's keys and its largest observation.
+pub(crate) struct RouteQueue {
+    pub(crate) observation: String,
+    pub(crate) reset: Option<String>,
+    pub(crate) max_frame_bytes: usize,
+}
+
+/// A sample on a joined input's key.
+pub(crate) struct Sampled {
     pub(crate) at_ns: u64,
     pub(crate) content: Content,
 }
@@ -77,7 +98,7 @@ pub(crate) struct RouteOutlet {
 pub(crate) struct Outlets {
     pub(crate) routes: Vec<RouteOutlet>,
     pub(crate) clients: Vec<Receiver<Asked, Content>>,
-    pub(crate) inputs: Vec<Collect<Arrived>>,
+    pub(crate) inputs: Vec<Collect<Sampled>>,
     pub(crate) strays: Receiver<Stray>,
     pub(crate) queries: Consumer<'static, PendingQuery>,
     pub(crate) overflow: Arc<Overflow>,
@@ -122,13 +143,13 @@ struct RouteInlet {
 /// Whose key it is.
 #[derive(Debug, Clone, Copy)]
 enum Owner {
-    Route(RouteId),
+    Route(RouteId, Topic),
     Input(InputId),
 }
 
 struct InputInlet {
     max_frame_bytes: usize,
-    newest: Post<Arrived>,
+    newest: Post<Sampled>,
 }
 
 struct ClientInlet {
@@ -138,30 +159,29 @@ struct ClientInlet {
 }
 
 impl Intake {
-    /// The queues of routes with these observation keys and largest frames, and of clients with these largest frames
-    /// and queues, and the places of inputs with these keys and largest frames.
+    /// The queues of these routes, of clients with these largest frames and queues, and the places of inputs with these
+    /// keys and largest frames.
     pub(crate) fn new(
-        routes: &[(String, usize)],
+        routes: &[RouteQueue],
         clients: &[(usize, usize)],
         inputs: &[(String, usize)],
         subjects: Subjects,
         clock: fn() -> u64,
         wake: Wake,
     ) -> (Self, Outlets) {
-        let (inlets, outlets) = routes.iter().map(|&(_, max)| route_queues(max)).unzip();
+        let (inlets, outlets) = routes.iter().map(|route| route_queues(route.max_frame_bytes)).unzip();
         let (client_inlets, client_outlets) = clients.iter().map(|&(max, queue)| client_queue(max, queue)).unzip();
         let (stray_in, stray_out) = lane::<Stray, Stray, STRAY_SLOTS, { 2 * STRAY_SLOTS }>();
         let (query_in, query_out) = Box::leak(Box::new(Queue::<PendingQuery, QUERY_SLOTS>::new())).split();
         let (input_inlets, input_outlets) = inputs.iter().map(|&(_, max)| input_place(max)).unzip();
         let overflow = Arc::new(Overflow::new(routes.len(), clients.len(), inputs.len()));
-        let owner = |(place, key): (Owner, &String)| (key.clone(), place);
-        let routes = (0..).map(RouteId::new).map(Owner::Route).zip(routes.iter().map(|(key, _)| key));
-        let inputs = (0..).map(InputId::new).map(Owner::Input).zip(inputs.iter().map(|(key, _)| key));
+        let routes = (0..).map(RouteId::new).zip(routes).flat_map(keys_of);
+        let inputs = inputs.iter().map(|(key, _)| key.clone()).zip((0..).map(InputId::new).map(Owner::Input));
         let intake = Self {
             clock,
             wake,
             subjects,
-            by_key: routes.chain(inputs).map(owner).collect(),
+            by_key: routes.chain(inputs).collect(),
             routes: inlets,
             clients: client_inlets,
             inputs: input_inlets,
@@ -192,8 +212,8 @@ impl Intake {
             return;
         }
         let source = match self.by_key.get(key.as_str()).copied() {
-            Some(Owner::Route(route)) => {
-                self.frame(route, at_ns, payload);
+            Some(Owner::Route(route, topic)) => {
+                self.frame(route, topic, at_ns, payload);
                 Source::Route(route)
             }
             Some(Owner::Input(input)) => {
@@ -247,15 +267,23 @@ impl Intake {
         }
     }
 
-    fn frame(&self, route: RouteId, at_ns: u64, payload: ZBytes) {
+    fn frame(&self, route: RouteId, topic: Topic, at_ns: u64, payload: ZBytes) {
         let Some(inlet) = self.routes.get(route.index()) else {
             return;
         };
         let mut inlet = lock(inlet);
-        let content = if payload.len() > inlet.max_frame_bytes { Content::Oversize } else { Content::Bytes(payload) };
-        let Err(newest) = inlet.frames.send(Arrived { at_ns, content }) else {
+        let most = match topic {
+            Topic::Observation => inlet.max_frame_bytes,
+            Topic::Reset => Reset::MAX_FRAME,
+        };
+        let content = if payload.len() > most { Content::Oversize } else { Content::Bytes(payload) };
+        let Err(newest) = inlet.frames.send(Arrived { at_ns, topic, content }) else {
             return;
         };
+        if topic == Topic::Reset {
+            self.overflow.add(Overflowed::Resets(route));
+            return;
+        }
         // Only this end fills the queue, so what is ready stays ready.
         if inlet.sheds.ready() {
             let shed = Shed { at_ns, header: newest.content.header() };
@@ -272,7 +300,7 @@ impl Intake {
         };
         let mut inlet = lock(inlet);
         let content = if payload.len() > inlet.max_frame_bytes { Content::Oversize } else { Content::Bytes(payload) };
-        if inlet.newest.send(Arrived { at_ns, content }) {
+        if inlet.newest.send(Sampled { at_ns, content }) {
             self.overflow.add(Overflowed::Input(input));
         }
     }
@@ -301,6 +329,12 @@ impl Content {
     }
 }
 
+fn keys_of((id, route): (RouteId, &RouteQueue)) -> impl Iterator<Item = (String, Owner)> {
+    let observation = (route.observation.clone(), Owner::Route(id, Topic::Observation));
+    let reset = route.reset.clone().map(|key| (key, Owner::Route(id, Topic::Reset)));
+    [observation].into_iter().chain(reset)
+}
+
 fn route_queues(max_frame_bytes: usize) -> (Mutex<RouteInlet>, RouteOutlet) {
     let (frames_in, frames_out) = lane::<Arrived, Arrived, ROUTE_SLOTS, { 2 * ROUTE_SLOTS }>();
     let (sheds_in, sheds_out) = Box::leak(Box::new(Queue::<Shed, SHED_SLOTS>::new())).split();
@@ -310,7 +344,7 @@ fn route_queues(max_frame_bytes: usize) -> (Mutex<RouteInlet>, RouteOutlet) {
     )
 }
 
-fn input_place(max_frame_bytes: usize) -> (Mutex<InputInlet>, Collect<Arrived>) {
+fn input_place(max_frame_bytes: usize) -> (Mutex<InputInlet>, Collect<Sampled>) {
     let (newest, outlet) = mailbox();
     (Mutex::new(InputInlet { max_frame_bytes, newest }), outlet)
 }

@@ -14,7 +14,7 @@ use crate::client::{ClientId, ClientKeys, MAX_CLIENT_QUEUE};
 use crate::error::LinkError;
 use crate::inbox::Inbox;
 use crate::input::InputKeys;
-use crate::intake::{Intake, Source};
+use crate::intake::{Intake, RouteQueue, Source};
 use crate::link::{Link, Receiving, RoutePublishers};
 use crate::route::RouteKeys;
 use crate::settings::Settings;
@@ -59,10 +59,10 @@ pub fn open(
     let largest = frames.chain(inputs.iter().map(|input| input.max_frame_bytes)).max().unwrap_or(0);
     let config = settings.to_zenoh(largest)?;
 
-    let observations = routes.iter().map(|route| route.observation.clone());
-    let keys: Vec<_> = observations.chain(inputs.iter().map(|input| input.samples.clone())).collect();
+    let topics = routes.iter().flat_map(|route| [&route.observation].into_iter().chain(&route.reset)).cloned();
+    let keys: Vec<_> = topics.chain(inputs.iter().map(|input| input.samples.clone())).collect();
     let subjects = Subjects::new(&strays, &keys);
-    let queues: Vec<_> = routes.iter().map(|route| (route.observation.to_string(), route.max_frame_bytes)).collect();
+    let queues: Vec<_> = routes.iter().map(ExactKeys::queue).collect();
     let requests: Vec<_> = clients.iter().map(|client| (client.max_frame_bytes, client.queue)).collect();
     let places: Vec<_> = inputs.iter().map(|input| (input.samples.to_string(), input.max_frame_bytes)).collect();
     let (intake, outlets) = Intake::new(&queues, &requests, &places, subjects, clock, Box::new(wake));
@@ -155,22 +155,37 @@ struct ExactKeys {
     observation: KeyExpr<'static>,
     response: KeyExpr<'static>,
     notice: KeyExpr<'static>,
+    reset: Option<KeyExpr<'static>>,
     max_frame_bytes: usize,
 }
 
 impl ExactKeys {
     fn new(route: RouteKeys) -> Result<Self, LinkError> {
-        let RouteKeys { observation, response, notice, max_frame_bytes } = route;
+        let RouteKeys { observation, response, notice, reset, max_frame_bytes } = route;
         Ok(Self {
             observation: exact(&observation)?,
             response: exact(&response)?,
             notice: exact(&notice)?,
+            reset: reset.as_deref().map(exact).transpose()?,
             max_frame_bytes,
         })
     }
 
-    fn keys(&self) -> [&KeyExpr<'static>; 3] {
-        [&self.observation, &self.response, &self.notice]
+    fn keys(&self) -> impl Iterator<Item = &KeyExpr<'static>> {
+        [&self.observation, &self.response, &self.notice].into_iter().chain(&self.reset)
+    }
+
+    /// Where a query is told that it asks on a topic's key.
+    fn topics(&self) -> impl Iterator<Item = &KeyExpr<'static>> {
+        [&self.observation, &self.response].into_iter().chain(&self.reset)
+    }
+
+    fn queue(&self) -> RouteQueue {
+        RouteQueue {
+            observation: self.observation.to_string(),
+            reset: self.reset.as_ref().map(ToString::to_string),
+            max_frame_bytes: self.max_frame_bytes,
+        }
     }
 }
 
@@ -239,7 +254,7 @@ fn queryables(
     clients: &[ExactClient],
     intake: &Arc<Intake>,
 ) -> Result<Vec<Queryable<()>>, LinkError> {
-    let topics = routes.iter().flat_map(|route| [&route.observation, &route.response]).map(|key| {
+    let topics = routes.iter().flat_map(ExactKeys::topics).map(|key| {
         let (intake, own) = (Arc::clone(intake), key.clone());
         session
             .declare_queryable(key)

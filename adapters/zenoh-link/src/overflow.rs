@@ -11,6 +11,8 @@ use crate::route::RouteId;
 pub enum Overflowed {
     /// Frames of this route.
     Route(RouteId),
+    /// Demands of this route's controller that its state begins anew.
+    Resets(RouteId),
     /// Frames of no route.
     Strays,
     /// Queries on topics. They ended without a reply.
@@ -24,6 +26,7 @@ pub enum Overflowed {
 /// Counters that zenoh's threads raise and the engine thread takes.
 pub(crate) struct Overflow {
     routes: Box<[AtomicU64]>,
+    resets: Box<[AtomicU64]>,
     clients: Box<[AtomicU64]>,
     inputs: Box<[AtomicU64]>,
     strays: AtomicU64,
@@ -35,6 +38,7 @@ impl Overflow {
         let counters = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
             routes: counters(routes),
+            resets: counters(routes),
             clients: counters(clients),
             inputs: counters(inputs),
             strays: AtomicU64::new(0),
@@ -46,6 +50,7 @@ impl Overflow {
     pub(crate) fn add(&self, what: Overflowed) {
         let counter = match what {
             Overflowed::Route(route) => self.routes.get(route.index()).expect("a route's id is below their number"),
+            Overflowed::Resets(route) => self.resets.get(route.index()).expect("a route's id is below their number"),
             Overflowed::Client(client) => {
                 self.clients.get(client.index()).expect("a client's id is below their number")
             }
@@ -59,10 +64,11 @@ impl Overflow {
     /// Reports every count that is not 0 and sets it to 0.
     pub(crate) fn take(&self, mut report: impl FnMut(Overflowed, u64)) {
         let routes = (0..).map(RouteId::new).map(Overflowed::Route).zip(&self.routes);
+        let resets = (0..).map(RouteId::new).map(Overflowed::Resets).zip(&self.resets);
         let others = [(Overflowed::Strays, &self.strays), (Overflowed::Queries, &self.queries)];
         let clients = (0..).map(ClientId::new).map(Overflowed::Client).zip(&self.clients);
         let inputs = (0..).map(InputId::new).map(Overflowed::Input).zip(&self.inputs);
-        for (what, counter) in routes.chain(others).chain(clients).chain(inputs) {
+        for (what, counter) in routes.chain(resets).chain(others).chain(clients).chain(inputs) {
             let count = counter.swap(0, Relaxed);
             if count > 0 {
                 report(what, count);
@@ -81,12 +87,14 @@ mod tests {
         let second = Overflowed::Route(RouteId::new(1));
         let third = Overflowed::Client(ClientId::new(2));
         let sample = Overflowed::Input(InputId::new(1));
-        for what in [second, Overflowed::Queries, third, second, sample, Overflowed::Strays, third] {
+        let demand = Overflowed::Resets(RouteId::new(1));
+        for what in [demand, second, Overflowed::Queries, third, second, sample, Overflowed::Strays, third] {
             overflow.add(what);
         }
         let mut taken = Vec::new();
         overflow.take(|what, count| taken.push((what, count)));
-        assert_eq!(taken, [(second, 2), (Overflowed::Strays, 1), (Overflowed::Queries, 1), (third, 2), (sample, 1)]);
+        let (strays, queries) = ((Overflowed::Strays, 1), (Overflowed::Queries, 1));
+        assert_eq!(taken, [(second, 2), (demand, 1), strays, queries, (third, 2), (sample, 1)]);
         overflow.take(|what, count| panic!("{count} of {what:?} are left"));
     }
 }

@@ -16,6 +16,8 @@ pub struct RouteKeys {
     pub response: String,
     /// Where the box publishes notices.
     pub notice: String,
+    /// Where the controller demands that its state begins anew; `None`: its task's model remembers nothing.
+    pub reset: Option<String>,
     /// The largest observation frame in bytes; a larger one is counted, never copied.
     pub max_frame_bytes: usize,
 }

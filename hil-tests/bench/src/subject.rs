@@ -63,7 +63,7 @@ impl Subject {
     pub(crate) fn route(self, max_frame_bytes: usize) -> RouteKeys {
         let key = |leaf| format!("{}/{ROBOT}/{TASK}/{leaf}", self.key_prefix());
         let (observation, response, notice) = (key("observation"), key("response"), key("notice"));
-        RouteKeys { observation, response, notice, max_frame_bytes }
+        RouteKeys { observation, response, notice, reset: None, max_frame_bytes }
     }
 }
 

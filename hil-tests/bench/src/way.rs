@@ -232,6 +232,7 @@ fn engine(manifest: &Manifest) -> Result<Engine<'static>> {
         hold: DEADLINE,
         envelope,
         degraded: Degraded::Keep,
+        max_gap: None,
         status: Status::NONE,
     });
     let spec = ConnectionSpec { task: TaskId(0), address: Address::of(ROBOT, TASK) };

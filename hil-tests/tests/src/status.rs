@@ -105,6 +105,18 @@ impl Status {
         Counts::read(&line.expect("the robot is configured")["counts"])
     }
 
+    /// The demands of one robot's controller that its state begins anew: received, accepted, refused.
+    ///
+    /// # Panics
+    /// If there is no such robot, or its model has no state.
+    #[must_use]
+    pub fn resets(&self, robot: &str) -> (u64, u64, u64) {
+        let lines = self.0["connections"].as_array().expect("the status has connections");
+        let line = lines.iter().find(|line| line["robot"] == robot).expect("the robot is configured");
+        let resets = &line["resets"];
+        (number(&resets["received"]), number(&resets["accepted"]), number(&resets["refused"]))
+    }
+
     /// The whole box's ledger, strays included.
     #[must_use]
     pub fn total(&self) -> Counts {

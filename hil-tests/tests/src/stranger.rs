@@ -110,6 +110,26 @@ impl Stranger {
         self.responses.recv_timeout(at_most).ok()
     }
 
+    /// The next response with its values.
+    ///
+    /// # Panics
+    /// If none comes, or it is none.
+    #[must_use]
+    pub fn answer(&self) -> (Heard, Vec<f32>) {
+        let frame = self.responses.recv_timeout(PATIENCE).expect("the box answers");
+        let values = Response::decode(&frame).expect("the box sends responses").body.values();
+        (read(&frame), message::floats(values).collect())
+    }
+
+    /// Publishes these bytes on another key, behind what was sent before.
+    ///
+    /// # Panics
+    /// If the session is closed.
+    pub fn put(&self, key: &str, bytes: impl Into<zenoh::bytes::ZBytes>) {
+        let put = self.session.put(key, bytes).congestion_control(CongestionControl::Block);
+        put.allowed_destination(Locality::Remote).wait().expect("an open session takes everything");
+    }
+
     /// The next notice.
     ///
     /// # Panics

@@ -321,7 +321,7 @@ fn a_model_with_another_digest() {
 }
 
 #[test]
-fn a_model_that_remembers_or_joins() {
+fn a_model_that_joins() {
     let input = |source: &str, shape: usize| {
         let desk = Desk::new();
         let manifest = desk.path().join("model/model.toml");
@@ -333,10 +333,6 @@ fn a_model_that_remembers_or_joins() {
     assert_snapshot!(input("\"joined\"\nelements = [{ name = \"force\", unit = \"N\" }]", 1), @r#"
     × task track: its model joins the input "more", and no [[task.input]] says how old a sample of it may be
     help: write at the end of the task: [[task.input]], name = "more", max_age_ms = <the oldest>
-    "#);
-    assert_snapshot!(input("\"previous-action\"\n[state]\nmax_gap_us = 10000", 6), @r#"
-    × model/model.toml: the input "more" is state, which this version does not keep
-    help: export the model without it, or send it as part of the observation
     "#);
 }
 

@@ -210,6 +210,7 @@ impl Site {
                 }
                 Action::Notify(_)
                 | Action::StoreSample { .. }
+                | Action::Advance { .. }
                 | Action::Reply(_)
                 | Action::Quarantine { .. }
                 | Action::RecordVoid { .. }
@@ -263,6 +264,7 @@ fn tables(manifest: &Manifest, contract: ContractDigest, address: Address) -> Ta
         hold: Duration::from_micros(50_000),
         envelope,
         degraded: Degraded::Keep,
+        max_gap: None,
         status: Status::NONE,
     });
     let task = task.expect("shipped");

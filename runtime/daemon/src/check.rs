@@ -109,6 +109,9 @@ struct RobotFound {
     observation_key: String,
     response_key: String,
     notice_key: String,
+    /// Where its model has state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reset_key: Option<String>,
 }
 
 /// Checks a config and prints what was found.
@@ -193,6 +196,7 @@ fn task_found(
         observation_key: robot.observation_key.clone(),
         response_key: robot.response_key.clone(),
         notice_key: robot.notice_key.clone(),
+        reset_key: plan.remembers(task).then(|| robot.reset_key.clone()),
     });
     let clients = declared.clients.iter().map(|client| ClientFound {
         client: client.name.clone(),

@@ -143,6 +143,8 @@ pub(crate) struct RobotConfig {
     pub(crate) observation_key: String,
     pub(crate) response_key: String,
     pub(crate) notice_key: String,
+    /// Used where its task's model has state.
+    pub(crate) reset_key: String,
 }
 
 /// One input that joins a task's observations.

@@ -10,6 +10,7 @@ mod margin;
 mod plan;
 mod realtime;
 mod schedulability;
+mod state;
 mod timing;
 mod unserved;
 

@@ -21,6 +21,7 @@ use crate::{
     reports::Report,
     requests::{Asker, Requests},
     samples::{Joined, Samples},
+    state::States,
     worker::{Desk, Done, Member, Order, Slot},
 };
 
@@ -52,6 +53,7 @@ pub(crate) struct Performer {
     /// `None`: a worker has it.
     pub(crate) slots: Vec<Option<Slot>>,
     pub(crate) samples: Samples,
+    pub(crate) states: States,
     pub(crate) shared: Arc<Shared>,
     pub(crate) reports: Producer<'static, Report>,
     pub(crate) requests: Requests,
@@ -149,6 +151,7 @@ impl Performer {
                 | Action::Store { .. }
                 | Action::StoreSample { .. }
                 | Action::StartInference { .. }
+                | Action::Advance { .. }
                 | Action::Quarantine { .. }
                 | Action::RecordVoid { .. }
                 | Action::Exit { .. }
@@ -184,7 +187,12 @@ impl Performer {
                 for (member, of) in members.iter_mut().zip(self.engine.members(worker)) {
                     member.joined = self.samples.of(of.connection);
                 }
+                self.states.begin(&self.engine, (worker, model), &mut members);
                 desk.order(Order { model, members, at: clock::now() });
+            }
+            Action::Advance { connection, slot } => {
+                let memory = self.slots[usize::from(slot.0)].as_ref().expect("a slot that was computed in is here");
+                self.states.advance(connection, memory);
             }
             Action::Send(send) => self.send(&send, current),
             Action::Reply(reply) => self.reply(&reply, current),

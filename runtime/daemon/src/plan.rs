@@ -13,8 +13,10 @@ use crate::{
     batches::{self, Batches},
     config::{ClientConfig, Config, RobotConfig, WorkerConfig},
     joined,
+    state::Layout,
     timing::{TaskTiming, Unmeasured},
     unserved::served,
+    worker::SlotLengths,
 };
 
 /// A config with its models.
@@ -81,6 +83,7 @@ impl Plan {
             observation: served.robot.observation_key.clone(),
             response: served.robot.response_key.clone(),
             notice: served.robot.notice_key.clone(),
+            reset: self.remembers(served.task).then(|| served.robot.reset_key.clone()),
             max_frame_bytes: Observation::OVERHEAD + self.inputs(served.task) * size_of::<f32>(),
         };
         self.served().map(route).collect()
@@ -109,6 +112,7 @@ impl Plan {
             observation: key("observation"),
             response: key("response"),
             notice: key("notice"),
+            reset: None,
             max_frame_bytes: 0,
         }
     }
@@ -178,10 +182,15 @@ impl Plan {
         engine::slots_needed(self.served().count(), clients, self.config.workers.len(), records)
     }
 
-    /// The longest observation and the longest action, in f32 values.
-    pub(crate) fn slot_lengths(&self) -> (usize, usize) {
+    /// The longest observation, action and state, in f32 values.
+    pub(crate) fn slot_lengths(&self) -> SlotLengths {
         let longest = |length: fn(&Manifest) -> usize| self.manifests.iter().map(length).max().unwrap_or(0);
-        (longest(|manifest| manifest.input_elements().len()), longest(|manifest| manifest.output_elements().len()))
+        SlotLengths {
+            observation: longest(|manifest| manifest.input_elements().len()),
+            action: longest(|manifest| manifest.output_elements().len()),
+            state: longest(|manifest| Layout::of(manifest).given()),
+            next: longest(|manifest| Layout::of(manifest).kept()),
+        }
     }
 
     /// The engine over tables that live as long as the process. `overhead` is what the box adds to an execution; `marked`
@@ -293,6 +302,8 @@ impl Plan {
             manifest::TooFast::Fallback => TooFast::Fallback,
         };
         let max_step = u64::try_from(limits.max_step.as_nanos()).into_diagnostic()?;
+        let max_gap = manifest.state().map(|state| u64::try_from(state.max_gap.as_nanos()).map(Duration::from_nanos));
+        let max_gap = max_gap.transpose().into_diagnostic()?;
         let envelope = Envelope::new(elements.leak(), too_fast, Duration::from_nanos(max_step));
         let contract = ContractDigest::new(self.contracts[place].digest());
         let task = envelope.and_then(|envelope| {
@@ -307,10 +318,27 @@ impl Plan {
                 hold: declared.hold,
                 envelope,
                 degraded: declared.degraded,
+                max_gap,
                 status,
             })
         });
         task.into_diagnostic().wrap_err_with(|| format!("task {}", declared.name))
+    }
+
+    /// Whether the model of this task has state.
+    pub(crate) fn remembers(&self, task: usize) -> bool {
+        manifest_of(&self.manifests, self.config.tasks[task].model).state().is_some()
+    }
+
+    /// How the state of each model lies in memory.
+    pub(crate) fn layouts(&self) -> Vec<Layout> {
+        self.manifests.iter().map(Layout::of).collect()
+    }
+
+    /// The state of each connection, as it is before anything was sent.
+    pub(crate) fn states(&self, layouts: &[Layout]) -> Vec<Box<[f32]>> {
+        let model = |served: Served<'_>| self.config.tasks[served.task].model;
+        self.served().map(|served| layouts[model(served)].nothing()).collect()
     }
 
     fn inputs(&self, task: usize) -> usize {
@@ -336,7 +364,7 @@ fn manifest_of(manifests: &[Manifest], model: usize) -> &Manifest {
     &manifests[model]
 }
 
-fn engine_element(element: &manifest::OutputElement) -> Element {
+pub(crate) fn engine_element(element: &manifest::OutputElement) -> Element {
     let start = match element.start {
         manifest::Start::Value(value) => Start::Value(value),
         manifest::Start::Observation(index) => {

@@ -1,8 +1,8 @@
 //! Snapshots of the ledgers: the status thread lends an empty one, the engine's thread fills it and gives it back.
 
 use engine::{
-    ClientId, ConnectionId, Duration, Engine, InputId, Ledger, ModelId, Reason, Record, RequestLedger, SampleLedger,
-    Service, Work, WorkerId,
+    ClientId, ConnectionId, Duration, Engine, InputId, Ledger, ModelId, Reason, Record, RequestLedger, ResetLedger,
+    SampleLedger, Service, Work, WorkerId,
 };
 use heapless::spsc::{Consumer, Producer, Queue};
 use message::{Epoch, Status};
@@ -47,6 +47,7 @@ pub(crate) struct RecordSnapshot {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ConnectionSnapshot {
     pub(crate) ledger: Ledger,
+    pub(crate) resets: ResetLedger,
     pub(crate) epoch: Option<Epoch>,
     pub(crate) unseen: u32,
     pub(crate) marks: Status,
@@ -110,6 +111,7 @@ impl Desk {
         for (id, entry) in (0u16..).map(ConnectionId).zip(&mut snapshot.connections) {
             *entry = ConnectionSnapshot {
                 ledger: engine.ledger(id),
+                resets: engine.resets(id),
                 epoch: engine.epoch(id),
                 unseen: engine.unseen(id),
                 marks: engine.marks(id),

@@ -13,7 +13,7 @@ use std::{
     time,
 };
 
-use engine::{Ledger, Reason, ReasonKind, SampleClock, Service, TABLE};
+use engine::{Ledger, Reason, ReasonKind, ResetLedger, SampleClock, Service, TABLE};
 use message::Status;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,9 @@ struct Line {
     degraded: bool,
     unschedulable: bool,
     counts: Counts,
+    /// Demands that its state begins anew; only where its model has state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resets: Option<Resets>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,6 +80,14 @@ struct Counts {
     clamped: u64,
     discarded_late_results: u64,
     balances: bool,
+    reasons: Vec<ReasonCount>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Resets {
+    received: u64,
+    accepted: u64,
+    refused: u64,
     reasons: Vec<ReasonCount>,
 }
 
@@ -272,6 +283,7 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         task: plan.config.tasks[served.task].name.clone(),
         epoch: entry.epoch.map(|epoch| format!("{:016x}", epoch.value())),
         unseen_responses: entry.unseen,
+        resets: plan.remembers(served.task).then(|| resets(&entry.resets)),
         measured: !entry.marks.contains(Status::UNMEASURED),
         degraded: entry.marks.contains(Status::DEGRADED),
         unschedulable: entry.marks.contains(Status::UNSCHEDULABLE),
@@ -364,6 +376,15 @@ fn requests(ledger: &engine::RequestLedger) -> Requests {
     }
 }
 
+fn resets(ledger: &ResetLedger) -> Resets {
+    Resets {
+        received: ledger.received(),
+        accepted: ledger.accepted(),
+        refused: ledger.refused(),
+        reasons: reasons(|reason| ledger.by_reason(reason)),
+    }
+}
+
 /// The reasons that something was counted for.
 fn reasons(by_reason: impl Fn(Reason) -> u64) -> Vec<ReasonCount> {
     let counted = TABLE.iter().map(|row| (row, by_reason(row.reason))).filter(|(_, count)| *count > 0);
@@ -427,6 +448,7 @@ fn human(report: &Report) -> String {
     }
     write_counts(&mut text, "total, strays included", &report.total, "");
     write_reasons(&mut text, &report.total.reasons);
+    write_resets(&mut text, report);
     write_requests(&mut text, report);
     write_inputs(&mut text, &report.inputs);
     let ledgers = report.clients.iter().map(|line| &line.requests).chain([&report.requests]);
@@ -457,6 +479,20 @@ fn write_reasons(text: &mut String, reasons: &[ReasonCount]) {
     use std::fmt::Write as _;
     for reason in reasons {
         let _ = writeln!(text, "  {:>10} x {} {} ({})", reason.count, reason.number, reason.name, reason.kind);
+    }
+}
+
+/// Demands that state begins anew, where there were any.
+fn write_resets(text: &mut String, report: &Report) {
+    use std::fmt::Write as _;
+    for Line { robot, task, resets, .. } in &report.connections {
+        if let Some(Resets { received, accepted, refused, reasons }) =
+            resets.as_ref().filter(|resets| resets.received > 0)
+        {
+            let _ =
+                writeln!(text, "resets of {robot}/{task}: {received} received, {accepted} accepted, {refused} refused");
+            write_reasons(text, reasons);
+        }
     }
 }
 

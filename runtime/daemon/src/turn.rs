@@ -121,6 +121,9 @@ fn arrive(performer: &mut Performer, arrival: Arrival<'_>) {
             let event = Event::Shed { connection: connection(route), arrival: Instant::from_nanos(at_ns), header };
             performer.event(event, Current::default());
         }
+        Arrival::Reset { route, bytes } => {
+            performer.event(Event::Reset { connection: connection(route), bytes }, Current::default());
+        }
         Arrival::Stray { key, at_ns, bytes } => {
             let event = Event::Stray { arrival: Instant::from_nanos(at_ns), bytes };
             performer.event(event, Current { stray: Some(key), ..Current::default() });
@@ -171,6 +174,7 @@ fn take_sample(inbox: &mut Inbox, performer: &mut Performer, input: InputId) {
 fn overflow(performer: &mut Performer, what: Overflowed, count: u64) {
     let event = match what {
         Overflowed::Route(route) => Event::ShedUnseen { connection: Some(connection(route)), count },
+        Overflowed::Resets(route) => Event::ResetsShed { connection: connection(route), count },
         Overflowed::Strays => Event::ShedUnseen { connection: None, count },
         Overflowed::Queries => Event::QueriesUnseen { count },
         Overflowed::Input(input) => Event::SamplesUnseen { input: input_id(input), count },

@@ -18,24 +18,11 @@ pub(crate) enum Unserved {
     #[error("{}: {inputs} inputs join the observation, and at most {MAX_INPUTS} may", manifest.display())]
     #[diagnostic(help("put several together, so that one sender sends them"))]
     ManyJoined { manifest: PathBuf, inputs: usize },
-    /// An input remembers something.
-    #[error("{}: the input {input:?} is state, which this version does not keep", manifest.display())]
-    #[diagnostic(help("export the model without it, or send it as part of the observation"))]
-    State { manifest: PathBuf, input: String },
 }
 
-/// Whether every input of the model is its observation or joins it, and one output its action.
+/// Whether every input of the model can be filled, and one output is its action.
 pub(crate) fn served(manifest: &Manifest) -> Result<(), Unserved> {
     let path = || manifest.path().to_path_buf();
-    for input in manifest.inputs() {
-        let name = || input.tensor.name.clone();
-        match &input.source {
-            Source::Observation(_) | Source::Joined(_) => {}
-            Source::Recurrent(_) | Source::PreviousAction | Source::History { .. } | Source::Phase { .. } => {
-                return Err(Unserved::State { manifest: path(), input: name() });
-            }
-        }
-    }
     let joined = manifest.inputs().iter().filter(|input| matches!(input.source, Source::Joined(_))).count();
     if joined > MAX_INPUTS {
         return Err(Unserved::ManyJoined { manifest: path(), inputs: joined });

@@ -24,19 +24,38 @@ use crate::{
     joined,
     realtime::{self, Class},
     samples::Joined,
+    state::Layout,
 };
 
-/// One observation's values and the action computed from them.
+/// One observation's values, the state that its inference begins with, and the action and the next state computed from
+/// them.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    input: Vec<f32>,
+    pub(crate) input: Vec<f32>,
     output: Vec<f32>,
+    /// As [`Layout`] lays it out.
+    pub(crate) state: Vec<f32>,
+    pub(crate) next: Vec<f32>,
+}
+
+/// How many f32 values a slot has room for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlotLengths {
+    pub(crate) observation: usize,
+    pub(crate) action: usize,
+    pub(crate) state: usize,
+    pub(crate) next: usize,
 }
 
 impl Slot {
-    /// Room for the longest observation and the longest action.
-    pub(crate) fn with_room((inputs, outputs): (usize, usize)) -> Self {
-        Self { input: Vec::with_capacity(inputs), output: Vec::with_capacity(outputs) }
+    /// Room for the longest of each.
+    pub(crate) fn with_room(lengths: SlotLengths) -> Self {
+        Self {
+            input: Vec::with_capacity(lengths.observation),
+            output: Vec::with_capacity(lengths.action),
+            state: Vec::with_capacity(lengths.state),
+            next: Vec::with_capacity(lengths.next),
+        }
     }
 
     /// Takes an observation's values.
@@ -154,7 +173,7 @@ fn start(
             model.largest_batch(),
             begun.elapsed().as_millis()
         );
-        sessions[*place] = Some(Session { model, joined: joined::places(manifest) });
+        sessions[*place] = Some(Session { model, joined: joined::places(manifest), layout: Layout::of(manifest) });
     }
     // A worker has one order at most; a queue of N holds N - 1.
     let (orders, received) = Box::leak(Box::new(Queue::<Order, 2>::new())).split();
@@ -174,10 +193,11 @@ fn start(
     Ok(Desk { orders, thread: thread.thread().clone(), members, largest_batch, kernel_id })
 }
 
-/// One model's session, and where its joined inputs lie.
+/// One model's session, where its joined inputs lie, and its state.
 struct Session {
     model: Model,
     joined: Vec<InputPlace>,
+    layout: Layout,
 }
 
 /// A worker's two priorities, where it was granted any.
@@ -256,7 +276,8 @@ fn worse(one: Result<(), RunError>, other: Result<(), RunError>) -> Result<(), R
     }
 }
 
-fn together(Session { model, joined }: &mut Session, members: &mut [Member]) -> Result<(), RunError> {
+/// Each begins with its own state, which stays as it is in its slot: what fails together begins alone with the same.
+fn together(Session { model, joined, layout }: &mut Session, members: &mut [Member]) -> Result<(), RunError> {
     let (inputs, outputs) = (model.observation_len(), model.action_len());
     let mut batch = model.batch(members.len()).expect("the engine orders no batch beyond the record's largest");
     for (row, member) in batch.observations_mut().chunks_exact_mut(inputs).zip(&mut *members) {
@@ -268,9 +289,15 @@ fn together(Session { model, joined }: &mut Session, members: &mut [Member]) -> 
         for (input, sample) in joined.iter().zip(&member.joined) {
             batch.row_mut(*input, place).copy_from_slice(sample);
         }
+        layout.give(&member.memory, |input, values| batch.row_mut(input, place).copy_from_slice(values));
     }
-    for (row, member) in batch.run()?.action().chunks_exact(outputs).zip(members) {
-        member.memory.output.extend_from_slice(row);
+    let computed = batch.run()?;
+    for ((row, action), member) in computed.action().chunks_exact(outputs).enumerate().zip(members) {
+        layout.take(&mut member.memory, |output| computed.row(output, row));
+        // With a state that is no number no later inference could begin, so the action beside it is none.
+        if member.memory.next.iter().all(|value| value.is_finite()) {
+            member.memory.output.extend_from_slice(action);
+        }
     }
     Ok(())
 }
@@ -301,12 +328,13 @@ mod tests {
         let library = Library::load(&found).expect("it is ONNX Runtime");
         let four = NonZeroUsize::new(4).expect("it is not zero");
         let model = Model::load_batches(&library, &manifest, Provider::Cpu, &[four]).expect("it runs on zeros");
-        Session { model, joined: joined::places(&manifest) }
+        Session { model, joined: joined::places(&manifest), layout: Layout::of(&manifest) }
     }
 
     fn members(last: &[f32]) -> Vec<Member> {
         let member = |(slot, last): (u16, &f32)| {
-            let mut memory = Slot::with_room((ELEMENTS, 6));
+            let lengths = SlotLengths { observation: ELEMENTS, action: 6, state: 0, next: 0 };
+            let mut memory = Slot::with_room(lengths);
             memory.store([1.0; ELEMENTS - 1].into_iter().chain([*last]));
             Member { slot: SlotId(slot), memory, joined: Joined::new() }
         };

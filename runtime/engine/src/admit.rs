@@ -73,7 +73,7 @@ impl Engine<'_> {
         let due = if self.fault.is(Fault::NoMargin) { deadline } else { deadline.before(self.settings.margin) };
         let Header { epoch, sequence, stamp } = header;
         let echo = Echo { epoch, sequence: Some(sequence), stamp, arrival: Some(arrival) };
-        let job = Job { slot, echo, sequence, deadline, due, rank, oldest: None };
+        let job = Job { slot, echo, sequence, deadline, due, rank, oldest: None, beginning: None };
         let job = if self.fault.is(Fault::EchoOtherSequence) { job.mistaken() } else { job };
         self.connection(id).waiting = Some(job);
         self.refresh(id);
@@ -157,10 +157,14 @@ impl Engine<'_> {
             }
         }
         let keep_reference = self.fault.is(Fault::EpochKeepsReference);
+        let keep_state = self.fault.is(Fault::StateSurvivesEpoch);
         let connection = self.connection(id);
         connection.session.change(header.epoch, now, keep_sequence);
         if !keep_reference {
             connection.reference = crate::reference::Reference::default();
+        }
+        if !keep_state {
+            connection.state = crate::state::State::default();
         }
     }
 

@@ -27,7 +27,11 @@ impl Engine<'_> {
         let job = Job { oldest, ..job };
         connection.stage = Stage::Running { job, worker };
         self.refresh(id);
-        let Job { slot, sequence, echo: Echo { epoch, .. }, .. } = job;
+        let Job { slot, sequence, echo: Echo { epoch, arrival, .. }, .. } = job;
+        let beginning = self.begin_state(id, sequence, arrival);
+        if let Stage::Running { job, .. } = &mut self.connection(id).stage {
+            job.beginning = beginning;
+        }
         Seat { member: Member { connection: id, epoch, sequence, slot }, answer: Awaited::Open }
     }
 
@@ -100,6 +104,9 @@ impl Engine<'_> {
         let connection = self.connection(id);
         connection.ledger.discard();
         connection.abandoned_on.take_if(|abandoned| *abandoned == worker);
+        if self.fault.is(Fault::StateAdvancesOnDiscard) {
+            self.advance_wrongly(id, Some(slot));
+        }
         if !self.fault.is(Fault::FreeSlotWhileRunning) {
             self.free_slot(slot);
         }
@@ -160,7 +167,8 @@ impl Engine<'_> {
             }
         }
         advance(connection, &sending, at);
-        self.settle(id, &sending);
+        let free = self.advance_state(id, &sending, at);
+        self.settle(id, free);
     }
 
     /// An answer did not leave.
@@ -173,8 +181,11 @@ impl Engine<'_> {
         if self.fault.is(Fault::AdvanceWhenWithheld) {
             advance(self.connection(id), &sending, now);
         }
+        if self.fault.is(Fault::StateAdvancesWhenWithheld) {
+            self.advance_wrongly(id, sending.slot);
+        }
         self.miss(id, sending.job.echo, why.reason());
-        self.settle(id, &sending);
+        self.settle(id, sending.slot);
     }
 
     pub(crate) fn fall_back_waiting(&mut self, id: ConnectionId, why: Reason) {
@@ -245,8 +256,11 @@ impl Engine<'_> {
 
     fn hand_out(&mut self, id: ConnectionId, job: Job, guarded: Guarded, slot: Option<SlotId>) {
         let marks = self.marks(id);
+        let unmarked = self.fault.is(Fault::StateResetUnmarked);
         let connection = self.connection(id);
-        let reset = if connection.reference.is_fresh() { Status::STATE_RESET } else { Status::NONE };
+        let by_model = matches!(guarded.origin(), Origin::Model { .. });
+        let fresh = by_model && !unmarked && job.beginning.is_some_and(|beginning| beginning.fresh);
+        let reset = if fresh || connection.reference.is_fresh() { Status::STATE_RESET } else { Status::NONE };
         connection.serial = connection.serial.saturating_add(1);
         connection.stage = Stage::Sending(Sending {
             job,
@@ -272,8 +286,8 @@ impl Engine<'_> {
         }
     }
 
-    fn settle(&mut self, id: ConnectionId, sending: &Sending) {
-        if let Some(slot) = sending.slot {
+    fn settle(&mut self, id: ConnectionId, free: Option<SlotId>) {
+        if let Some(slot) = free {
             self.free_slot(slot);
         }
         self.refresh(id);

@@ -10,7 +10,9 @@ use crate::{
     guard::{Guarded, Values},
     joined::{Places, Sampled},
     reference::Reference,
+    reset::ResetLedger,
     respond::Echo,
+    state::{Beginning, State},
     task::{ConnectionSpec, ModelId, SlotId, WorkerId},
     time::{Duration, Instant},
 };
@@ -34,7 +36,9 @@ pub struct Connection {
     /// Set when the engine is made.
     pub(crate) joined: Places,
     pub(crate) reference: Reference,
+    pub(crate) state: State,
     pub(crate) ledger: Ledger,
+    pub(crate) resets: ResetLedger,
     pub(crate) serial: u64,
 }
 
@@ -51,7 +55,9 @@ impl Connection {
             abandoned_on: None,
             joined: Places::default(),
             reference: Reference::default(),
+            state: State::default(),
             ledger: Ledger::default(),
+            resets: ResetLedger::default(),
             serial: 0,
         }
     }
@@ -101,6 +107,8 @@ pub(crate) struct Job {
     pub(crate) rank: Instant,
     /// The oldest joined sample that it is run with, or that was too old for that.
     pub(crate) oldest: Option<Sampled>,
+    /// What its inference started from; `None`: it has not started, or its task has no state.
+    pub(crate) beginning: Option<Beginning>,
 }
 
 /// What happens to the one observation whose answer is open.

@@ -140,6 +140,12 @@ pub(crate) enum Pending {
     Store(SlotId),
     StoreSample(InputId),
     Start(WorkerId),
+    /// `slot`: to be freed with it. `of`: where the state was computed.
+    Advance {
+        connection: ConnectionId,
+        slot: Option<SlotId>,
+        of: SlotId,
+    },
     Send(ConnectionId),
     /// `of`: a stray's address and contract, to be echoed.
     Refuse {
@@ -246,6 +252,8 @@ impl<'t> Engine<'t> {
             Event::Sample { input, arrival, wall, bytes } => self.sample(input, arrival.min(self.now), wall, bytes),
             Event::SampleOversize { input } => self.refuse_unread_sample(input),
             Event::SamplesUnseen { input, count } => self.pass_over_samples(input, count),
+            Event::Reset { connection, bytes } => self.reset(connection, bytes),
+            Event::ResetsShed { connection, count } => self.shed_resets(connection, count),
             Event::Finished { worker, outputs, execution } => self.finished(worker, outputs, execution),
             Event::RecordVoid { worker, cause } => self.void_records(worker, cause),
             Event::Sent { ticket, at } => self.sent(ticket, at),
@@ -421,6 +429,12 @@ impl<'t> Engine<'t> {
                 let running = self.peek_worker(worker).running.as_ref().expect("it was started just before");
                 let slots = running.slots().collect();
                 Action::StartInference { worker, model: running.model, slots }
+            }
+            Pending::Advance { connection, slot, of } => {
+                if let Some(slot) = slot {
+                    self.free_slot(slot);
+                }
+                Action::Advance { connection: self.advances(connection), slot: of }
             }
             Pending::Send(connection) => Action::Send(self.answer(connection)),
             Pending::Refuse { target, echo, reason, of } => Action::Send(self.refusal(target, echo, reason, of)),

@@ -107,6 +107,20 @@ pub enum Event<'e> {
         /// How many.
         count: u64,
     },
+    /// A controller demands that its connection's state begins anew; the bytes are lent for this call.
+    Reset {
+        /// Whose key it came on.
+        connection: ConnectionId,
+        /// The whole frame; `None`: it is larger than any demand, and nobody looked into it.
+        bytes: Option<&'e [u8]>,
+    },
+    /// So many demands found their queue full: counted as refused.
+    ResetsShed {
+        /// Whose key they came on.
+        connection: ConnectionId,
+        /// How many.
+        count: u64,
+    },
     /// A worker is free again.
     Finished {
         /// Which.
@@ -184,7 +198,8 @@ pub enum Action {
     },
     /// Run this model once, on the values of all these slots, and report [`Event::Finished`].
     /// Each connection's joined inputs contribute the samples that were kept last.
-    /// [`Engine::members`](crate::Engine::members) and [`Engine::client_on`](crate::Engine::client_on) say whose they are.
+    /// [`Engine::members`](crate::Engine::members) and [`Engine::client_on`](crate::Engine::client_on) say whose they are,
+    /// [`Engine::memories`](crate::Engine::memories) what state they begin with.
     StartInference {
         /// Which worker.
         worker: WorkerId,
@@ -192,6 +207,14 @@ pub enum Action {
         model: ModelId,
         /// On which values: at least one slot, at most the largest batch of the model's timing record.
         slots: Slots,
+    },
+    /// The action that was computed in this slot left: the state that was computed with it is this connection's from now
+    /// on. The slot is free with the next action.
+    Advance {
+        /// Whose state.
+        connection: ConnectionId,
+        /// Where it was computed.
+        slot: SlotId,
     },
     /// Put a response before its deadline or withhold it, and report which if it has a ticket.
     Send(Send),

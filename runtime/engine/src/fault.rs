@@ -79,6 +79,16 @@ pub enum Fault {
     StampIgnored,
     SampleNotFiniteTaken,
     PassedOverUncounted,
+    StateAdvancesWhenWithheld,
+    StateAdvancesOnDiscard,
+    StateAdvancesByFallback,
+    StateSurvivesGap,
+    StateSurvivesEpoch,
+    StateOfAnother,
+    StateResetUnmarked,
+    ResetTooSoon,
+    ResetWithoutEffect,
+    ResetOfAnyEpoch,
 }
 
 #[cfg(feature = "faults")]
@@ -152,6 +162,16 @@ impl Fault {
         Self::StampIgnored,
         Self::SampleNotFiniteTaken,
         Self::PassedOverUncounted,
+        Self::StateAdvancesWhenWithheld,
+        Self::StateAdvancesOnDiscard,
+        Self::StateAdvancesByFallback,
+        Self::StateSurvivesGap,
+        Self::StateSurvivesEpoch,
+        Self::StateOfAnother,
+        Self::StateResetUnmarked,
+        Self::ResetTooSoon,
+        Self::ResetWithoutEffect,
+        Self::ResetOfAnyEpoch,
     ];
 }
 

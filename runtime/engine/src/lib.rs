@@ -48,9 +48,11 @@ mod record;
 mod reference;
 mod reply;
 mod request;
+mod reset;
 mod respond;
 mod sample;
 mod schedule;
+mod state;
 mod worker;
 
 pub use account::{Ledger, Outcome, RequestLedger};
@@ -66,8 +68,10 @@ pub use joined::{InputId, Joined, JoinedSpec, MAX_INPUTS, SampleClock};
 pub use reason::{Reason, ReasonKind, Row, TABLE};
 pub use record::{Record, RecordSpec, Share, WindowError};
 pub use reply::{Replied, Reply};
+pub use reset::ResetLedger;
 pub use respond::{Answer, Notify, Refusal, Send, Target, Ticket};
 pub use sample::SampleLedger;
+pub use state::Memory;
 pub use task::{
     ClientId, ClientSpec, ConnectionId, ConnectionSpec, DeclarationError, Degraded, Element, Envelope, MAX_ACTION,
     MAX_BATCH, MAX_QUEUE, ModelId, ModelSet, Settings, SlotId, Start, Task, TaskId, TaskSpec, TooFast, WorkerId,

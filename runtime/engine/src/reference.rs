@@ -4,7 +4,7 @@
 
 use crate::{
     guard::{Origin, Values},
-    task::{Envelope, Start},
+    task::Envelope,
     time::{Duration, Instant},
 };
 
@@ -30,12 +30,7 @@ impl Reference {
         if self.last.is_some() {
             return;
         }
-        self.start = Some(Values::within(envelope, |element, _| match element.start {
-            Start::Value(value) => value,
-            Start::Observation(index) => {
-                usize::try_from(index).ok().and_then(|index| observation.clone().nth(index)).unwrap_or(element.rest)
-            }
-        }));
+        self.start = Some(Values::within(envelope, |element, _| element.starts_at(observation.clone())));
     }
 
     /// The values that the next action is measured from.
@@ -45,6 +40,11 @@ impl Reference {
             (None, Some(start)) => start,
             (None, None) => unreachable!("an admitted observation offers a start before anything is guarded"),
         }
+    }
+
+    /// The same, where there is one.
+    pub(crate) fn last_or_start(&self) -> Option<&[f32]> {
+        self.last.as_ref().map(|last| &last.values).or(self.start.as_ref()).map(Values::as_slice)
     }
 
     /// The time that the rate limit is measured over: since the last send, at most `max_step`.

@@ -100,6 +100,19 @@ pub struct Element {
     pub start: Start,
 }
 
+impl Element {
+    /// From where a connection's first action is measured, given its observation.
+    pub fn starts_at(&self, mut observation: impl Iterator<Item = f32>) -> f32 {
+        let value = match self.start {
+            Start::Value(value) => value,
+            Start::Observation(index) => {
+                usize::try_from(index).ok().and_then(|index| observation.nth(index)).unwrap_or(self.rest)
+            }
+        };
+        if value.is_nan() { self.rest } else { value.clamp(self.min, self.max) }
+    }
+}
+
 /// What happens to a model's action that is inside the range but changes too fast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooFast {
@@ -234,6 +247,8 @@ pub struct TaskSpec<'t> {
     pub envelope: Envelope<'t>,
     /// What it does when its model's timing record is void.
     pub degraded: Degraded,
+    /// How long after it last advanced the state of a connection counts; `None`: the model remembers nothing.
+    pub max_gap: Option<Duration>,
     /// What each of its responses is marked with. With [`message::Status::UNSCHEDULABLE`] its observations may also be
     /// overtaken by batches of other models.
     pub status: message::Status,
@@ -341,6 +356,12 @@ impl<'t> Task<'t> {
     #[must_use]
     pub const fn degraded(&self) -> Degraded {
         self.0.degraded
+    }
+
+    /// How long after it last advanced the state of a connection counts; `None`: the model remembers nothing.
+    #[must_use]
+    pub const fn max_gap(&self) -> Option<Duration> {
+        self.0.max_gap
     }
 
     /// What each of its responses is marked with.

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use crate::{
     Options,
     camera::UNIX_AT_ORIGIN,
-    checks::Checks,
+    checks::{Checks, FRESH},
     clock::{MICRO, MILLI},
     input::{Input, Key},
     link::Ingress,
@@ -31,6 +31,9 @@ pub(crate) struct Boot<'t, 's> {
     ingress: Ingress,
     /// Whose values each slot of the daemon's memory holds.
     pub(crate) memory: Vec<Option<Key>>,
+    /// The state that was computed in each slot, and the one that each connection has.
+    pub(crate) computed: Vec<u64>,
+    pub(crate) states: Vec<u64>,
     puts: BTreeMap<u64, Put>,
     next_put: u64,
     /// The result of each client that is on its way.
@@ -82,6 +85,8 @@ impl<'t, 's> Boot<'t, 's> {
             reports: VecDeque::new(),
             ingress: Ingress::new(scenario.connections.len(), scenario.box_plan.queue, scenario.joined.len()),
             memory: vec![None; slots],
+            computed: vec![FRESH; slots],
+            states: vec![FRESH; scenario.connections.len()],
             puts: BTreeMap::new(),
             next_put: 0,
             replies: BTreeMap::new(),
@@ -134,6 +139,7 @@ impl<'t, 's> Boot<'t, 's> {
                     return Ok(Some(End::Restart));
                 }
             }
+            Happening::ArriveReset { connection, bytes } => self.arrive_reset(world, connection, bytes),
             Happening::Deliver { connection, bytes } => world.delivered(connection, &bytes),
             Happening::Turn { boot, serial } => {
                 if boot == self.number && self.next_turn.is_some_and(|(_, next)| next == serial) {
@@ -215,6 +221,14 @@ impl<'t, 's> Boot<'t, 's> {
         let max_frame = self.scenario.tasks[self.scenario.connections[connection].task].max_frame();
         self.arrived += 1;
         self.ingress.arrive(connection, now, bytes, max_frame, seen);
+    }
+
+    fn arrive_reset(&mut self, world: &mut World<'s>, connection: usize, bytes: Vec<u8>) {
+        self.reports.push_back(match world.demands.u8(..40) {
+            0 => Input::Reset { connection, bytes: None },
+            1 => Input::ResetsShed { connection, count: world.demands.u64(1..4) },
+            _ => Input::Reset { connection, bytes: Some(bytes) },
+        });
     }
 
     fn ask_drain(&mut self, world: &mut World<'s>) {

@@ -12,15 +12,19 @@ mod once;
 mod period;
 mod records;
 mod requests;
+mod state;
 mod workers;
 
 use engine::{Action, Origin, Reason, SlotId};
 use message::Response;
 
-pub(crate) use self::in_time::Excuses;
 use self::{
     accounts::Tally, envelope::Envelope, in_time::InTime, joined::Samples, once::Once, period::Period,
-    records::Records, requests::Requests, workers::Workers,
+    records::Records, requests::Requests, state::State, workers::Workers,
+};
+pub(crate) use self::{
+    in_time::Excuses,
+    state::{FRESH, link},
 };
 use crate::{
     input::{Input, Key, Parsed, connection_of},
@@ -49,6 +53,8 @@ pub(crate) struct Checks<'s> {
     /// An observation whose epoch ended in this event, and whether a newer one was let in.
     retired: Option<Key>,
     let_in: bool,
+    /// Whose state must advance in this event, and where it was computed.
+    advances: Option<(usize, SlotId)>,
     seen: Disturbances,
 }
 
@@ -62,6 +68,7 @@ struct Line {
     once: Once,
     period: Period,
     envelope: Envelope,
+    state: State,
 }
 
 /// One accepted observation without an outcome.
@@ -120,6 +127,7 @@ impl<'s> Checks<'s> {
             withheld: None,
             retired: None,
             let_in: false,
+            advances: None,
             seen: Disturbances::default(),
         }
     }
@@ -200,6 +208,7 @@ impl<'s> Checks<'s> {
         self.withheld = None;
         self.retired = None;
         self.let_in = false;
+        self.advances = None;
         self.requests.event(input);
         self.samples.event(input, self.joined.arrives(now, input));
         match input {
@@ -236,11 +245,17 @@ impl<'s> Checks<'s> {
                 self.finished = keys.into_iter().enumerate().map(finished).collect();
             }
             Input::RecordVoid { worker, cause } => self.records.void(self.scenario, *worker, *cause),
+            Input::Reset { connection, bytes } => self.demand(*connection, bytes.as_deref()),
+            Input::ResetsShed { connection, count } => self.lines[*connection].state.refused += count,
             Input::Sent { ticket, .. } => {
-                let line = &mut self.lines[connection_of(*ticket)];
-                let Sending { origin, .. } =
+                let connection = connection_of(*ticket);
+                let line = &mut self.lines[connection];
+                let Sending { origin, open, .. } =
                     line.sending.take().expect("the simulator reports only what was handed out");
                 line.tally.answer(origin);
+                let advances = matches!(origin, Origin::Model { .. }) && line.state.is_current(open.key);
+                let remembers = self.scenario.task_of(connection).max_gap.is_some();
+                self.advances = (advances && remembers).then_some((connection, open.slot));
             }
             Input::Withheld { ticket, .. } => {
                 let sending = self.lines[connection_of(*ticket)].sending.take();
@@ -289,6 +304,7 @@ impl<'s> Checks<'s> {
                 self.gives_up_an_arrival(now, input, parsed, send)?;
                 self.send(now, send)
             }
+            Action::Advance { connection, slot } => self.advance(usize::from(connection.0), *slot),
             Action::Reply(_) => unreachable!("a reply is judged with its frame"),
             Action::Notify(notify) => {
                 let line = &mut self.lines[usize::from(notify.connection().0)];
@@ -340,6 +356,9 @@ impl<'s> Checks<'s> {
         Finding::unless(self.retired.is_none() || self.let_in, Check::Once, || {
             format!("{:?} was retired for a frame that was refused", self.retired)
         })?;
+        Finding::unless(self.advances.is_none(), Check::State, || {
+            format!("the state of {:?} should have advanced", self.advances)
+        })?;
         self.workers.all_fit_are_in_service(self.scenario, now)?;
         self.records.all_told()?;
         self.samples.settled(engine)?;
@@ -350,6 +369,7 @@ impl<'s> Checks<'s> {
             let ledger = engine.ledger(crate::input::connection_id(connection));
             line.tally.compare(&ledger, line.in_flight())?;
             line.in_time.nothing_forgotten(now, excuses)?;
+            self.demands_are_counted(connection, engine)?;
         }
         Ok(())
     }
@@ -399,6 +419,8 @@ impl<'s> Checks<'s> {
         joined::tells_its_age(at, line.sending.map(|sending| sending.open), frame)?;
         line.once.put(key)?;
         line.in_time.put(at, key)?;
+        let first = line.envelope.is_first(key.epoch);
+        line.state.put(task, at, key, frame, first)?;
         line.envelope.put(task, at, key.epoch, frame)
     }
 }
@@ -414,6 +436,7 @@ impl Line {
             once: Once::default(),
             period: Period::default(),
             envelope: Envelope::default(),
+            state: State::default(),
         }
     }
 

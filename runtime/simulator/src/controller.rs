@@ -6,7 +6,7 @@ use message::{Address, Body, ContractDigest, Epoch, Observation, Response, Seque
 
 use crate::{
     clock::{MICRO, MILLI},
-    mangle,
+    demand, mangle,
     report::{Disturbance, Disturbances},
     scenario::{ConnectionPlan, Odds, Scenario, TaskPlan, between, happens},
 };
@@ -85,6 +85,12 @@ impl Controller {
         }
         let frame = self.frame(rng, now, odds, seen);
         (frame, self.pause(rng, odds, seen))
+    }
+
+    /// A demand that the state begins anew.
+    pub(crate) fn demand(&self, rng: &mut Rng, seen: &mut Disturbances) -> Vec<u8> {
+        let Instance { epoch, sequence, .. } = self.instance;
+        demand::demand(rng, seen, (self.identity.address, self.identity.contract), (epoch, sequence + 1))
     }
 
     /// A response reached the controller. One that is told that its epoch was retired starts anew.

@@ -34,6 +34,15 @@ pub(crate) enum Input {
     QueriesUnseen {
         count: u64,
     },
+    /// `None`: larger than any.
+    Reset {
+        connection: usize,
+        bytes: Option<Vec<u8>>,
+    },
+    ResetsShed {
+        connection: usize,
+        count: u64,
+    },
     Finished {
         worker: usize,
         outputs: Result<Vec<Vec<f32>>, ModelFailed>,
@@ -113,6 +122,12 @@ impl Input {
             Self::Stray { arrival, bytes } => Event::Stray { arrival: Instant::from_nanos(*arrival), bytes },
             Self::Query => Event::Query,
             Self::QueriesUnseen { count } => Event::QueriesUnseen { count: *count },
+            Self::Reset { connection, bytes } => {
+                Event::Reset { connection: connection_id(*connection), bytes: bytes.as_deref() }
+            }
+            Self::ResetsShed { connection, count } => {
+                Event::ResetsShed { connection: connection_id(*connection), count: *count }
+            }
             Self::Finished { worker, outputs: computed, execution } => {
                 outputs.extend(computed.iter().flatten().map(Vec::as_slice));
                 Event::Finished {

@@ -30,6 +30,7 @@ mod checks;
 mod client;
 mod clock;
 mod controller;
+mod demand;
 mod input;
 mod joined;
 mod link;

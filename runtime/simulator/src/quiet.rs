@@ -261,6 +261,7 @@ impl<F: FnMut(&[usize]) -> u64> Quiet<'_, F> {
                 }
                 Action::RecordVoid { reason, .. } => self.void = self.void.or(Some((self.inferences, reason))),
                 Action::StoreSample { .. }
+                | Action::Advance { .. }
                 | Action::Notify(_)
                 | Action::Quarantine { .. }
                 | Action::Exit { .. }
@@ -285,6 +286,7 @@ fn task((demand, model): (Demand, u8), status: Status, elements: &[Element]) -> 
         hold: Duration::ZERO,
         envelope: Envelope::new(elements, TooFast::Clamp, max_step).expect("one good element"),
         degraded: Degraded::Keep,
+        max_gap: None,
         status,
     };
     Task::new(spec).expect("a set that can be declared")

@@ -8,6 +8,7 @@ mod company;
 mod compare;
 mod rate;
 mod records;
+mod state;
 mod workers;
 
 use engine::{ModelFailed, Reason, TooFast, Withheld};
@@ -18,6 +19,7 @@ use self::{
     admit::Session,
     rate::{Limited, Rate},
     records::Record,
+    state::{Start, State},
     workers::{Answer, Worker},
 };
 use crate::{
@@ -44,6 +46,7 @@ struct Line {
     waiting: Option<Job>,
     phase: Phase,
     rate: Rate,
+    state: State,
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +67,8 @@ struct Job {
     rank: u64,
     /// The oldest joined sample that it is run with.
     oldest: Option<Sample>,
+    /// From what its inference started, where it did and its task remembers.
+    start: Option<Start>,
 }
 
 impl<'s> Reference<'s> {
@@ -102,6 +107,7 @@ impl<'s> Reference<'s> {
             }
             Input::ShedUnseen { .. }
             | Input::QueriesUnseen { .. }
+            | Input::ResetsShed { .. }
             | Input::RecordVoid { .. }
             | Input::SampleOversize { .. }
             | Input::SamplesUnseen { .. }
@@ -116,6 +122,7 @@ impl<'s> Reference<'s> {
             | Input::ReplyWithheld { .. } => unreachable!("it is not asked where there are clients"),
             Input::Sent { ticket, at } => self.sent(connection_of(*ticket), *at),
             Input::Withheld { ticket, why } => self.withheld(connection_of(*ticket), *why),
+            Input::Reset { connection, bytes } => self.reset(*connection, bytes.as_deref()),
             Input::Drain => self.draining = true,
         }
         self.answer_what_is_due(now);
@@ -206,7 +213,8 @@ impl<'s> Reference<'s> {
     fn send(&mut self, job: Job, says: Says) {
         let mut status = self.marks(job.key.connection);
         let line = &mut self.lines[job.key.connection];
-        if line.rate.nothing_sent() {
+        let fresh = matches!(says, Says::Model { .. }) && job.start.is_some_and(|start| start.fresh);
+        if fresh || line.rate.nothing_sent() {
             status = status.with(Status::STATE_RESET);
         }
         if matches!(says, Says::Model { clamped: true, .. }) {
@@ -313,6 +321,20 @@ impl<'s> Reference<'s> {
         if line.session.is_current(job.key.epoch) {
             line.session.responded(job.key.sequence);
             line.rate.advance(&says, at);
+            if let (Says::Model { .. }, Some(start)) = (&says, job.start) {
+                line.state.advance(start, at);
+                self.expected.push(Expected::Advance { connection });
+            }
+        }
+    }
+
+    fn reset(&mut self, connection: usize, bytes: Option<&[u8]>) {
+        let (plan, task) = (&self.scenario.connections[connection], self.scenario.task_of(connection));
+        let line = &mut self.lines[connection];
+        let Some(Ok(reset)) = bytes.map(message::Reset::decode) else { return };
+        let is_ours = reset.address == plan.address && reset.contract == task.contract;
+        if is_ours && line.session.is_current(reset.epoch.value()) {
+            line.state.demanded = Some(reset.from_sequence.value());
         }
     }
 
@@ -345,6 +367,12 @@ impl<'s> Reference<'s> {
 
 impl Line {
     fn new() -> Self {
-        Self { session: Session::default(), waiting: None, phase: Phase::Idle, rate: Rate::default() }
+        Self {
+            session: Session::default(),
+            waiting: None,
+            phase: Phase::Idle,
+            rate: Rate::default(),
+            state: State::default(),
+        }
     }
 }

@@ -92,6 +92,11 @@ pub enum Disturbance {
     CameraRestarted,
     LackedOnArrival,
     LackedAtItsTurn,
+    ResetDemanded,
+    ImproperReset,
+    ResetTookEffect,
+    GapPassed,
+    StateAdvanced,
 }
 
 impl Disturbance {
@@ -99,7 +104,7 @@ impl Disturbance {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every disturbance, in order.
-    pub const ALL: [Self; 83] = [
+    pub const ALL: [Self; 88] = [
         Self::Jitter,
         Self::Burst,
         Self::Flood,
@@ -183,6 +188,11 @@ impl Disturbance {
         Self::CameraRestarted,
         Self::LackedOnArrival,
         Self::LackedAtItsTurn,
+        Self::ResetDemanded,
+        Self::ImproperReset,
+        Self::ResetTookEffect,
+        Self::GapPassed,
+        Self::StateAdvanced,
     ];
 }
 
@@ -339,6 +349,9 @@ pub enum Check {
     /// A timing record is void when too many inferences exceed it, its tasks do as they declare, and each response
     /// says so.
     Records,
+    /// Each inference starts from what was sent on its connection before, which advances with nothing else, and a response
+    /// says where it began anew.
+    State,
     /// A one-off request gets exactly one reply, in its client's turn and its time, and holds up no observation but by the
     /// one that runs.
     Requests,

@@ -40,6 +40,8 @@ pub(crate) struct TaskPlan {
     pub(crate) too_fast: TooFast,
     pub(crate) elements: Vec<Element>,
     pub(crate) degraded: Degraded,
+    /// How long the model's memory of a connection counts; `None`: it has none.
+    pub(crate) max_gap: Option<u64>,
     pub(crate) status: Status,
 }
 
@@ -141,6 +143,7 @@ pub(crate) struct Odds {
     pub(crate) box_restart: u32,
     pub(crate) noise: u32,
     pub(crate) record_void: u32,
+    pub(crate) reset: u32,
 }
 
 /// A grid on which many things happen at once; margins fit it.
@@ -163,7 +166,9 @@ impl Scenario {
         let crowded = rng.bool();
         let models = if crowded { rng.u8(1..=2) } else { rng.u8(1..=3) };
         let one_for_all = crowded.then(|| (deadline(rng), schedulable(rng)));
-        let tasks = (0..rng.u8(1..=4)).map(|name| task(rng, (name, models), one_for_all)).collect::<Vec<_>>();
+        let mut tasks = (0..rng.u8(1..=4)).map(|name| task(rng, (name, models), one_for_all)).collect::<Vec<_>>();
+        // Of its own numbers, so that a seed is otherwise what it was.
+        remember(&mut Rng::with_seed(rng.clone().u64(..)), &mut tasks);
         let robots = if crowded { rng.usize(8..=14) } else { rng.usize(1..=6) };
         let pace = if crowded { 40 } else { 100 };
         let connections: Vec<ConnectionPlan> =
@@ -209,6 +214,7 @@ impl TaskPlan {
             hold: Duration::from_nanos(self.hold),
             envelope,
             degraded: self.degraded,
+            max_gap: self.max_gap.map(Duration::from_nanos),
             status: self.status,
         };
         envelope
@@ -332,7 +338,19 @@ fn task(rng: &mut Rng, (name, models): (u8, u8), one_for_all: Option<(u64, Statu
             rng,
             &[Degraded::Keep, Degraded::Keep, Degraded::LowerRate { factor: 2 + u16::from(name) }, Degraded::Rest],
         ),
+        max_gap: None,
         status,
+    }
+}
+
+/// Most models remember something, for not much longer than from one observation to the next, or for long.
+fn remember(rng: &mut Rng, tasks: &mut [TaskPlan]) {
+    for place in 0..tasks.len() {
+        let own =
+            (rng.u8(..4) > 0).then(|| (tasks[place].deadline * rng.u64(100..=800) / 100).next_multiple_of(COARSE));
+        // Tasks of one model remember alike.
+        let first = tasks.iter().position(|task| task.model == tasks[place].model);
+        tasks[place].max_gap = first.filter(|first| *first < place).map_or(own, |first| tasks[first].max_gap);
     }
 }
 
@@ -518,6 +536,7 @@ fn odds(rng: &mut Rng) -> Odds {
         box_restart: up_to(4),
         noise: up_to(50),
         record_void: up_to(4),
+        reset: up_to(300),
     }
 }
 

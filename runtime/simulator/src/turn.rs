@@ -5,6 +5,7 @@ use message::Observation;
 
 use crate::{
     boot::Boot,
+    checks::{FRESH, link},
     clock::MICRO,
     input::{Input, Key, Parsed, connection_of},
     reference::{self, Expected, ExpectedAnswer},
@@ -107,6 +108,10 @@ impl<'s> Boot<'_, 's> {
                     Some(one_off) => self.start_one_off(world, usize::from(worker.0), one_off)?,
                     None => self.start(world, usize::from(worker.0), &slots)?,
                 }
+            }
+            Action::Advance { connection, slot } => {
+                world.progress.hash(&[11, u64::from(connection.0), u64::from(slot.0)], &[]);
+                self.states[usize::from(connection.0)] = self.computed[usize::from(slot.0)];
             }
             Action::Notify(notify) => {
                 let mut bytes = [0; message::Notice::MAX_FRAME];
@@ -216,6 +221,7 @@ impl<'s> Boot<'_, 's> {
         Finding::unless(recorded.eq(running.iter().copied()), Check::Accounts, || {
             format!("worker {worker} runs {running:?}, the engine says otherwise")
         })?;
+        self.begin_states(now, worker, slots, &running)?;
         let (odds, seen) = (&self.scenario.odds, &mut world.report.disturbances);
         let mut outputs = Vec::new();
         for key in &running {
@@ -232,6 +238,21 @@ impl<'s> Boot<'_, 's> {
             world.timeline.schedule(now + length, finish);
         }
         Ok(())
+    }
+
+    /// Each member starts from its connection's state, or from a fresh one, and computes the next.
+    fn begin_states(&mut self, now: u64, worker: usize, slots: &[SlotId], running: &[Key]) -> Verdict {
+        let memories: Vec<_> = self.engine.memories(crate::input::worker_id(worker)).collect();
+        for (slot, key) in slots.iter().zip(running) {
+            let memory = memories.iter().find(|memory| usize::from(memory.connection.0) == key.connection);
+            let fresh = memory.is_none_or(|memory| memory.fresh);
+            let from = if fresh { FRESH } else { self.states[key.connection] };
+            self.computed[usize::from(slot.0)] = link(from, *key);
+            self.checks.begins(now, (*key, from), memory)?;
+        }
+        let all =
+            memories.iter().all(|memory| running.iter().any(|key| key.connection == usize::from(memory.connection.0)));
+        Finding::unless(all, Check::State, || format!("{memories:?} are not of {running:?}"))
     }
 
     /// What the engine says of itself beside its actions.
@@ -262,6 +283,8 @@ fn note(world: &mut World<'_>, now: u64, input: &Input, parsed: Option<&Parsed>)
         | Input::Oversize { .. }
         | Input::Shed { .. }
         | Input::ShedUnseen { .. }
+        | Input::Reset { .. }
+        | Input::ResetsShed { .. }
         | Input::Finished { .. }
         | Input::RecordVoid { .. }
         | Input::Sent { .. }
@@ -312,6 +335,8 @@ fn fingerprint(input: &Input) -> ([u64; 2], &[u8]) {
         Input::Timeout => ([19, 0], &[]),
         Input::Drain => ([20, 0], &[]),
         Input::QueriesUnseen { count } => ([21, *count], &[]),
+        Input::Reset { connection, bytes } => ([28, number(*connection)], bytes.as_deref().unwrap_or_default()),
+        Input::ResetsShed { connection, count } => ([29 + (number(*connection) << 8), *count], &[]),
     }
 }
 
@@ -320,6 +345,7 @@ fn touched(input: &Input) -> Option<usize> {
         Input::Frame { connection, .. } | Input::Oversize { connection, .. } | Input::Shed { connection, .. } => {
             Some(*connection)
         }
+        Input::Reset { connection, .. } | Input::ResetsShed { connection, .. } => Some(*connection),
         Input::ShedUnseen { connection, .. } => *connection,
         Input::Sent { ticket, .. } | Input::Withheld { ticket, .. } => Some(connection_of(*ticket)),
         Input::Stray { .. }

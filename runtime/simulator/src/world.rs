@@ -27,6 +27,7 @@ pub(crate) enum Happening {
     Finish { boot: u64, worker: usize, outputs: Result<Vec<Vec<f32>>, ModelFailed>, execution: u64 },
     Put { boot: u64, serial: u64 },
     Reported { boot: u64, input: Input },
+    ArriveReset { connection: usize, bytes: Vec<u8> },
     Deliver { connection: usize, bytes: Vec<u8> },
     Restart { boot: u64 },
     Ask { client: usize },
@@ -47,6 +48,8 @@ pub(crate) struct World<'r> {
     pub(crate) plan: Plan,
     /// What clients do and what becomes of their requests.
     pub(crate) asks: Rng,
+    /// When controllers demand that their state begins anew.
+    pub(crate) demands: Rng,
     asked: u64,
     /// What cameras do and what becomes of their samples.
     pub(crate) sights: Rng,
@@ -117,6 +120,7 @@ pub(crate) fn run(seed: u64, observations: u64, options: Options, progress: &Pro
         progress,
         plan,
         asks: rng.clone(),
+        demands: Rng::with_seed(rng.clone().u64(..)),
         asked: 0,
         cameras: scenario.joined.iter().map(|_| Camera::new(&mut sights)).collect(),
         sights,
@@ -180,6 +184,12 @@ impl World<'_> {
         let now = self.timeline.now();
         let odds = &self.scenario.odds;
         let seen = &mut self.report.disturbances;
+        let remembers = self.scenario.task_of(controller).max_gap.is_some();
+        if remembers && happens(&mut self.demands, odds.reset) {
+            let bytes = self.controllers[controller].demand(&mut self.demands, seen);
+            let delay = self.demands.u64(20 * MICRO..120 * MICRO);
+            self.timeline.schedule(now + delay, Happening::ArriveReset { connection: controller, bytes });
+        }
         let (bytes, pause) = self.controllers[controller].publish(&mut self.rng, now, odds, seen);
         self.report.observations += 1;
         if happens(&mut self.rng, odds.lost_in) {

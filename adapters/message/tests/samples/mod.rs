@@ -4,13 +4,14 @@
 use crc::{CRC_32_ISCSI, Crc};
 use message::{
     Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, Input, ModelDigest, Notice,
-    NoticeKind, Observation, Place, ReasonNumber, Response, Sequence, Source, Stamp, Status,
+    NoticeKind, Observation, Place, ReasonNumber, Reset, Response, Sequence, Source, Stamp, Status,
 };
 
 /// Frame offsets of the CRCs.
 pub(crate) const OBSERVATION_CRC: usize = 64;
 pub(crate) const RESPONSE_CRC: usize = 120;
 pub(crate) const NOTICE_CRC: usize = 32;
+pub(crate) const RESET_CRC: usize = 44;
 pub(crate) const REQUEST_CRC: usize = 48;
 pub(crate) const REPLY_CRC: usize = 80;
 pub(crate) const INPUT_CRC: usize = 52;
@@ -80,6 +81,16 @@ pub(crate) fn notice() -> Notice {
         epoch: Epoch::new(0x3837_3635_3433_3231),
         reason: reason(0x4241),
         kind: NoticeKind::Farewell,
+    }
+}
+
+/// A reset whose fields all differ.
+pub(crate) fn reset() -> Reset {
+    Reset {
+        address: Address::new(0x0403_0201),
+        contract: ContractDigest::new(counting(0x10)),
+        epoch: Epoch::new(0x2827_2625_2423_2221),
+        from_sequence: sequence(0x3837_3635_3433_3231),
     }
 }
 
@@ -154,6 +165,13 @@ pub(crate) fn response_frame(response: &Response<'_>) -> Vec<u8> {
 pub(crate) fn notice_frame(notice: &Notice) -> Vec<u8> {
     let mut frame = vec![0; Notice::MAX_FRAME];
     let length = notice.encode(&mut frame).expect("the sample fits");
+    frame.truncate(length);
+    frame
+}
+
+pub(crate) fn reset_frame(reset: &Reset) -> Vec<u8> {
+    let mut frame = vec![0; Reset::MAX_FRAME];
+    let length = reset.encode(&mut frame).expect("the sample fits");
     frame.truncate(length);
     frame
 }

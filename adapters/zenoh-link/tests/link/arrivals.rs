@@ -62,6 +62,28 @@ fn full_queue_sheds_the_newest_and_counts_every_frame() {
 }
 
 #[test]
+fn demands_arrive_in_order_among_the_frames_of_their_route_and_are_counted_apart() {
+    let endpoint = free_endpoint();
+    let mut station =
+        Station::open(&listening(&endpoint), vec![route("t/other"), route("t/arm")], &["t/*/observation"]);
+    let robot = robot(&endpoint);
+    publish(&robot, "t/arm/observation", b"before");
+    publish(&robot, "t/arm/reset", b"anew");
+    publish(&robot, "t/arm/observation", b"after");
+    publish(&robot, "t/arm/reset", &[0; message::Reset::MAX_FRAME + 1]);
+    station.await_wakes(4);
+    assert_eq!(station.drain_words(), ["frame 1 before", "reset 1 anew", "frame 1 after", "reset 1 oversize"]);
+    for _ in 0..20 {
+        publish(&robot, "t/arm/reset", b"again");
+    }
+    station.await_wakes(24);
+    assert_eq!(station.drain_words().len(), ROUTE_CAPACITY);
+    let mut overflow = Vec::new();
+    station.inbox.take_overflow(|what, count| overflow.push((what, count)));
+    assert_eq!(overflow, [(Overflowed::Resets(RouteId::new(1)), 5)]);
+}
+
+#[test]
 fn oversize_arrives_as_that_up_to_64_mib() {
     let endpoint = free_endpoint();
     let mut station = Station::open(&listening(&endpoint), vec![route("t/arm")], &[]);
@@ -217,13 +239,13 @@ fn observation(sequence: u64) -> Vec<u8> {
 fn frame_sequence(got: &Got) -> Option<u64> {
     match got {
         Got::Frame { bytes, .. } => Some(message::peek(bytes).unwrap().sequence.value()),
-        Got::Oversize { .. } | Got::Shed { .. } | Got::Stray { .. } => None,
+        Got::Oversize { .. } | Got::Shed { .. } | Got::Reset { .. } | Got::Stray { .. } => None,
     }
 }
 
 fn shed_sequence(got: &Got) -> Option<u64> {
     match got {
         Got::Shed { sequence, .. } => Some(sequence.unwrap()),
-        Got::Oversize { .. } | Got::Frame { .. } | Got::Stray { .. } => None,
+        Got::Oversize { .. } | Got::Frame { .. } | Got::Reset { .. } | Got::Stray { .. } => None,
     }
 }

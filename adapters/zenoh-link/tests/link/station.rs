@@ -36,6 +36,7 @@ pub(crate) fn route(stem: &str) -> RouteKeys {
         observation: format!("{stem}/observation"),
         response: format!("{stem}/response"),
         notice: format!("{stem}/notice"),
+        reset: Some(format!("{stem}/reset")),
         max_frame_bytes: MAX_FRAME,
     }
 }
@@ -61,6 +62,7 @@ pub(crate) enum Got {
     Frame { route: RouteId, at_ns: u64, bytes: Vec<u8> },
     Oversize { route: RouteId },
     Shed { route: RouteId, sequence: Option<u64> },
+    Reset { route: RouteId, bytes: Option<Vec<u8>> },
     Stray { key: String, bytes: Vec<u8> },
 }
 
@@ -72,6 +74,7 @@ impl From<Arrival<'_>> for Got {
             Arrival::Shed { route, at_ns: _, header } => {
                 Self::Shed { route, sequence: header.map(|header| header.sequence.value()) }
             }
+            Arrival::Reset { route, bytes } => Self::Reset { route, bytes: bytes.map(<[u8]>::to_vec) },
             Arrival::Stray { key, at_ns: _, bytes } => Self::Stray { key: key.to_owned(), bytes: bytes.to_vec() },
         }
     }
@@ -85,6 +88,10 @@ impl std::fmt::Display for Got {
             }
             Self::Oversize { route } => write!(f, "oversize {}", route.index()),
             Self::Shed { route, sequence } => write!(f, "shed {} {sequence:?}", route.index()),
+            Self::Reset { route, bytes: None } => write!(f, "reset {} oversize", route.index()),
+            Self::Reset { route, bytes: Some(bytes) } => {
+                write!(f, "reset {} {}", route.index(), bytes.escape_ascii())
+            }
             Self::Stray { key, bytes } => write!(f, "stray {key} {}", bytes.escape_ascii()),
         }
     }

@@ -104,6 +104,7 @@ impl Naive {
                 observation: key(robot, "observation"),
                 response: key(robot, "response"),
                 notice: key(robot, "notice"),
+                reset: None,
                 max_frame_bytes,
             }));
         }

@@ -209,6 +209,7 @@ fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTa
             observation_key: key(robot.observation_key, &who, "observation"),
             response_key: key(robot.response_key, &who, "response"),
             notice_key: key(robot.notice_key, &who, "notice"),
+            reset_key: key(robot.reset_key, &who, "reset"),
             name: who,
         })
     };

@@ -145,6 +145,7 @@ pub(super) struct RawRobot {
     pub(super) observation_key: Option<String>,
     pub(super) response_key: Option<String>,
     pub(super) notice_key: Option<String>,
+    pub(super) reset_key: Option<String>,
     #[serde(default)]
     pub(super) input_keys: BTreeMap<Spanned<String>, String>,
 }

@@ -21,6 +21,7 @@ use crate::{
     clock,
     plan::{Plan, model_id},
     samples::Joined,
+    state::Layout,
     worker::{Bring, Desk, Done, Member, Order, Slot},
 };
 
@@ -30,6 +31,7 @@ pub(super) struct Driver<'d> {
     workers: Vec<Worker>,
     /// By model.
     observations: &'d mut [Observations],
+    layouts: Vec<Layout>,
 }
 
 struct Worker {
@@ -78,7 +80,7 @@ impl<'d> Driver<'d> {
             turn: 0,
             ordered: Instant::from_nanos(0),
         };
-        Self { plan, workers: workers.into_iter().map(worker).collect(), observations }
+        Self { plan, workers: workers.into_iter().map(worker).collect(), observations, layouts: plan.layouts() }
     }
 
     /// The most observations of a model that an inference on a worker can answer.
@@ -166,6 +168,7 @@ impl<'d> Driver<'d> {
             let Observed { values, joined } = self.observations[model].next();
             member.memory.store(values.iter().copied());
             member.joined.clone_from(joined);
+            self.layouts[model].begin_fresh(&mut member.memory);
         }
         (worker.busy, worker.ordered) = (true, clock::now());
         worker.desk.order(Order { model: model_id(model), members, at: worker.ordered });

@@ -17,7 +17,9 @@ use crate::{
     joined::places,
     plan::Plan,
     realtime,
+    state::Layout,
     timing::{Distribution, Recorder},
+    worker::Slot,
 };
 
 /// Times a session of its own, on a thread like the worker's.
@@ -34,14 +36,17 @@ pub(super) fn time(
     let like_the_worker = || {
         let priority = plan.config.realtime.fifo_priority.map(Priority::worker);
         realtime::grant(&plan.config.workers[worker].cores, priority);
-        run((&mut session, &places), observations, share)
+        let slot = Slot::with_room(plan.slot_lengths());
+        run((&mut session, &places), (&Layout::of(manifest), slot), observations, share)
     };
     thread::scope(|scope| scope.spawn(like_the_worker).join())
         .map_err(|_| miette!("measuring a session panicked: report this as a bug"))?
 }
 
+/// Each time with fresh state, as the workers are timed too.
 fn run(
     (session, places): (&mut Model, &[InputPlace]),
+    (layout, mut slot): (&Layout, Slot),
     observations: &mut Observations,
     share: Share,
 ) -> Result<Distribution> {
@@ -49,10 +54,13 @@ fn run(
     let mut breath = Breath::new(begun);
     loop {
         let Observed { values, joined } = observations.next();
-        session.observation_mut().copy_from_slice(values);
+        slot.store(values.iter().copied());
+        layout.begin_fresh(&mut slot);
+        session.observation_mut().copy_from_slice(&slot.input);
         for (place, sample) in places.iter().zip(joined) {
             session.input_mut(*place).copy_from_slice(sample);
         }
+        layout.give(&slot, |input, values| session.input_mut(input).copy_from_slice(values));
         let before = clock::nanos();
         session.run().into_diagnostic()?;
         let now = clock::nanos();

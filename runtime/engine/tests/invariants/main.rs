@@ -5,6 +5,7 @@ mod batches;
 mod joined;
 mod records;
 mod scene;
+mod state;
 
 use engine::{Duration, Event, Reason, Service};
 

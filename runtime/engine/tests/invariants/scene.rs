@@ -32,6 +32,10 @@ pub(crate) struct Scene {
     pub(crate) ages: (u32, u32),
     /// The marks of the last response.
     pub(crate) status: Status,
+    /// Each inference that began: whether with fresh state, and for how many microseconds it was not.
+    pub(crate) began: Vec<(bool, u64)>,
+    /// Whose state advanced, and to what was computed in which slot.
+    pub(crate) advanced: Vec<(ConnectionId, SlotId)>,
     /// Why each record was told to be void.
     pub(crate) void: Vec<Reason>,
 }
@@ -50,6 +54,12 @@ impl Scene {
     pub(crate) fn measured(degraded: Degraded) -> Self {
         let task = TaskSpec { min_period: Duration::from_micros(10), degraded, ..task() };
         Self::declared(&[task], vec![record(0, &[1_000])])
+    }
+
+    /// Connections of a task that remembers, with a gap of 20 ms.
+    pub(crate) fn remembering(connections: usize) -> Self {
+        let task = TaskSpec { max_gap: Some(Duration::from_micros(20_000)), ..task() };
+        Self::declared(&vec![task; connections], vec![record(0, &[1_000, 1_000])])
     }
 
     /// A connection for each task, and records that say how many microseconds batches of each model take.
@@ -101,6 +111,8 @@ impl Scene {
             sampled: Vec::new(),
             ages: (0, 0),
             status: Status::NONE,
+            began: Vec::new(),
+            advanced: Vec::new(),
             void: Vec::new(),
         }
     }
@@ -153,7 +165,14 @@ impl Scene {
             match action {
                 Action::Store { slot } => self.stored = Some(slot),
                 Action::StoreSample { input } => self.sampled.push(input),
-                Action::StartInference { slots, .. } => self.running = slots.to_vec(),
+                Action::StartInference { slots, .. } => {
+                    self.running = slots.to_vec();
+                    let began = self.engine.memories(WORKER);
+                    let micros =
+                        |span: Duration| std::time::Duration::from(span).as_micros().try_into().expect("short");
+                    self.began.extend(began.map(|memory| (memory.fresh, micros(memory.since_fresh))));
+                }
+                Action::Advance { connection, slot } => self.advanced.push((connection, slot)),
                 Action::Send(send) => said.extend(self.send(micros, &send)),
                 Action::RecordVoid { reason, .. } => self.void.push(reason),
                 Action::Reply(_)
@@ -208,6 +227,7 @@ pub(crate) fn task() -> TaskSpec<'static> {
         hold: Duration::from_micros(50_000),
         envelope: Envelope::new(vec![element].leak(), TooFast::Clamp, max_step).expect("a good element"),
         degraded: Degraded::Keep,
+        max_gap: None,
         status: Status::NONE,
     }
 }

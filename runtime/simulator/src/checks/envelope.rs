@@ -60,6 +60,11 @@ impl Envelope {
         }
     }
 
+    /// Whether nothing was sent in this epoch before.
+    pub(super) fn is_first(&self, epoch: u64) -> bool {
+        self.last.as_ref().is_none_or(|last| last.epoch != epoch)
+    }
+
     pub(super) fn put(&mut self, task: &TaskPlan, at: u64, epoch: u64, frame: &Response<'_>) -> Verdict {
         let bytes = match frame.body {
             Body::Action { values, .. } | Body::Fallback { values, .. } => values,

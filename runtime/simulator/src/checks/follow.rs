@@ -67,6 +67,7 @@ impl Checks<'_> {
         line.once.accept(parsed.key)?;
         envelope::proper_inputs(task, parsed)?;
         line.envelope.observe(task, parsed);
+        line.state.observe(parsed.key, *arrival);
         let plan = &self.scenario.connections[*connection];
         let is_ours = parsed.address == plan.address && parsed.contract == task.contract;
         Finding::unless(is_ours, Check::Once, || format!("{:?} was accepted, but is not for this task", parsed.key))?;
@@ -200,6 +201,8 @@ impl Checks<'_> {
             | Input::RequestsUnseen { .. }
             | Input::Replied { .. }
             | Input::ReplyWithheld { .. }
+            | Input::Reset { .. }
+            | Input::ResetsShed { .. }
             | Input::Finished { .. }
             | Input::RecordVoid { .. }
             | Input::Sent { .. }
@@ -259,6 +262,7 @@ impl Checks<'_> {
                 let period = self.records.period(self.scenario, &self.workers, task);
                 line.period.let_in((task, period), (key, arrival_of(input)), begins_epoch, &mut self.seen)?;
                 line.once.accept(key)?;
+                line.state.enters(key);
                 once::echoes(now, input, frame)?;
                 in_time::expired(now, input, parsed, task, excuses)
             }

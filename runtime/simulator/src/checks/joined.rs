@@ -47,6 +47,8 @@ impl Samples {
             | Input::Stray { .. }
             | Input::Query
             | Input::QueriesUnseen { .. }
+            | Input::Reset { .. }
+            | Input::ResetsShed { .. }
             | Input::Finished { .. }
             | Input::RecordVoid { .. }
             | Input::Sent { .. }

@@ -61,6 +61,8 @@ pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
         | Input::Replied { .. }
         | Input::ReplyWithheld { .. }
         | Input::QueriesUnseen { .. }
+        | Input::Reset { .. }
+        | Input::ResetsShed { .. }
         | Input::Finished { .. }
         | Input::RecordVoid { .. }
         | Input::Sent { .. }
@@ -84,6 +86,8 @@ pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
         | Input::Replied { .. }
         | Input::ReplyWithheld { .. }
         | Input::QueriesUnseen { .. }
+        | Input::Reset { .. }
+        | Input::ResetsShed { .. }
         | Input::Finished { .. }
         | Input::RecordVoid { .. }
         | Input::Sent { .. }

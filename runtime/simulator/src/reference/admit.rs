@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use engine::Reason;
 use message::{Malformed, Observation};
 
-use super::{Answer, Job, Phase, Rate, Reference, To};
+use super::{Answer, Job, Phase, Rate, Reference, State, To};
 use crate::{
     clock::{MICRO, SECOND},
     input::Parsed,
@@ -153,7 +153,8 @@ impl Reference<'_> {
             return refuse(self, Reason::ExpiredOnArrival);
         }
         let rank = arrival + task.deadline;
-        let job = Job { key: parsed.key, stamp: parsed.stamp, arrival, deadline, rank, oldest: None };
+        let (key, stamp) = (parsed.key, parsed.stamp);
+        let job = Job { key, stamp, arrival, deadline, rank, oldest: None, start: None };
         self.admit(now, connection, &job, &parsed.values);
     }
 
@@ -161,6 +162,7 @@ impl Reference<'_> {
     fn retire(&mut self, connection: usize) {
         let line = &mut self.lines[connection];
         line.rate = Rate::default();
+        line.state = State::default();
         let waiting = line.waiting.take();
         let running = match std::mem::replace(&mut line.phase, Phase::Idle) {
             Phase::Idle => None,

@@ -17,6 +17,7 @@ pub(crate) enum Expected {
     Store { job: Key },
     StoreSample { input: usize },
     Start { worker: usize, model: ModelId, jobs: Vec<Key> },
+    Advance { connection: usize },
     Answer(ExpectedAnswer),
     Notify { connection: usize, epoch: u64 },
     Quarantine { worker: usize, reason: Reason, spare: Option<usize> },
@@ -70,6 +71,7 @@ enum Order {
     Workers,
     Records,
     Starts,
+    Advances,
     End,
 }
 
@@ -94,9 +96,13 @@ pub(crate) fn actions(
         let mut same_order = (0..expected.len()).filter(|place| order_of_expected(&expected[*place]) == order);
         let place = match order {
             Order::Refusals(_) => same_order.find(|place| is_as_expected(&expected[*place], action, holds)),
-            Order::Connection(_) | Order::Elsewhere | Order::Workers | Order::Records | Order::Starts | Order::End => {
-                same_order.next()
-            }
+            Order::Connection(_)
+            | Order::Elsewhere
+            | Order::Workers
+            | Order::Records
+            | Order::Starts
+            | Order::Advances
+            | Order::End => same_order.next(),
         };
         let Some(place) = place else {
             return Err(finding(format!("the engine did {action:?}, expected is {expected:?}")));
@@ -170,6 +176,9 @@ fn is_as_expected(expected: &Expected, actual: &Action, whose: impl Fn(SlotId) -
             let right = slots.iter().map(|slot| whose(*slot)).eq(jobs.iter().map(|job| Some(*job)));
             *worker == place(*actual) && model == of && right
         }
+        (Expected::Advance { connection }, Action::Advance { connection: actual, .. }) => {
+            *connection == usize::from(actual.0)
+        }
         (Expected::Answer(answer), Action::Send(send)) => is_the_answer(answer, send),
         (Expected::Notify { connection, epoch }, Action::Notify(notify)) => {
             let mut bytes = [0; message::Notice::MAX_FRAME];
@@ -231,6 +240,7 @@ fn order_of_action(action: &Action, frame_of: Option<usize>) -> Order {
         },
         Action::Reply(_) | Action::Notify(_) | Action::Drained => Order::End,
         Action::StartInference { .. } => Order::Starts,
+        Action::Advance { .. } => Order::Advances,
         Action::Quarantine { .. } | Action::Exit { .. } => Order::Workers,
         Action::RecordVoid { .. } => Order::Records,
     }
@@ -247,6 +257,7 @@ fn order_of_expected(expected: &Expected) -> Order {
         },
         Expected::Notify { .. } | Expected::Drained => Order::End,
         Expected::Start { .. } => Order::Starts,
+        Expected::Advance { .. } => Order::Advances,
         Expected::Quarantine { .. } | Expected::Exit => Order::Workers,
         Expected::RecordVoid { .. } => Order::Records,
     }

@@ -172,7 +172,11 @@ impl Reference<'_> {
             let model = self.scenario.task_of(*first).model;
             let (mut members, mut jobs) = (Vec::new(), Vec::new());
             for connection in self.company(now, (worker, model), order) {
-                let mut job = self.lines[connection].waiting.take().expect("it was just found waiting");
+                let max_gap = self.scenario.task_of(connection).max_gap;
+                let line = &mut self.lines[connection];
+                let mut job = line.waiting.take().expect("it was just found waiting");
+                let of = (job.key.sequence, job.arrival);
+                job.start = max_gap.map(|max_gap| line.state.start(now, max_gap, of));
                 job.oldest = self.joined.oldest(now, connection);
                 members.push(Member { connection, answer: Answer::Open(job.key) });
                 jobs.push(job.key);
