@@ -31,6 +31,9 @@ pub struct Frame {
     pub stamp_ns: u64,
     /// Of the picture as it came.
     pub size: Size,
+    /// Bytes that were written on the way beside the tensor and the resizer's results: a decoded picture, a
+    /// JPEG that was given another end, rows that were made whole pixels, 16-bit values in this machine's order.
+    pub copied: usize,
 }
 
 impl Pipeline {
@@ -138,20 +141,21 @@ impl Pipeline {
         if message.len() > most {
             return Err(ImageError::TooLong { bytes: message.len(), most });
         }
-        let (stamp_ns, size, source, part) = match &spec.accept {
+        let (stamp_ns, size, ready) = match &spec.accept {
             Accept::Image(accepted) => {
                 let image = Image::read(message)?;
                 let (source, part) = Source::raw(&image, accepted, spec)?;
-                let (straight, within) = straighten(source, part, spec.size, decoded);
-                (image.stamp_ns, source.size, straight, within)
+                (image.stamp_ns, source.size, straighten(source, part, spec.size, decoded))
             }
             Accept::Compressed(accepted) => {
                 let image = CompressedImage::read(message)?;
-                let (source, part) = decode(&image, accepted, spec, coded, decoded)?;
-                (image.stamp_ns, source.size, source, part)
+                let ready = decode(&image, accepted, spec, coded, decoded)?;
+                (image.stamp_ns, ready.source.size, ready)
             }
         };
-        Ok((Frame { stamp_ns, size }, cut(source, part, spec.size, deep, resize)))
+        let deep_bytes = if ready.source.pixel == Pixel::Grey16 { 2 * ready.part.size.pixels() } else { 0 };
+        let frame = Frame { stamp_ns, size, copied: ready.copied + deep_bytes };
+        Ok((frame, cut(ready.source, ready.part, spec.size, deep, resize)))
     }
 
     /// Lets the resizer's memory grow to what the largest part needs, before the first message.
@@ -177,6 +181,13 @@ impl Pipeline {
     }
 }
 
+/// A picture of whole pixels, what is cut out of it, and how many bytes were written for that.
+struct Ready<'a> {
+    source: Source<'a>,
+    part: Rectangle,
+    copied: usize,
+}
+
 /// A picture of the tensor's size.
 enum Picture<'a> {
     Eight(Pixels<'a, u8>, Pixel),
@@ -190,13 +201,13 @@ fn decode<'a>(
     spec: &Spec,
     coded: &mut Vec<u8>,
     decoded: &'a mut [u8],
-) -> Result<(Source<'a>, Rectangle), ImageError> {
-    let codec = Codec::named(image.format).filter(|codec| accepted.contains(codec)).ok_or(ImageError::Format)?;
+) -> Result<Ready<'a>, ImageError> {
+    let kind = Codec::named(image.format).filter(|codec| accepted.contains(codec)).ok_or(ImageError::Format)?;
     let prepare = |size: Size, pixel: Pixel| {
         let part = admit(size, spec)?;
         if spec.channels.take(pixel) { Ok((part, size.pixels() * pixel.bytes())) } else { Err(ImageError::Channels) }
     };
-    let (size, pixel, part, length) = match codec {
+    let (size, pixel, part, length) = match kind {
         Codec::Jpeg => {
             let header = jpeg::header(image.data)?;
             let pixel = if header.colour { Pixel::Rgb } else { Pixel::Grey };
@@ -212,22 +223,24 @@ fn decode<'a>(
         }
     };
     let step = size.width as usize * pixel.bytes();
-    Ok((Source { bytes: &decoded[..length], step, size, pixel, big_endian: true }, part))
+    let copied = length + if kind == Codec::Jpeg { coded.len() } else { 0 };
+    Ok(Ready { source: Source { bytes: &decoded[..length], step, size, pixel, big_endian: true }, part, copied })
 }
 
 /// The resizer wants rows of whole pixels. Where rows of three bytes a pixel end in something else, what
 /// is cut out is copied.
-fn straighten<'a>(source: Source<'a>, part: Rectangle, to: Size, scratch: &'a mut [u8]) -> (Source<'a>, Rectangle) {
+fn straighten<'a>(source: Source<'a>, part: Rectangle, to: Size, scratch: &'a mut [u8]) -> Ready<'a> {
     let bytes = source.pixel.bytes();
     if bytes != 3 || source.step.is_multiple_of(3) || part.size == to {
-        return (source, part);
+        return Ready { source, part, copied: 0 };
     }
     let step = part.size.width as usize * bytes;
     for (row, straight) in source.rows(part).zip(scratch.chunks_exact_mut(step)) {
         straight.copy_from_slice(row);
     }
     let bytes = &scratch[..part.size.height as usize * step];
-    (Source { bytes, step, size: part.size, ..source }, Rectangle { left: 0, top: 0, size: part.size })
+    let source = Source { bytes, step, size: part.size, ..source };
+    Ready { source, part: Rectangle { left: 0, top: 0, size: part.size }, copied: bytes.len() }
 }
 
 /// What is cut out, at the tensor's size. Nothing is copied where it has that size already.
@@ -238,10 +251,11 @@ fn cut<'a>(source: Source<'a>, part: Rectangle, to: Size, deep: &'a mut [U16], r
     match source.pixel {
         Pixel::Grey16 => {
             let deep = &mut deep[..part.size.pixels()];
-            let values = source.rows(part).flat_map(|row| row.as_chunks().0);
             let order = if source.big_endian { u16::from_be_bytes } else { u16::from_le_bytes };
-            for (value, out) in values.zip(deep.iter_mut()) {
-                *out = U16::new(order(*value));
+            for (row, values) in source.rows(part).zip(deep.chunks_exact_mut(part.size.width as usize)) {
+                for (bytes, value) in row.as_chunks().0.iter().zip(values) {
+                    *value = U16::new(order(*bytes));
+                }
             }
             let samples = if part.size == to { deep } else { resize.deep(deep, part.size) };
             Picture::Sixteen(Pixels { samples, step: packed, width, channels })

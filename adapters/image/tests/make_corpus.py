@@ -1,4 +1,5 @@
-"""Writes corpus/: small pictures as Pillow encodes them, some of them of kinds that are refused.
+"""Writes corpus/: small pictures as Pillow encodes them, some of them of kinds that are refused. And a
+camera's picture for examples/cost.rs.
 
     python3 make_corpus.py        needs pillow and numpy as pinned in requirements.txt
 """
@@ -34,7 +35,15 @@ def png(width, height, depth, colour, inflated, interlace=0):
     return b"\x89PNG\r\n\x1a\n" + body
 
 
+def camera():
+    """640 by 480 as a camera sends it, for examples/cost.rs: the arm's picture, with a sensor's noise."""
+    arm = Image.open(Path(__file__).parents[3] / "models/ur5e-conveyor/picture.png").convert("RGB").resize((640, 480))
+    noise = np.random.default_rng(4).normal(0, 4, (480, 640, 3))
+    return Image.fromarray(np.clip(np.asarray(arm) + noise, 0, 255).astype(np.uint8))
+
+
 def main():
+    camera().save(Path(__file__).parents[1] / "examples/camera.jpg", "JPEG", quality=85, subsampling="4:2:0")
     CORPUS.mkdir(exist_ok=True)
     colour = Image.fromarray(picture(61, 43, 1))
     grey = Image.fromarray(picture(50, 37, 2)[..., 0])

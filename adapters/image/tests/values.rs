@@ -134,6 +134,28 @@ fn nothing_beside_a_crop_shows_in_it() {
     }
 }
 
+/// A raw picture is read where it lies, in shared memory too. What must be copied says so.
+#[test]
+fn what_is_copied() {
+    let copied = |spec: &Spec, message: &[u8]| {
+        let mut pipeline = Pipeline::new(spec.clone()).expect("the declaration is right");
+        let mut out = vec![f32::NAN; pipeline.values()];
+        pipeline.run(message, &mut out).unwrap_or_else(|error| panic!("{error}")).copied
+    };
+    let colour = spec(raw(&ENCODINGS), Channels::Rgb);
+    for (encoding, gap, expected) in
+        [("rgb8", 0, 0), ("rgb8", 3, 0), ("rgb8", 1, 3 * 31 * 33), ("mono8", 0, 0), ("mono8", 1, 0)]
+    {
+        assert_eq!(copied(&colour, &Image::new(encoding, 31, 33).with_gap(gap).message()), expected, "{encoding}");
+    }
+    let depth = spec(raw(&[RawEncoding::U16]), Channels::Depth);
+    assert_eq!(copied(&depth, &Image::new("16UC1", 31, 33).message()), 2 * 31 * 33);
+    let both = spec(Accept::Compressed(vec![Codec::Jpeg, Codec::Png]), Channels::Rgb);
+    assert_eq!(copied(&both, &compressed("png", &corpus("rgb.png"))), 3 * 61 * 43);
+    let jpeg = corpus("444.jpg");
+    assert_eq!(copied(&both, &compressed("jpeg", &jpeg)), 3 * 61 * 43 + jpeg.len() - 2 + 66);
+}
+
 #[test]
 fn sixteen_bits_of_either_endianness() {
     let image = Image::new("16UC1", 7, 5);
