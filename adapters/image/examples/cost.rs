@@ -11,9 +11,7 @@ use std::error::Error;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use image_input::{
-    Accept, Channels, Codec, Crop, Filter, Layout, Most, Normalise, Pipeline, RawEncoding, Size, Spec, Values,
-};
+use image_input::{Accept, Channels, Codec, Crop, Filter, Layout, Most, Normalise, Pipeline, RawEncoding, Size, Spec};
 
 const CAMERA: &[u8] = include_bytes!("camera.jpg");
 const PICTURE: Size = Size { width: 640, height: 480 };
@@ -124,7 +122,7 @@ fn spec(accept: Accept, channels: Channels) -> Spec {
         size: TENSOR,
         channels,
         layout: Layout::Nchw,
-        values: Values::F32(Normalise { scale: 1.0 / 255.0, mean: vec![0.45; count], std: vec![0.225; count] }),
+        normalise: Normalise { scale: 1.0 / 255.0, mean: vec![0.45; count], std: vec![0.225; count] },
     }
 }
 
@@ -134,13 +132,14 @@ fn decoded(accept: &Accept) -> Result<Vec<u8>, Box<dyn Error>> {
         crop: Crop::Whole,
         size: PICTURE,
         layout: Layout::Nhwc,
-        values: Values::U8,
+        normalise: Normalise { scale: 1.0, mean: vec![0.0; 3], std: vec![1.0; 3] },
         ..spec(accept.clone(), Channels::Rgb)
     };
     let mut pipeline = Pipeline::new(whole)?;
-    let mut pixels = vec![0; pipeline.values()];
-    pipeline.run_u8(&compressed("jpeg", CAMERA), &mut pixels)?;
-    Ok(pixels)
+    let mut pixels = vec![0.0; pipeline.values()];
+    pipeline.run(&compressed("jpeg", CAMERA), &mut pixels)?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole numbers from 0 to 255")]
+    Ok(pixels.into_iter().map(|value| value as u8).collect())
 }
 
 fn encoded(pixels: &[u8], colour: png::ColorType) -> Result<Vec<u8>, png::EncodingError> {

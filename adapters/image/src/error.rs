@@ -63,7 +63,7 @@ pub enum ImageError {
     /// Not a PNG picture as cameras make them.
     #[error("PNG: {0}")]
     Png(#[from] PngFault),
-    /// The lent memory is not as long as the tensor, or not of its type.
+    /// The lent memory is not as long as the tensor.
     #[error("the memory that was lent is not the tensor's")]
     Tensor,
     /// A decoder broke its own assumptions. The pipeline may be used on.

@@ -1,6 +1,6 @@
 //! Turns one ROS 2 message with a picture into a model's image tensor.
 //!
-//! A [`Pipeline`] is declared once, by a [`Spec`]: which `sensor_msgs/msg/Image` encodings or
+//! A [`Pipeline`] is declared once, by a [`Spec`], which `model.toml` holds: which `sensor_msgs/msg/Image` encodings or
 //! `sensor_msgs/msg/CompressedImage` formats it accepts and up to what size, what it cuts out, how it
 //! resizes, and how the model wants its values. What cannot work is refused there. From then on
 //! [`Pipeline::run`] turns a message's bytes into values in memory that the caller lends: batch 1, NCHW
@@ -13,7 +13,7 @@
 //! where somebody waits for a lock.
 //!
 //! ```
-//! use image_input::{Accept, Channels, Crop, Filter, Layout, Most, Normalise, Pipeline, RawEncoding, Size, Spec, Values};
+//! use image_input::{Accept, Channels, Crop, Filter, Layout, Most, Normalise, Pipeline, RawEncoding, Size, Spec};
 //!
 //! let mut pipeline = Pipeline::new(Spec {
 //!     accept: Accept::Image(vec![RawEncoding::Mono8]),
@@ -23,7 +23,7 @@
 //!     size: Size { width: 1, height: 1 },
 //!     channels: Channels::Mono,
 //!     layout: Layout::Nchw,
-//!     values: Values::F32(Normalise { scale: 1.0 / 255.0, mean: vec![0.5], std: vec![0.25] }),
+//!     normalise: Normalise { scale: 1.0 / 255.0, mean: vec![0.5], std: vec![0.25] },
 //! })?;
 //! assert_eq!(pipeline.shape(), [1, 1, 1, 1]);
 //!
@@ -57,12 +57,10 @@ mod pipeline;
 mod png;
 mod resize;
 mod source;
-mod spec;
 mod tensor;
 
 pub use error::{ImageError, JpegFault, PngFault};
-pub use pipeline::{Frame, Pipeline};
-pub use spec::{
+pub use manifest::image::{
     Accept, Channels, Codec, Crop, Filter, Layout, Most, Normalise, RawEncoding, Rectangle, Size, Spec, SpecError,
-    Values,
 };
+pub use pipeline::{Frame, Pipeline};

@@ -5,16 +5,15 @@ use fast_image_resize::pixels::U16;
 use crate::message::{CompressedImage, Image};
 use crate::resize::Resize;
 use crate::source::{Source, admit};
-use crate::spec::Pixel;
 use crate::tensor::{Affine, Pixels};
-use crate::{Accept, Channels, Codec, ImageError, Layout, Rectangle, Size, Spec, SpecError, Values, jpeg, png};
+use crate::{Accept, Channels, Codec, ImageError, Layout, Rectangle, Size, Spec, SpecError, jpeg, png};
+use manifest::image::Pixel;
 
 /// Turns messages into tensors, one at a time.
 #[derive(Debug)]
 pub struct Pipeline {
     spec: Spec,
-    /// Nothing where the tensor's values are U8.
-    affine: Option<Affine>,
+    affine: Affine,
     /// Decoded pictures, and rows whose step is no multiple of a pixel.
     decoded: Vec<u8>,
     /// A JPEG as the decoder gets it.
@@ -53,12 +52,8 @@ impl Pipeline {
         let part = spec.crop.of(spec.most.size).ok_or(SpecError::Crop)?.size;
         let deep = if spec.channels == Channels::Depth { part.pixels() } else { 0 };
         let jpeg = matches!(&spec.accept, Accept::Compressed(codecs) if codecs.contains(&Codec::Jpeg));
-        let affine = match &spec.values {
-            Values::U8 => None,
-            Values::F32(normalise) => Some(Affine::new(normalise)),
-        };
         let mut pipeline = Self {
-            affine,
+            affine: Affine::new(&spec.normalise),
             decoded: vec![0; decoded],
             coded: Vec::with_capacity(if jpeg { spec.most.bytes + jpeg::TAIL.len() } else { 0 }),
             deep: vec![U16::default(); deep],
@@ -92,14 +87,15 @@ impl Pipeline {
         &self.spec
     }
 
-    /// Turns a message into a tensor of F32 values.
+    /// Turns a message into a tensor.
     ///
     /// # Errors
-    /// What is wrong with the message, or `Tensor` for memory of another length or where U8 was
-    /// declared. `out` is as it was.
+    /// What is wrong with the message, or `Tensor` for memory of another length. `out` is as it was.
     pub fn run(&mut self, message: &[u8], out: &mut [f32]) -> Result<Frame, ImageError> {
-        let affine = self.affine.filter(|_| out.len() == self.values()).ok_or(ImageError::Tensor)?;
-        let (layout, channels) = (self.spec.layout, self.spec.channels);
+        if out.len() != self.values() {
+            return Err(ImageError::Tensor);
+        }
+        let (affine, layout, channels) = (self.affine, self.spec.layout, self.spec.channels);
         let (frame, picture) = self.picture(message)?;
         match picture {
             Picture::Eight(pixels, pixel) => {
@@ -111,27 +107,6 @@ impl Pipeline {
             }
         }
         Ok(frame)
-    }
-
-    /// Turns a message into a tensor of U8 values.
-    ///
-    /// # Errors
-    /// What is wrong with the message, or `Tensor` for memory of another length or where F32 was
-    /// declared. `out` is as it was.
-    pub fn run_u8(&mut self, message: &[u8], out: &mut [u8]) -> Result<Frame, ImageError> {
-        if self.affine.is_some() || out.len() != self.values() {
-            return Err(ImageError::Tensor);
-        }
-        let (layout, channels) = (self.spec.layout, self.spec.channels);
-        let (frame, picture) = self.picture(message)?;
-        match picture {
-            Picture::Eight(pixels, pixel) => {
-                pixels.write(out, layout, channels.order(pixel), |_, value| value);
-                Ok(frame)
-            }
-            // Depth with U8 values cannot be declared.
-            Picture::Sixteen(_) => Err(ImageError::Tensor),
-        }
     }
 
     /// All but the last pass.
@@ -202,7 +177,7 @@ fn decode<'a>(
     coded: &mut Vec<u8>,
     decoded: &'a mut [u8],
 ) -> Result<Ready<'a>, ImageError> {
-    let kind = Codec::named(image.format).filter(|codec| accepted.contains(codec)).ok_or(ImageError::Format)?;
+    let kind = codec(image.format).filter(|codec| accepted.contains(codec)).ok_or(ImageError::Format)?;
     let prepare = |size: Size, pixel: Pixel| {
         let part = admit(size, spec)?;
         if spec.channels.take(pixel) { Ok((part, size.pixels() * pixel.bytes())) } else { Err(ImageError::Channels) }
@@ -275,15 +250,13 @@ fn cut<'a>(source: Source<'a>, part: Rectangle, to: Size, deep: &'a mut [U16], r
     }
 }
 
-impl Codec {
-    /// By the words that `image_transport` and others write: `jpeg`, `png`, `bgr8; jpeg compressed bgr8`.
-    /// `compressedDepth` is something else: it puts bytes of its own before the picture.
-    fn named(format: &[u8]) -> Option<Self> {
-        let has = |word: &[u8]| format.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
-        match (has(b"jpeg") || has(b"jpg"), has(b"png"), has(b"compressedDepth")) {
-            (true, false, false) => Some(Self::Jpeg),
-            (false, true, false) => Some(Self::Png),
-            (true, true, _) | (_, _, true) | (false, false, false) => None,
-        }
+/// By the words that `image_transport` and others write: `jpeg`, `png`, `bgr8; jpeg compressed bgr8`.
+/// `compressedDepth` is something else: it puts bytes of its own before the picture.
+fn codec(format: &[u8]) -> Option<Codec> {
+    let has = |word: &[u8]| format.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    match (has(b"jpeg") || has(b"jpg"), has(b"png"), has(b"compressedDepth")) {
+        (true, false, false) => Some(Codec::Jpeg),
+        (false, true, false) => Some(Codec::Png),
+        (true, true, _) | (_, _, true) | (false, false, false) => None,
     }
 }

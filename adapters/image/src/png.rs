@@ -6,8 +6,8 @@ use std::io::Cursor;
 use png::{Decoder, Limits};
 
 use crate::contain::contain;
-use crate::spec::Pixel;
 use crate::{ImageError, PngFault, Size};
+use manifest::image::Pixel;
 
 /// What a PNG says of its picture before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! A picture as it lies in the message or in the decoder's memory, checked against what was declared.
 
 use crate::message::Image;
-use crate::spec::Pixel;
 use crate::{ImageError, RawEncoding, Rectangle, Size, Spec};
+use manifest::image::Pixel;
 
 /// A picture's rows: `height` times `step` bytes, of which `width` pixels each are the picture's.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,4 @@
-//! The last pass: pixels to values, in the tensor's channels, order and type.
+//! The last pass: pixels to values, in the tensor's channels and order.
 
 use crate::{Layout, Normalise};
 
@@ -13,7 +13,7 @@ pub(crate) struct Pixels<'a, T> {
 
 impl<T: Copy> Pixels<'_, T> {
     /// Fills the tensor. `order` says for each of its channels which of a pixel's it is.
-    pub(crate) fn write<V>(self, out: &mut [V], layout: Layout, order: &[usize], value: impl Fn(usize, T) -> V) {
+    pub(crate) fn write(self, out: &mut [f32], layout: Layout, order: &[usize], value: impl Fn(usize, T) -> f32) {
         let count = order.len();
         let used = self.width * self.channels;
         match layout {

@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 
 use image_input::{
     Accept, Channels, Codec, Crop, Filter, Layout, Most, Normalise, Pipeline, RawEncoding, Rectangle, Size, Spec,
-    Values,
 };
 
 const PICTURE: Size = Size { width: 320, height: 240 };
@@ -65,11 +64,7 @@ impl Case {
             size: self.size,
             channels: self.channels,
             layout: self.layout,
-            values: Values::F32(Normalise {
-                scale: self.scale,
-                mean: vec![self.mean; count],
-                std: vec![self.std; count],
-            }),
+            normalise: Normalise { scale: self.scale, mean: vec![self.mean; count], std: vec![self.std; count] },
         }
     }
 

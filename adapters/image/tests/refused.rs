@@ -5,7 +5,7 @@ mod messages;
 
 use image_input::{
     Accept, Channels, Codec, Crop, ImageError, JpegFault, Most, Normalise, Pipeline, PngFault, RawEncoding, Rectangle,
-    Size, Spec, SpecError, Values,
+    Size, Spec, SpecError,
 };
 use messages::{Image, both_codecs, compressed, corpus, format, raw, spec};
 
@@ -203,11 +203,6 @@ fn memory_that_is_not_the_tensors() {
     for wrong in [0, values - 1, values + 1] {
         assert_eq!(pipeline.run(&message, &mut vec![0.0; wrong]), Err(ImageError::Tensor));
     }
-    assert_eq!(pipeline.run_u8(&message, &mut vec![0; values]), Err(ImageError::Tensor));
-    let mut bytes = Pipeline::new(Spec { values: Values::U8, ..colour() }).expect("the declaration is right");
-    assert!(bytes.run_u8(&message, &mut vec![0; values]).is_ok());
-    assert_eq!(bytes.run_u8(&message, &mut vec![0; values + 1]), Err(ImageError::Tensor));
-    assert_eq!(bytes.run(&message, &mut vec![0.0; values]), Err(ImageError::Tensor));
 }
 
 #[test]
@@ -217,8 +212,7 @@ fn declarations_that_cannot_work() {
         change(&mut spec);
         Pipeline::new(spec).err()
     };
-    let normalise =
-        |scale, mean: &[f32], std: &[f32]| Values::F32(Normalise { scale, mean: mean.to_vec(), std: std.to_vec() });
+    let normalise = |scale, mean: &[f32], std: &[f32]| Normalise { scale, mean: mean.to_vec(), std: std.to_vec() };
     assert_eq!(wrong(|_| {}), None);
     assert_eq!(wrong(|spec| spec.accept = raw(&[])), Some(SpecError::AcceptsNothing));
     assert_eq!(wrong(|spec| spec.accept = Accept::Compressed(vec![])), Some(SpecError::AcceptsNothing));
@@ -240,7 +234,7 @@ fn declarations_that_cannot_work() {
     let rectangle = |left| Crop::Rectangle(Rectangle { left, top: 0, size: Size { width: 60, height: 60 } });
     let cropped = |left| Pipeline::new(Spec { crop: rectangle(left), ..colour() }).err();
     assert_eq!((cropped(4), cropped(5), cropped(u32::MAX)), (None, Some(SpecError::Crop), Some(SpecError::Crop)));
-    let with = |values| Pipeline::new(Spec { values, ..colour() }).err();
+    let with = |normalise| Pipeline::new(Spec { normalise, ..colour() }).err();
     assert_eq!(with(normalise(0.5, &[0.0; 3], &[1.0; 3])), None);
     assert_eq!(with(normalise(0.5, &[0.0; 1], &[1.0; 3])), Some(SpecError::PerChannel { channels: 3 }));
     assert_eq!(with(normalise(0.5, &[0.0; 3], &[1.0; 4])), Some(SpecError::PerChannel { channels: 3 }));
@@ -254,5 +248,4 @@ fn declarations_that_cannot_work() {
     ] {
         assert_eq!(with(normalise(scale, &[mean; 3], &[std; 3])), Some(SpecError::Normalise), "{scale} {mean} {std}");
     }
-    assert_eq!(Pipeline::new(Spec { values: Values::U8, ..depth() }).err(), Some(SpecError::DepthInU8));
 }

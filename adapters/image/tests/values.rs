@@ -4,7 +4,7 @@
 mod messages;
 
 use image_input::{
-    Accept, Channels, Codec, Crop, Filter, Layout, Normalise, Pipeline, RawEncoding, Rectangle, Size, Spec, Values,
+    Accept, Channels, Codec, Crop, Filter, Layout, Normalise, Pipeline, RawEncoding, Rectangle, Size, Spec,
 };
 use messages::{Image, compressed, corpus, raw, spec};
 
@@ -185,11 +185,11 @@ fn sixteen_bits_of_either_endianness() {
 fn values_are_normalised_channel_by_channel() {
     let image = Image::new("bgr8", 16, 12);
     let (scale, mean, std) = (1.0 / 255.0, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-    let values = Values::F32(Normalise { scale, mean: mean.to_vec(), std: std.to_vec() });
+    let normalise = Normalise { scale, mean: mean.to_vec(), std: std.to_vec() };
     let plain = spec(raw(&[RawEncoding::Bgr8]), Channels::Rgb);
     let before = tensor(&plain, &image.message());
     for layout in [Layout::Nchw, Layout::Nhwc] {
-        let after = tensor(&Spec { values: values.clone(), layout, ..plain.clone() }, &image.message());
+        let after = tensor(&Spec { normalise: normalise.clone(), layout, ..plain.clone() }, &image.message());
         for (at, value) in before.iter().enumerate() {
             let (channel, pixel) = (at / (16 * 12), at % (16 * 12));
             let expected = (value * scale - mean[channel]) / std[channel];
@@ -197,18 +197,6 @@ fn values_are_normalised_channel_by_channel() {
             assert!((after[at] - expected).abs() < 1e-5, "{} for {expected}", after[at]);
         }
     }
-}
-
-#[test]
-fn u8_values_are_the_pictures_own() {
-    let image = Image::new("rgb8", 16, 12);
-    let spec = spec(raw(&[RawEncoding::Rgb8]), Channels::Bgr);
-    let expected = tensor(&spec, &image.message());
-    let mut pipeline = Pipeline::new(Spec { values: Values::U8, ..spec }).expect("the declaration is right");
-    let mut out = vec![0; pipeline.values()];
-    let frame = pipeline.run_u8(&image.message(), &mut out).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!((frame.stamp_ns, frame.size), (7_000_000_005, Size { width: 16, height: 12 }));
-    assert_eq!(out.iter().map(|value| f32::from(*value)).collect::<Vec<f32>>(), expected);
 }
 
 /// One codec's pixels against the other's: the same corpus picture, one of them lossless.

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use image_input::{Accept, Channels, Codec, Crop, Filter, Layout, Most, Normalise, RawEncoding, Size, Spec, Values};
+use image_input::{Accept, Channels, Codec, Crop, Filter, Layout, Most, Normalise, RawEncoding, Size, Spec};
 
 /// A `sensor_msgs/msg/Image`; any field may be wrong.
 #[derive(Clone)]
@@ -100,7 +100,7 @@ pub(crate) fn spec(accept: Accept, channels: Channels) -> Spec {
         size: Size { width: 16, height: 12 },
         channels,
         layout: Layout::Nchw,
-        values: Values::F32(Normalise { scale: 1.0, mean: vec![0.0; count], std: vec![1.0; count] }),
+        normalise: Normalise { scale: 1.0, mean: vec![0.0; count], std: vec![1.0; count] },
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a pipeline is declared to do, and why a declaration cannot work.
+//! How a picture becomes an input's tensor, and why a declaration of that cannot work.
 
 use thiserror::Error;
 
@@ -20,7 +20,7 @@ pub struct Spec {
     /// The order of the tensor's axes.
     pub layout: Layout,
     /// The tensor's values.
-    pub values: Values,
+    pub normalise: Normalise,
 }
 
 /// What may arrive. A topic has one type, so these are never mixed.
@@ -133,16 +133,7 @@ pub enum Layout {
     Nhwc,
 }
 
-/// The tensor's values.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Values {
-    /// The picture's own, 0 to 255. Where the graph normalises.
-    U8,
-    /// Normalised.
-    F32(Normalise),
-}
-
-/// (value · scale − mean) / std, for each channel of the tensor in its order.
+/// The tensor's values: (value · scale − mean) / std, for each channel of the tensor in its order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Normalise {
     /// Above 0; 1/255 for 8 bits.
@@ -186,9 +177,6 @@ pub enum SpecError {
     /// Normalisation that gives no finite numbers.
     #[error("scale and std must be above 0, and all finite")]
     Normalise,
-    /// 16 bits do not fit 8.
-    #[error("depth cannot have U8 values")]
-    DepthInU8,
 }
 
 /// Of a picture: no camera's is wider, and JPEG's own bound.
@@ -199,7 +187,11 @@ const MOST_PIXELS: u64 = 1 << 26;
 const MOST_BYTES: usize = 1 << 28;
 
 impl Spec {
-    pub(crate) fn check(&self) -> Result<(), SpecError> {
+    /// Whether this can work.
+    ///
+    /// # Errors
+    /// The first thing that cannot.
+    pub fn check(&self) -> Result<(), SpecError> {
         match &self.accept {
             Accept::Image(encodings) => {
                 if encodings.is_empty() {
@@ -229,11 +221,7 @@ impl Spec {
         };
         cut.check()?;
         self.crop.of(self.most.size).ok_or(SpecError::Crop)?;
-        match &self.values {
-            Values::U8 if self.channels == Channels::Depth => Err(SpecError::DepthInU8),
-            Values::U8 => Ok(()),
-            Values::F32(normalise) => normalise.check(self.channels.count()),
-        }
+        self.normalise.check(self.channels.count())
     }
 }
 
@@ -249,7 +237,9 @@ impl RawEncoding {
         }
     }
 
-    pub(crate) fn pixel(self) -> Pixel {
+    /// What a picture's bytes are then.
+    #[must_use]
+    pub fn pixel(self) -> Pixel {
         match self {
             Self::Rgb8 => Pixel::Rgb,
             Self::Bgr8 => Pixel::Bgr,
@@ -261,22 +251,30 @@ impl RawEncoding {
 
 /// What a picture's bytes are, whatever it came as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pixel {
+pub enum Pixel {
+    /// Red, green, blue, 8 bits each.
     Rgb,
+    /// Blue, green, red, 8 bits each.
     Bgr,
+    /// 8 bits.
     Grey,
+    /// 16 bits.
     Grey16,
 }
 
 impl Pixel {
-    pub(crate) fn channels(self) -> usize {
+    /// 3 or 1.
+    #[must_use]
+    pub fn channels(self) -> usize {
         match self {
             Self::Rgb | Self::Bgr => 3,
             Self::Grey | Self::Grey16 => 1,
         }
     }
 
-    pub(crate) fn bytes(self) -> usize {
+    /// Of one pixel.
+    #[must_use]
+    pub fn bytes(self) -> usize {
         match self {
             Self::Rgb | Self::Bgr => 3,
             Self::Grey16 => 2,
@@ -286,7 +284,9 @@ impl Pixel {
 }
 
 impl Channels {
-    pub(crate) fn count(self) -> usize {
+    /// 3 or 1.
+    #[must_use]
+    pub fn count(self) -> usize {
         match self {
             Self::Rgb | Self::Bgr => 3,
             Self::Mono | Self::Depth => 1,
@@ -294,7 +294,8 @@ impl Channels {
     }
 
     /// Whether these can be made of such pixels.
-    pub(crate) fn take(self, pixel: Pixel) -> bool {
+    #[must_use]
+    pub fn take(self, pixel: Pixel) -> bool {
         match (self, pixel) {
             (Self::Rgb | Self::Bgr, Pixel::Rgb | Pixel::Bgr | Pixel::Grey)
             | (Self::Mono, Pixel::Grey)
@@ -306,7 +307,8 @@ impl Channels {
     }
 
     /// For each of the tensor's channels, which of a pixel's it is.
-    pub(crate) fn order(self, pixel: Pixel) -> &'static [usize] {
+    #[must_use]
+    pub fn order(self, pixel: Pixel) -> &'static [usize] {
         match (self, pixel) {
             (Self::Rgb, Pixel::Rgb) | (Self::Bgr, Pixel::Bgr) => &[0, 1, 2],
             (Self::Rgb, Pixel::Bgr) | (Self::Bgr, Pixel::Rgb) => &[2, 1, 0],
@@ -329,18 +331,22 @@ impl Size {
     }
 
     /// Whether a picture of this size fits `most`. Each is bounded, so no product overflows.
-    pub(crate) fn fits(self, most: Size) -> bool {
+    #[must_use]
+    pub fn fits(self, most: Size) -> bool {
         self.width <= most.width && self.height <= most.height
     }
 
-    pub(crate) fn pixels(self) -> usize {
+    /// Width times height.
+    #[must_use]
+    pub fn pixels(self) -> usize {
         self.width as usize * self.height as usize
     }
 }
 
 impl Crop {
     /// The part of a picture, or nothing where it would reach out of it.
-    pub(crate) fn of(self, picture: Size) -> Option<Rectangle> {
+    #[must_use]
+    pub fn of(self, picture: Size) -> Option<Rectangle> {
         let part = match self {
             Self::Whole => Rectangle { left: 0, top: 0, size: picture },
             Self::Centre(size) => Rectangle {
