@@ -121,10 +121,10 @@ fn size_of_tensor<T>(at: &Spanned<T>, tensor: &Tensor, channels: Channels, layou
         }
         (Layout::Nchw | Layout::Nhwc, _) => None,
     };
-    let side = |length: usize| u32::try_from(length).ok();
+    let short = |length: usize| u32::try_from(length).ok();
     let size = found
         .filter(|(count, ..)| *count == channels.count())
-        .and_then(|(_, height, width)| Some(Size { width: side(width)?, height: side(height)? }));
+        .and_then(|(_, height, width)| Some(Size { width: short(width)?, height: short(height)? }));
     let wanted = match layout {
         Layout::Nchw => format!("[1, {}, height, width]", channels.count()),
         Layout::Nhwc => format!("[1, height, width, {}]", channels.count()),

@@ -24,10 +24,8 @@ fn with_camera(shape: &str, image: &str) -> Folder {
 
 fn spec(shape: &str, image: &str) -> Spec {
     let manifest = with_camera(shape, image).load().expect("the manifest is valid");
-    match &manifest.inputs()[1].source {
-        Source::Image(spec) => spec.clone(),
-        other => panic!("it is a picture: {other:?}"),
-    }
+    let Source::Image(spec) = &manifest.inputs()[1].source else { panic!("it is a picture") };
+    spec.clone()
 }
 
 #[test]
@@ -40,7 +38,7 @@ fn a_camera_is_read_with_what_is_usual() {
         size: Size { width: 96, height: 64 },
         channels: Channels::Rgb,
         layout: Layout::Nchw,
-        normalise: Normalise { scale: 0.003_921_568_8, mean: vec![0.0; 3], std: vec![1.0; 3] },
+        normalise: Normalise { scale: 0.003_921_569, mean: vec![0.0; 3], std: vec![1.0; 3] },
     };
     assert_eq!(spec("[1, 3, 64, 96]", CAMERA), expected);
 }
