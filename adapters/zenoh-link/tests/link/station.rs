@@ -163,6 +163,13 @@ pub(crate) fn robot(endpoint: &str) -> Session {
     zenoh::open(robot_config("client", "connect/endpoints", endpoint)).wait().unwrap()
 }
 
+/// The same on another machine: its messages come through the socket.
+pub(crate) fn far_robot(endpoint: &str) -> Session {
+    let mut config = robot_config("client", "connect/endpoints", endpoint);
+    config.insert_json5("transport/shared_memory/enabled", "false").unwrap();
+    zenoh::open(config).wait().unwrap()
+}
+
 /// Another zenoh node that listens on `endpoint`.
 pub(crate) fn bystander(endpoint: &str) -> Session {
     zenoh::open(robot_config("peer", "listen/endpoints", endpoint)).wait().unwrap()
