@@ -199,7 +199,7 @@ def environment(folder, requirements):
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as work:
         run([sys.executable, "-m", "venv", venv], work)
         files = [word for path in requirements for word in ("-r", path)]
-        pip(os.path.join(venv, "bin", "python"), ["install", "--require-hashes"] + files, work)
+        pip(os.path.join(venv, "bin", "python"), ["install", "--require-hashes", "--no-deps"] + files, work)
     with open(stamp, "w") as file:
         file.write(wanted)
     say("the tests' Python environment is in place")

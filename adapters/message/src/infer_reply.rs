@@ -138,5 +138,5 @@ impl<'a> InferReply<'a> {
 
 const LAYOUT: Layout = Layout::new("genba_msgs/msg/InferReplyV1", 76, InferReply::MAX_VALUES);
 
-const RESULT: u8 = 1;
+pub(crate) const RESULT: u8 = 1;
 const REFUSAL: u8 = 2;

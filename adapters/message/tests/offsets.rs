@@ -2,7 +2,7 @@
 
 mod samples;
 
-use message::{Address, InferReply, InferRequest, Input, Notice, Observation, Reset, Response};
+use message::{Address, InferReply, InferRequest, InferResult, Input, Notice, Observation, Reset, Response};
 use samples::{
     VALUES, counting, input, input_frame, notice, notice_frame, observation, observation_frame, reply, reply_frame,
     request, request_frame, reset, reset_frame, response, response_frame,
@@ -137,6 +137,8 @@ fn sizes_are_those_of_the_wire_format() {
     assert_eq!(Input::MAX_VALUES, Observation::MAX_VALUES);
     assert_eq!(InferReply::OVERHEAD, 88);
     assert_eq!(InferReply::MAX_FRAME, 1624);
+    assert_eq!(InferResult::OVERHEAD, InferReply::OVERHEAD);
+    assert_eq!(InferResult::MAX_VALUES, InferRequest::MAX_VALUES);
 }
 
 #[test]
@@ -149,6 +151,7 @@ fn type_ids_are_those_in_the_msg_files() {
         (InferRequest::TYPE_ID, include_str!("../msg/InferRequestV1.msg")),
         (Input::TYPE_ID, include_str!("../msg/InputV1.msg")),
         (InferReply::TYPE_ID, include_str!("../msg/InferReplyV1.msg")),
+        (InferResult::TYPE_ID, include_str!("../msg/InferResultV1.msg")),
     ] {
         assert!(msg.contains(&format!("\nuint32 TYPE_ID={type_id}\n")), "{msg}");
         assert!(msg.contains(&format!(", 0x{type_id:08x}.\n")), "{msg}");

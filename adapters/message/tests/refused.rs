@@ -3,13 +3,13 @@
 mod samples;
 
 use message::{
-    Body, InferBody, InferReply, InferRequest, Input, Malformed, NoRoom, Notice, Observation, Place, Reset, Response,
-    Sequence, Status, peek,
+    Body, InferBody, InferReply, InferRequest, InferResult, Input, Malformed, NoRoom, Notice, Observation, Place,
+    Reset, Response, Sequence, Status, peek,
 };
 use samples::{
     INPUT_CRC, NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESET_CRC, RESPONSE_CRC, VALUES, changed, input,
     input_frame, notice, notice_frame, observation, observation_frame, reason, replies, reply, reply_frame, request,
-    request_frame, resealed, reset, reset_frame, response, response_frame, responses,
+    request_frame, resealed, reset, reset_frame, response, response_frame, responses, result, result_frame,
 };
 
 #[test]
@@ -34,6 +34,9 @@ fn every_changed_byte_is_refused() {
     let input = input_frame(&input());
     assert!(Input::decode(&input).is_ok(), "unchanged");
     for_each_changed_byte(&input, |frame| Input::decode(frame).is_err());
+    let result = result_frame(&result());
+    assert!(InferResult::decode(&result).is_ok(), "unchanged");
+    for_each_changed_byte(&result, |frame| InferResult::decode(frame).is_err());
     for reply in replies() {
         let reply = reply_frame(&reply);
         assert!(InferReply::decode(&reply).is_ok(), "unchanged");
@@ -148,6 +151,8 @@ fn another_type_is_refused() {
     assert_eq!(Observation::decode(&request_frame(&long)), Err(Malformed::Type));
     assert_eq!(InferRequest::decode(&observation), Err(Malformed::Type));
     assert_eq!(InferReply::decode(&response), Err(Malformed::Type));
+    assert_eq!(InferReply::decode(&result_frame(&result())), Err(Malformed::Type));
+    assert_eq!(InferResult::decode(&reply_frame(&reply())), Err(Malformed::Type));
     assert_eq!(Input::decode(&observation), Err(Malformed::Type));
     assert_eq!(Observation::decode(&input_frame(&Input { values: &[7; 64], ..input() })), Err(Malformed::Type));
 }
@@ -163,6 +168,19 @@ fn a_sample_without_a_sequence_or_over_its_bound_is_refused() {
     let more = vec![7; Input::MAX_VALUES + 1];
     let mut out = vec![0; Input::OVERHEAD + more.len()];
     assert_eq!(Input { values: &more, ..input() }.encode(&mut out), Err(NoRoom));
+}
+
+#[test]
+fn results_of_another_kind_or_over_their_bound_are_refused() {
+    for (kind, place, expected) in [(2, 1, Malformed::Kind), (1, 0, Malformed::Place), (1, 3, Malformed::Place)] {
+        let frame = changed(&result_frame(&result()), REPLY_CRC, 78, &[kind, place]);
+        assert_eq!(InferResult::decode(&frame), Err(expected));
+    }
+    let frame = changed(&result_frame(&result()), REPLY_CRC, 76, &[1, 0]);
+    assert_eq!(InferResult::decode(&frame), Err(Malformed::Reason));
+    let more = vec![7; InferResult::MAX_VALUES + 1];
+    let mut out = vec![0; InferResult::OVERHEAD + more.len()];
+    assert_eq!(InferResult { values: &more, ..result() }.encode(&mut out), Err(NoRoom));
 }
 
 #[test]

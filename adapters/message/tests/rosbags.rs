@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use message::{
-    Body, InferBody, InferReply, InferRequest, Input, Malformed, Notice, NoticeKind, Observation, Place, Reset,
-    Response, Sequence, Status,
+    Body, InferBody, InferReply, InferRequest, InferResult, Input, Malformed, Notice, NoticeKind, Observation, Place,
+    Reset, Response, Sequence, Status,
 };
 use samples::{
     input, input_frame, notice, notice_frame, observation, observation_frame, reason, replies, reply, reply_frame,
-    request, request_frame, reset, reset_frame, response, response_frame, responses,
+    request, request_frame, reset, reset_frame, response, response_frame, responses, result, result_frame,
 };
 
 #[test]
@@ -68,6 +68,16 @@ fn rosbags_reads_the_constants_that_we_send() {
         (("InferReplyV1", "STATUS_UNSCHEDULABLE"), Status::UNSCHEDULABLE.bits()),
         (("InferReplyV1", "TYPE_ID"), InferReply::TYPE_ID),
         (("InferRequestV1", "TYPE_ID"), InferRequest::TYPE_ID),
+        (("InferResultV1", "KIND_RESULT"), result.0),
+        (("InferResultV1", "PLACE_BOX"), result.1),
+        (("InferResultV1", "PLACE_CLUSTER"), replied_cluster.1),
+        (("InferResultV1", "STATUS_CLAMPED"), Status::CLAMPED.bits()),
+        (("InferResultV1", "STATUS_DEGRADED"), Status::DEGRADED.bits()),
+        (("InferResultV1", "STATUS_INSECURE"), Status::INSECURE.bits()),
+        (("InferResultV1", "STATUS_STATE_RESET"), Status::STATE_RESET.bits()),
+        (("InferResultV1", "STATUS_UNMEASURED"), Status::UNMEASURED.bits()),
+        (("InferResultV1", "STATUS_UNSCHEDULABLE"), Status::UNSCHEDULABLE.bits()),
+        (("InferResultV1", "TYPE_ID"), InferResult::TYPE_ID),
         (("InputV1", "TYPE_ID"), Input::TYPE_ID),
         (("NoticeV1", "KIND_FAREWELL"), farewell.into()),
         (("NoticeV1", "TYPE_ID"), Notice::TYPE_ID),
@@ -94,7 +104,7 @@ fn rosbags_reads_the_constants_that_we_send() {
 fn we_read_and_write_the_frames_of_rosbags() {
     let facts = rosbags(&msg_folder(), "");
     let theirs: Vec<Sample> = facts.iter().filter_map(|fact| Sample::parse(fact, "theirs")).collect();
-    assert_eq!(theirs.len(), 280, "40 samples of each type");
+    assert_eq!(theirs.len(), 320, "40 samples of each type");
     for sample in theirs {
         assert_eq!(sample.fault(), None, "{sample:?}");
     }
@@ -111,6 +121,7 @@ fn rosbags_reads_and_writes_our_frames() {
         ours.push(("ResponseV1", response_frame(&Response { body, ..response() })));
         ours.push(("InferRequestV1", request_frame(&InferRequest { values: &values, ..request() })));
         ours.push(("InputV1", input_frame(&Input { values: &values, ..input() })));
+        ours.push(("InferResultV1", result_frame(&InferResult { values: &values, ..result() })));
         let body = InferBody::Result { place: Place::Box, values: &values };
         ours.push(("InferReplyV1", reply_frame(&InferReply { body, ..reply() })));
     }
@@ -184,6 +195,19 @@ InferRequestV1 stamp 32 8
 InferRequestV1 budget_us 40 4
 InferRequestV1 crc 44 4
 InferRequestV1 values 48 4
+InferResultV1 type_id 0 4
+InferResultV1 address 4 4
+InferResultV1 boot 8 8
+InferResultV1 request 16 8
+InferResultV1 stamp 24 8
+InferResultV1 model 32 32
+InferResultV1 age_us 64 4
+InferResultV1 status 68 4
+InferResultV1 reason 72 2
+InferResultV1 kind 74 1
+InferResultV1 place 75 1
+InferResultV1 crc 76 4
+InferResultV1 values 80 4
 InputV1 type_id 0 4
 InputV1 address 4 4
 InputV1 contract 8 16
@@ -291,6 +315,7 @@ impl Sample {
             }
             "InputV1" => Input::decode(&self.frame).map(|sent| (input_fields(&sent), input_frame(&sent))),
             "InferReplyV1" => InferReply::decode(&self.frame).map(|sent| (reply_fields(&sent), reply_frame(&sent))),
+            "InferResultV1" => InferResult::decode(&self.frame).map(|sent| (result_fields(&sent), result_frame(&sent))),
             other => panic!("rosbags sent a {other}"),
         }
     }
@@ -411,6 +436,27 @@ fn reply_fields(sent: &InferReply<'_>) -> Fields {
         ("kind", kind.to_string()),
         ("place", place.to_string()),
         ("values", hex(sent.body.values())),
+    ]
+}
+
+fn result_fields(sent: &InferResult<'_>) -> Fields {
+    let place = match sent.place {
+        Place::Box => 1,
+        Place::Cluster => 2,
+    };
+    vec![
+        ("type_id", InferResult::TYPE_ID.to_string()),
+        ("address", sent.address.value().to_string()),
+        ("boot", sent.boot.value().to_string()),
+        ("request", sent.request.to_string()),
+        ("stamp", sent.stamp.value().to_string()),
+        ("model", sent.model.to_string()),
+        ("age_us", sent.age_us.to_string()),
+        ("status", sent.status.bits().to_string()),
+        ("reason", "0".to_owned()),
+        ("kind", "1".to_owned()),
+        ("place", place.to_string()),
+        ("values", hex(sent.values)),
     ]
 }
 

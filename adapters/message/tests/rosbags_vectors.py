@@ -120,6 +120,9 @@ class Type:
             values["reason"] *= values["kind"] != 1
             values["values"] = values["values"] if values["kind"] == 1 else b""
             values["status"] &= 0b111111
+        elif self.name == "InferResultV1":
+            values["kind"], values["reason"], values["place"] = 1, 0, chance.choice([1, 2])
+            values["status"] &= 0b111111
         elif self.name == "NoticeV1":
             values["kind"], values["reserved"], values["detail"] = 1, 0, b""
         elif self.name == "ResetV1":

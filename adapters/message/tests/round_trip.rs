@@ -3,15 +3,16 @@
 mod samples;
 
 use message::{
-    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, Input, ModelDigest, Notice,
-    NoticeKind, Observation, Place, Reset, Response, Sequence, Source, Stamp, Status, peek,
+    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, InferResult, Input, ModelDigest,
+    Notice, NoticeKind, Observation, Place, Reset, Response, Sequence, Source, Stamp, Status, peek,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use samples::{
     INPUT_CRC, NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESET_CRC, RESPONSE_CRC, input_frame, notice_frame,
-    observation_frame, reason, reply_frame, request_frame, resealed, reset_frame, response_frame, sequence,
+    observation_frame, reason, reply_frame, request_frame, resealed, reset_frame, response_frame, result_frame,
+    sequence,
 };
 
 proptest! {
@@ -61,6 +62,15 @@ proptest! {
         let request = InferRequest { values: &values, ..fields };
         let frame = request_frame(&request);
         prop_assert_eq!(InferRequest::decode(&frame), Ok(request));
+    }
+
+    #[test]
+    fn a_result_comes_back(fields in replies(), values in vec(any::<u8>(), 0..300)) {
+        let InferReply { address, boot, request, stamp, model, age_us, status, .. } = fields;
+        let place = Place::Box;
+        let result = InferResult { address, boot, request, stamp, model, age_us, status, place, values: &values };
+        let frame = result_frame(&result);
+        prop_assert_eq!(InferResult::decode(&frame), Ok(result));
     }
 
     #[test]
@@ -156,6 +166,7 @@ proptest! {
         prop_assert!(InferRequest::decode(&bytes).is_err());
         prop_assert!(InferReply::decode(&bytes).is_err());
         prop_assert!(Input::decode(&bytes).is_err());
+        prop_assert!(InferResult::decode(&bytes).is_err());
         prop_assert_eq!(peek(&bytes), None);
     }
 
@@ -189,6 +200,11 @@ proptest! {
         let input = frame_of(Input::TYPE_ID, INPUT_CRC, &bytes, tag);
         if let Ok(decoded) = Input::decode(&input) {
             prop_assert_eq!(input_frame(&decoded), &*input);
+        }
+        let result = frame_of(InferResult::TYPE_ID, REPLY_CRC, &bytes, tag);
+        if let Ok(decoded) = InferResult::decode(&result) {
+            let again = result_frame(&decoded);
+            prop_assert_eq!(InferResult::decode(&again), Ok(decoded));
         }
         let reply = frame_of(InferReply::TYPE_ID, REPLY_CRC, &bytes, tag);
         if let Ok(decoded) = InferReply::decode(&reply) {

@@ -128,6 +128,12 @@ impl Model {
         self.rooms[0].inputs[self.observation.as_usize()].elements()
     }
 
+    /// The output that is the action; `None` without one.
+    #[must_use]
+    pub fn action_place(&self) -> Option<OutputPlace> {
+        self.action
+    }
+
     /// The number of elements of the action; 0 without one.
     #[must_use]
     pub fn action_len(&self) -> usize {

@@ -61,7 +61,7 @@ pub fn open(
     let frames = frames.chain(clients.iter().map(|client| client.max_frame_bytes));
     let largest = frames.chain(inputs.iter().map(|input| input.max_frame_bytes)).max().unwrap_or(0);
     let pictures = cameras.iter().map(|camera| camera.max_frame_bytes).max().unwrap_or(0);
-    let config = settings.to_zenoh(largest.max(pictures), !cameras.is_empty())?;
+    let config = settings.to_zenoh(largest.max(pictures), !cameras.is_empty(), !routes.is_empty())?;
 
     let topics = routes.iter().flat_map(|route| [&route.observation].into_iter().chain(&route.reset)).cloned();
     let samples = inputs.iter().chain(&cameras).map(|input| input.samples.clone());

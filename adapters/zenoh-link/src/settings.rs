@@ -28,6 +28,7 @@ pub enum Mode {
 ///   (a declaration, a reply) and finds the queue full closes that robot's transport at once
 ///   (`wait_before_close` 0). zenoh's default is to wait 5 s, doubled with each fragment, on the
 ///   thread that sends. A robot whose transport was closed connects again.
+///   A box without robots waits for a second: what it replies with may be larger than its queue.
 /// - So the queues are the only slack. Responses have the longest that zenoh offers (16 batches):
 ///   with one response a batch, [`RESPONSE_QUEUE`] responses while zenoh's sender is held up. Declarations have 4
 ///   batches of 64 KiB and replies 8. All are allocated when a robot connects, 2.4 MiB each, so
@@ -50,8 +51,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// zenoh's configuration of checked settings; `largest_frame` in bytes. `cameras`: whether there are any.
-    pub(crate) fn to_zenoh(&self, largest_frame: usize, cameras: bool) -> Result<Config, LinkError> {
+    /// zenoh's configuration of checked settings; `largest_frame` in bytes. `cameras`: whether there are any;
+    /// `robots`: likewise.
+    pub(crate) fn to_zenoh(&self, largest_frame: usize, cameras: bool, robots: bool) -> Result<Config, LinkError> {
         let mode = match self.mode {
             Mode::Peer => "\"peer\"",
             Mode::Client => "\"client\"",
@@ -69,6 +71,7 @@ impl Settings {
         ]
         .into_iter()
         .chain(FIXED)
+        .chain(if robots { WITH_ROBOTS } else { WITHOUT_ROBOTS })
         {
             config.insert_json5(key, value).map_err(LinkError::Open)?;
         }
@@ -109,7 +112,7 @@ const PROTOCOLS: [&str; 2] = ["tcp", "unixsock-stream"];
 const LARGEST_MESSAGE: usize = 128 << 20;
 
 /// The same for every box; [`Settings`] says why.
-const FIXED: [(&str, &str); 14] = [
+const FIXED: [(&str, &str); 8] = [
     ("scouting/multicast/enabled", "false"),
     ("scouting/gossip/enabled", "false"),
     ("adminspace/enabled", "false"),
@@ -118,15 +121,30 @@ const FIXED: [(&str, &str); 14] = [
     // Where it is enabled: at once, not with the first picture, and for nothing that the box sends.
     ("transport/shared_memory/mode", "\"init\""),
     ("transport/shared_memory/transport_optimization/enabled", "false"),
+    ("transport/link/tx/queue/allocation/mode", "\"init\""),
+    // Responses are express; this keeps small declarations together.
+    ("transport/link/tx/queue/batching/enabled", "true"),
+];
+
+/// Nobody waits for a slow robot.
+const WITH_ROBOTS: [(&str, &str); 6] = [
     ("transport/link/tx/queue/congestion_control/drop/wait_before_drop", "0"),
     ("transport/link/tx/queue/congestion_control/drop/max_wait_before_drop_fragments", "0"),
     ("transport/link/tx/queue/congestion_control/block/wait_before_close", "0"),
     ("transport/link/tx/queue/size/real_time", "16"),
     ("transport/link/tx/queue/size/control", "4"),
     ("transport/link/tx/queue/size/data", "8"),
-    ("transport/link/tx/queue/allocation/mode", "\"init\""),
-    // Responses are express; this keeps small declarations together.
-    ("transport/link/tx/queue/batching/enabled", "true"),
+];
+
+/// Whoever asks for results gets more than a queue holds, a piece at a time: the thread that replies waits for it, a second
+/// at most. The rest as zenoh has it.
+const WITHOUT_ROBOTS: [(&str, &str); 6] = [
+    ("transport/link/tx/queue/congestion_control/drop/wait_before_drop", "1000"),
+    ("transport/link/tx/queue/congestion_control/drop/max_wait_before_drop_fragments", "1000000"),
+    ("transport/link/tx/queue/congestion_control/block/wait_before_close", "1000000"),
+    ("transport/link/tx/queue/size/real_time", "16"),
+    ("transport/link/tx/queue/size/control", "4"),
+    ("transport/link/tx/queue/size/data", "16"),
 ];
 
 #[cfg(test)]
@@ -140,8 +158,8 @@ mod tests {
     #[test]
     fn zenoh_knows_every_setting() {
         for mode in [Mode::Peer, Mode::Router] {
-            let config = Settings { mode, ..settings() }.to_zenoh(0, false).expect("zenoh takes it");
-            for (key, value) in FIXED {
+            let config = Settings { mode, ..settings() }.to_zenoh(0, false, true).expect("zenoh takes it");
+            for (key, value) in FIXED.into_iter().chain(WITH_ROBOTS) {
                 assert_eq!(config.get_json(key).expect("known"), value, "{key}");
             }
             let listen = config.get_json("listen/endpoints").expect("known");
@@ -170,7 +188,7 @@ mod tests {
 
     #[test]
     fn response_queue_is_as_long_as_zenoh_is_told() {
-        assert!(FIXED.contains(&("transport/link/tx/queue/size/real_time", RESPONSE_QUEUE.to_string().as_str())));
+        assert!(WITH_ROBOTS.contains(&("transport/link/tx/queue/size/real_time", RESPONSE_QUEUE.to_string().as_str())));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::time::Instant as Clock;
 
 use engine::{
     Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope,
-    Event, Instant, ModelFailed, ModelId, ModelSet, Origin, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec,
-    TooFast, Worker, WorkerId, WorkerSpec,
+    Event, Gives, Instant, ModelFailed, ModelId, ModelSet, Origin, Settings, SlotId, Start, Tables, Task, TaskId,
+    TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
 };
 use heapless::spsc::Queue;
 use manifest::Manifest;
@@ -230,7 +230,7 @@ fn engine(manifest: &Manifest) -> Result<Engine<'static>> {
         min_period: Duration::from_micros(1),
         arrival_jitter: DEADLINE,
         hold: DEADLINE,
-        envelope,
+        gives: Gives::Action(envelope),
         degraded: Degraded::Keep,
         max_gap: None,
         status: Status::NONE,

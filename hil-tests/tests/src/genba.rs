@@ -224,7 +224,8 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 }
 
 /// An endpoint that nobody uses, below the ports that the kernel gives to outgoing connections.
-pub(crate) fn free_endpoint() -> String {
+#[must_use]
+pub fn free_endpoint() -> String {
     let first = u16::try_from(std::process::id() % 1_000).expect("below 1,000") * 16;
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let port = (12_000 + first..32_000).find(free).expect("one port of many is free");

@@ -29,7 +29,7 @@ pub use camera::{Camera, Shot};
 pub use config::{BoxConfig, Client};
 pub use controller::{Account, Controller, HOME, Working};
 pub use frame::{Frame, resealed};
-pub use genba::{Genba, PATIENCE, command, eventually, repository};
+pub use genba::{Genba, PATIENCE, command, eventually, free_endpoint, repository};
 pub use judge::{Verdict, Watched, Window, judge, skip};
 pub use picture::{Picture, compressed};
 pub use scheduling::{

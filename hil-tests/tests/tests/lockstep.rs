@@ -7,8 +7,8 @@ use std::{collections::VecDeque, path::PathBuf};
 
 use engine::{
     Action, Agenda, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope, Event,
-    Instant, Ledger, ModelId, ModelSet, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker,
-    WorkerId, WorkerSpec,
+    Gives, Instant, Ledger, ModelId, ModelSet, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast,
+    Worker, WorkerId, WorkerSpec,
 };
 use manifest::Manifest;
 use message::{
@@ -262,7 +262,7 @@ fn tables(manifest: &Manifest, contract: ContractDigest, address: Address) -> Ta
         // The latencies of this test delay each observation alike, or hold up several.
         arrival_jitter: Duration::SECOND,
         hold: Duration::from_micros(50_000),
-        envelope,
+        gives: Gives::Action(envelope),
         degraded: Degraded::Keep,
         max_gap: None,
         status: Status::NONE,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::{Manifest, Source};
+use crate::{Manifest, Role, Source, Tensor};
 
 /// The names, order, units and limits of one task, as a text that both sides can write.
 ///
@@ -18,6 +18,15 @@ use crate::{Manifest, Source};
 /// in⇥<name>⇥<unit>                                   one line an element of the observation, in order
 /// join⇥<input>⇥<name>⇥<unit>                         one line an element of a joined input, in order
 /// out⇥<name>⇥<unit>⇥<min>⇥<max>⇥<max_change_per_s>   one line an output element, in order
+/// ```
+///
+/// A model without an action has its results in place of its action's elements, and its observation may be one tensor whose
+/// elements are unnamed. The sizes of a shape are parted by commas:
+///
+/// ```text
+/// tensor⇥<input>⇥<dtype>⇥<shape>                      the observation
+/// result⇥<output>⇥<dtype>⇥<shape>                     one line a result, in order
+/// give⇥<output>⇥<name>⇥<unit>                         one line an element of a result that names them, after its line
 /// ```
 ///
 /// A model without joined inputs has no such lines. What a model remembers is the box's own affair and not in it.
@@ -74,10 +83,23 @@ fn text(task: &str, manifest: &Manifest) -> String {
     for element in manifest.input_elements() {
         line(&mut text, format_args!("in\t{}\t{}", element.name, element.unit));
     }
+    let shape = |tensor: &Tensor| tensor.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+    if manifest.input_elements().is_empty() {
+        let tensor = &manifest.inputs()[manifest.observation().as_usize()].tensor;
+        line(&mut text, format_args!("tensor\t{}\t{}\t{}", tensor.name, tensor.dtype, shape(tensor)));
+    }
     for input in manifest.inputs() {
         let Source::Joined(elements) = &input.source else { continue };
         for element in elements {
             line(&mut text, format_args!("join\t{}\t{}\t{}", input.tensor.name, element.name, element.unit));
+        }
+    }
+    for output in manifest.outputs().iter().filter(|_| manifest.action().is_none()) {
+        let Role::Result(elements) = &output.role else { continue };
+        let tensor = &output.tensor;
+        line(&mut text, format_args!("result\t{}\t{}\t{}", tensor.name, tensor.dtype, shape(tensor)));
+        for element in elements {
+            line(&mut text, format_args!("give\t{}\t{}\t{}", tensor.name, element.name, element.unit));
         }
     }
     for element in manifest.output_elements() {

@@ -113,7 +113,21 @@ impl Manifest {
         self.checked.action.map(|(place, _)| place)
     }
 
-    /// What the numbers of the observation mean, in the order of the tensor's memory (row-major).
+    /// How many numbers the observation has.
+    #[must_use]
+    pub fn observation_values(&self) -> usize {
+        self.checked.inputs[self.checked.observation.as_usize()].tensor.elements()
+    }
+
+    /// The results of a model without an action, and how many numbers all of them have.
+    #[must_use]
+    pub fn results(&self) -> (Vec<OutputPlace>, usize) {
+        let results = self.checked.outputs.iter().filter(|output| matches!(output.role, Role::Result(_)));
+        let places = results.clone().map(|output| output.place).collect();
+        (places, results.map(|output| output.tensor.elements()).sum())
+    }
+
+    /// What the numbers of the observation mean, in the order of the tensor's memory (row-major); empty where they are unnamed.
     #[must_use]
     pub fn input_elements(&self) -> &[InputElement] {
         match &self.checked.inputs[self.checked.observation.as_usize()].source {

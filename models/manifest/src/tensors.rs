@@ -19,7 +19,8 @@ pub struct Input {
 /// What fills an input.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
-    /// The observation that is answered, `source = "observation"`. A model has exactly one such input.
+    /// The observation that is answered, `source = "observation"`. A model has exactly one such input. Without an action its
+    /// elements may be unnamed; the list is empty then.
     Observation(Vec<InputElement>),
     /// The newest sample of another topic, `source = "joined"`.
     Joined(Vec<InputElement>),

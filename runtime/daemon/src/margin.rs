@@ -14,7 +14,7 @@ use std::{
     thread, time,
 };
 
-use engine::Duration;
+use engine::{Duration, MAX_ACTION};
 use message::Response;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use zenoh_link::{Link, LinkError, Mode, RouteId, RouteKeys, Settings, Topics};
@@ -90,7 +90,7 @@ impl fmt::Display for Measured {
 pub(crate) fn measure(plan: &Plan, link_threads: &mut LinkThreads) -> Result<Measured> {
     let probe = Probe::open(plan).wrap_err("cannot set up the loopback link that the margin is measured on")?;
     // Each put is as long as the longest response.
-    let frame = vec![0; Response::OVERHEAD + plan.slot_lengths().action * size_of::<f32>()];
+    let frame = vec![0; Response::OVERHEAD + plan.slot_lengths().given.min(MAX_ACTION) * size_of::<f32>()];
     let measured = probe.await_arrival(&frame).and_then(|()| {
         link_threads.raise(&plan.config.realtime);
         let like_the_engine = || {

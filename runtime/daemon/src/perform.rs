@@ -13,13 +13,13 @@ use std::sync::{
 
 use engine::{Action, ConnectionId, Engine, Event, MAX_BATCH, Reason, Replied, Send, Target, Withheld, WorkerId};
 use heapless::{Deque, spsc::Producer};
-use message::{InferReply, InferRequest, Input, Notice, Observation, Response};
+use message::{InferReply, InferRequest, InferResult, Input, Notice, Observation, Response};
 use zenoh_link::{Link, PutError, RouteId};
 
 use crate::{
     allocation, clock,
     reports::Report,
-    requests::{Asker, Requests},
+    requests::{Asker, Frame, Requests},
     samples::{Joined, Samples, Tensor},
     state::States,
     worker::{Desk, Done, Member, Order, Slot},
@@ -264,8 +264,19 @@ impl Performer {
 
     /// Hands a request's reply to the main thread before its deadline, or withholds it, and tells the engine which.
     fn reply(&mut self, reply: &engine::Reply, current: &mut Current<'_>) {
-        let mut frame = [0; InferReply::MAX_FRAME];
-        let length = reply.encode(clock::now(), &mut frame);
+        let frame = match reply.says() {
+            // Only a box without robots has such models.
+            Replied::Results(_) => {
+                let slot = reply.slot().expect("results lie in a slot");
+                let memory = self.slots[usize::from(slot.0)].as_ref().expect("a slot that was computed in is here");
+                allocation::others(|| Frame::Long(results(reply, memory.output())))
+            }
+            Replied::Result(_) | Replied::Refusal(_) => {
+                let mut frame = [0; InferReply::MAX_FRAME];
+                let length = reply.encode(clock::now(), &mut frame);
+                Frame::short(&frame[..length])
+            }
+        };
         let at = clock::now();
         if reply.deadline().is_some_and(|deadline| at >= deadline) {
             let ticket = reply.ticket().expect("what has a deadline has a ticket");
@@ -277,7 +288,7 @@ impl Performer {
             Some(slot) => self.requests.release(slot),
             None => current.asker.take().expect("what was not admitted is refused at once"),
         };
-        self.requests.reply(asker, &frame[..length], matches!(reply.says(), Replied::Result(_)));
+        self.requests.reply(asker, frame, !matches!(reply.says(), Replied::Refusal(_)));
         if let Some(ticket) = reply.ticket() {
             self.engine.handle(at, Event::Sent { ticket, at });
         }
@@ -299,7 +310,7 @@ impl Performer {
             }
             Target::Query => {
                 let asker = current.asker.take().expect("only a query is answered by a reply");
-                self.requests.reply(asker, bytes, false);
+                self.requests.reply(asker, Frame::short(bytes), false);
                 return Put::Taken;
             }
         };
@@ -314,6 +325,16 @@ impl Performer {
         // A full queue loses a log line, never an outcome: the ledgers count each.
         let _ = self.reports.enqueue(report);
     }
+}
+
+/// The frame of these results.
+fn results(reply: &engine::Reply, values: &[f32]) -> Vec<u8> {
+    let mut bytes = vec![0; size_of_val(values)];
+    message::put_floats(values, &mut bytes).expect("as many bytes as are needed");
+    let mut frame = vec![0; InferResult::OVERHEAD + bytes.len()];
+    let encoded = reply.encode_results(clock::now(), &bytes, &mut frame);
+    assert!(encoded.is_ok(), "a model whose results do not fit is not served");
+    frame
 }
 
 pub(crate) fn connection(route: RouteId) -> ConnectionId {

@@ -1,8 +1,9 @@
 //! What the config asks for, with its models loaded: contracts, keys, and the engine's tables.
 
 use engine::{
-    Agenda, Client, ClientSpec, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, ModelId, ModelSet,
-    Record, RecordSpec, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
+    Agenda, Client, ClientSpec, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, Gives, ModelId,
+    ModelSet, Record, RecordSpec, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId,
+    WorkerSpec,
 };
 use manifest::{Contract, Manifest};
 use message::{Address, Boot, ContractDigest, InferRequest, ModelDigest, Observation, Status};
@@ -46,7 +47,8 @@ impl Plan {
     pub(crate) fn load(mut config: Config) -> Result<Self> {
         let manifests = config.models.iter().map(|model| Manifest::load(&model.folder).into_diagnostic());
         let manifests = manifests.collect::<Result<Vec<_>>>()?;
-        manifests.iter().try_for_each(served)?;
+        let robots = config.tasks.iter().any(|task| !task.robots.is_empty());
+        manifests.iter().try_for_each(|manifest| served(manifest, robots))?;
         for task in &mut config.tasks {
             joined::arrange(task, manifest_of(&manifests, task.model))?;
         }
@@ -182,12 +184,12 @@ impl Plan {
         engine::slots_needed(self.served().count(), clients, self.config.workers.len(), records)
     }
 
-    /// The longest observation, action and state, in f32 values.
+    /// The longest observation, action or results, and state, in f32 values.
     pub(crate) fn slot_lengths(&self) -> SlotLengths {
         let longest = |length: fn(&Manifest) -> usize| self.manifests.iter().map(length).max().unwrap_or(0);
         SlotLengths {
-            observation: longest(|manifest| manifest.input_elements().len()),
-            action: longest(|manifest| manifest.output_elements().len()),
+            observation: longest(Manifest::observation_values),
+            given: longest(gives),
             state: longest(|manifest| Layout::of(manifest).given()),
             next: longest(|manifest| Layout::of(manifest).kept()),
         }
@@ -295,32 +297,28 @@ impl Plan {
     fn engine_task(&self, place: usize, status: Status) -> Result<Task<'static>> {
         let declared = &self.config.tasks[place];
         let manifest = manifest_of(&self.manifests, declared.model);
-        let elements: Vec<_> = manifest.output_elements().iter().map(engine_element).collect();
-        let limits = manifest.envelope().expect("a model that is served has an action");
-        let too_fast = match limits.too_fast {
-            manifest::TooFast::Clamp => TooFast::Clamp,
-            manifest::TooFast::Fallback => TooFast::Fallback,
+        let gives = match manifest.envelope() {
+            Some(limits) => {
+                envelope(manifest, limits).map(Gives::Action).wrap_err_with(|| format!("task {}", declared.name))?
+            }
+            None => Gives::Results { values: gives(manifest) },
         };
-        let max_step = u64::try_from(limits.max_step.as_nanos()).into_diagnostic()?;
         let max_gap = manifest.state().map(|state| u64::try_from(state.max_gap.as_nanos()).map(Duration::from_nanos));
         let max_gap = max_gap.transpose().into_diagnostic()?;
-        let envelope = Envelope::new(elements.leak(), too_fast, Duration::from_nanos(max_step));
         let contract = ContractDigest::new(self.contracts[place].digest());
-        let task = envelope.and_then(|envelope| {
-            Task::new(TaskSpec {
-                contract,
-                model: model_id(declared.model),
-                model_digest: ModelDigest::new(manifest.digest()),
-                inputs: self.inputs(place),
-                deadline: declared.deadline,
-                min_period: declared.min_period,
-                arrival_jitter: declared.arrival_jitter,
-                hold: declared.hold,
-                envelope,
-                degraded: declared.degraded,
-                max_gap,
-                status,
-            })
+        let task = Task::new(TaskSpec {
+            contract,
+            model: model_id(declared.model),
+            model_digest: ModelDigest::new(manifest.digest()),
+            inputs: self.inputs(place),
+            deadline: declared.deadline,
+            min_period: declared.min_period,
+            arrival_jitter: declared.arrival_jitter,
+            hold: declared.hold,
+            gives,
+            degraded: declared.degraded,
+            max_gap,
+            status,
         });
         task.into_diagnostic().wrap_err_with(|| format!("task {}", declared.name))
     }
@@ -342,7 +340,7 @@ impl Plan {
     }
 
     fn inputs(&self, task: usize) -> usize {
-        manifest_of(&self.manifests, self.config.tasks[task].model).input_elements().len()
+        manifest_of(&self.manifests, self.config.tasks[task].model).observation_values()
     }
 }
 
@@ -358,6 +356,24 @@ fn task_id(place: usize) -> Result<TaskId> {
 
 pub(crate) fn model_id(place: usize) -> ModelId {
     ModelId(u8::try_from(place).expect("the config's check allows 32 models"))
+}
+
+/// How many numbers a model gives: those of its action, or else of its results.
+fn gives(manifest: &Manifest) -> usize {
+    match manifest.action() {
+        Some(_) => manifest.output_elements().len(),
+        None => manifest.results().1,
+    }
+}
+
+fn envelope(manifest: &Manifest, limits: manifest::Envelope) -> Result<Envelope<'static>> {
+    let elements: Vec<_> = manifest.output_elements().iter().map(engine_element).collect();
+    let too_fast = match limits.too_fast {
+        manifest::TooFast::Clamp => TooFast::Clamp,
+        manifest::TooFast::Fallback => TooFast::Fallback,
+    };
+    let max_step = u64::try_from(limits.max_step.as_nanos()).into_diagnostic()?;
+    Envelope::new(elements.leak(), too_fast, Duration::from_nanos(max_step)).into_diagnostic()
 }
 
 fn manifest_of(manifests: &[Manifest], model: usize) -> &Manifest {

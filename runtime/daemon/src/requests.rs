@@ -47,11 +47,34 @@ pub(crate) struct Asker {
 pub(crate) struct Reply {
     asker: Asker,
     is_result: bool,
-    frame: [u8; LONGEST],
-    length: usize,
+    frame: Frame,
 }
 
-/// The longest reply in bytes.
+/// An encoded reply.
+pub(crate) enum Frame {
+    /// So many of these bytes.
+    Short([u8; LONGEST], usize),
+    /// Results, for which there is no bound that would do for all.
+    Long(Vec<u8>),
+}
+
+impl Frame {
+    /// A copy of a reply of at most [`LONGEST`] bytes.
+    pub(crate) fn short(bytes: &[u8]) -> Self {
+        let mut frame = [0; LONGEST];
+        frame[..bytes.len()].copy_from_slice(bytes);
+        Self::Short(frame, bytes.len())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short(bytes, length) => &bytes[..*length],
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+/// The longest reply in bytes, but for results.
 const LONGEST: usize =
     if InferReply::MAX_FRAME > Response::MAX_FRAME { InferReply::MAX_FRAME } else { Response::MAX_FRAME };
 
@@ -126,10 +149,8 @@ impl Requests {
     }
 
     /// Hands a reply to the main thread.
-    pub(crate) fn reply(&mut self, asker: Asker, bytes: &[u8], is_result: bool) {
-        let (mut frame, length) = ([0; LONGEST], bytes.len());
-        frame[..length].copy_from_slice(bytes);
-        let handed_on = self.replies.enqueue(Reply { asker, is_result, frame, length });
+    pub(crate) fn reply(&mut self, asker: Asker, frame: Frame, is_result: bool) {
+        let handed_on = self.replies.enqueue(Reply { asker, is_result, frame });
         assert!(handed_on.is_ok(), "a query is taken only with room for its reply");
         self.replier.unpark();
     }
@@ -138,9 +159,9 @@ impl Requests {
 impl Replier {
     /// Sends the oldest reply, if there is one; it may block. Whether it could be sent.
     pub(crate) fn send(&mut self, link: &Link) -> Option<Result<(), PutError>> {
-        let Reply { asker: Asker { query, client }, is_result, frame, length } = self.replies.dequeue()?;
-        let frame = &frame[..length];
-        let sent = if is_result { link.reply(query, frame) } else { link.refuse_query(query, frame) };
+        let Reply { asker: Asker { query, client }, is_result, frame } = self.replies.dequeue()?;
+        let bytes = frame.bytes();
+        let sent = if is_result { link.reply(query, bytes) } else { link.refuse_query(query, bytes) };
         open(&self.clients, &self.on_topics, client).now.fetch_sub(1, Ordering::AcqRel);
         Some(sent)
     }

@@ -86,7 +86,7 @@ impl States {
 impl Layout {
     /// That of a model; of one without state it is empty.
     pub(crate) fn of(manifest: &Manifest) -> Self {
-        let observation = manifest.input_elements().len();
+        let observation = manifest.observation_values();
         let (mut parts, mut given, mut kept) = (Vec::new(), 0, 0);
         for input in manifest.inputs() {
             let length = input.tensor.elements();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     fn slot(layout: &Layout, observation: f32) -> Slot {
-        let lengths = SlotLengths { observation: 21, action: 6, state: layout.given(), next: layout.kept() };
+        let lengths = SlotLengths { observation: 21, given: 6, state: layout.given(), next: layout.kept() };
         let mut slot = Slot::with_room(lengths);
         slot.store([observation; 21].into_iter());
         slot

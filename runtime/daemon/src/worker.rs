@@ -14,7 +14,7 @@ use std::{
 
 use engine::{Duration, Instant, MAX_BATCH, ModelFailed, ModelId, SlotId, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
-use manifest::{InputPlace, Manifest};
+use manifest::{InputPlace, Manifest, OutputPlace};
 use miette::{IntoDiagnostic, Result, WrapErr};
 use onnx_model::{Library, Model, RunError};
 
@@ -42,7 +42,8 @@ pub(crate) struct Slot {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SlotLengths {
     pub(crate) observation: usize,
-    pub(crate) action: usize,
+    /// An action, or results.
+    pub(crate) given: usize,
     pub(crate) state: usize,
     pub(crate) next: usize,
 }
@@ -52,7 +53,7 @@ impl Slot {
     pub(crate) fn with_room(lengths: SlotLengths) -> Self {
         Self {
             input: Vec::with_capacity(lengths.observation),
-            output: Vec::with_capacity(lengths.action),
+            output: Vec::with_capacity(lengths.given),
             state: Vec::with_capacity(lengths.state),
             next: Vec::with_capacity(lengths.next),
         }
@@ -64,7 +65,7 @@ impl Slot {
         self.input.extend(values);
     }
 
-    /// The action that was computed last.
+    /// The action that was computed last, or the results, one after the other.
     pub(crate) fn output(&self) -> &[f32] {
         &self.output
     }
@@ -173,7 +174,12 @@ fn start(
             model.largest_batch(),
             begun.elapsed().as_millis()
         );
-        sessions[*place] = Some(Session { model, joined: joined::places(manifest), layout: Layout::of(manifest) });
+        sessions[*place] = Some(Session {
+            model,
+            joined: joined::places(manifest),
+            layout: Layout::of(manifest),
+            results: results(manifest),
+        });
     }
     // A worker has one order at most; a queue of N holds N - 1.
     let (orders, received) = Box::leak(Box::new(Queue::<Order, 2>::new())).split();
@@ -193,11 +199,17 @@ fn start(
     Ok(Desk { orders, thread: thread.thread().clone(), members, largest_batch, kernel_id })
 }
 
-/// One model's session, where its joined inputs lie, and its state.
+/// One model's session, where its joined inputs lie, its state, and its results where it has no action.
 struct Session {
     model: Model,
     joined: Vec<InputPlace>,
     layout: Layout,
+    results: Vec<OutputPlace>,
+}
+
+/// What is answered in the place of an action.
+fn results(manifest: &Manifest) -> Vec<OutputPlace> {
+    if manifest.action().is_some() { Vec::new() } else { manifest.results().0 }
 }
 
 /// A worker's two priorities, where it was granted any.
@@ -277,8 +289,9 @@ fn worse(one: Result<(), RunError>, other: Result<(), RunError>) -> Result<(), R
 }
 
 /// Each begins with its own state, which stays as it is in its slot: what fails together begins alone with the same.
-fn together(Session { model, joined, layout }: &mut Session, members: &mut [Member]) -> Result<(), RunError> {
-    let (inputs, outputs) = (model.observation_len(), model.action_len());
+fn together(Session { model, joined, layout, results }: &mut Session, members: &mut [Member]) -> Result<(), RunError> {
+    let inputs = model.observation_len();
+    let action = model.action_place();
     let mut batch = model.batch(members.len()).expect("the engine orders no batch beyond the record's largest");
     for (row, member) in batch.observations_mut().chunks_exact_mut(inputs).zip(&mut *members) {
         member.memory.output.clear();
@@ -292,11 +305,13 @@ fn together(Session { model, joined, layout }: &mut Session, members: &mut [Memb
         layout.give(&member.memory, |input, values| batch.row_mut(input, place).copy_from_slice(values));
     }
     let computed = batch.run()?;
-    for ((row, action), member) in computed.action().chunks_exact(outputs).enumerate().zip(members) {
+    for (row, member) in members.iter_mut().enumerate() {
         layout.take(&mut member.memory, |output| computed.row(output, row));
         // With a state that is no number no later inference could begin, so the action beside it is none.
         if member.memory.next.iter().all(|value| value.is_finite()) {
-            member.memory.output.extend_from_slice(action);
+            for place in action.iter().chain(&*results) {
+                member.memory.output.extend_from_slice(computed.row(*place, row));
+            }
         }
     }
     Ok(())
@@ -328,12 +343,12 @@ mod tests {
         let library = Library::load(&found).expect("it is ONNX Runtime");
         let four = NonZeroUsize::new(4).expect("it is not zero");
         let model = Model::load_batches(&library, &manifest, Provider::Cpu, &[four]).expect("it runs on zeros");
-        Session { model, joined: joined::places(&manifest), layout: Layout::of(&manifest) }
+        Session { model, joined: joined::places(&manifest), layout: Layout::of(&manifest), results: results(&manifest) }
     }
 
     fn members(last: &[f32]) -> Vec<Member> {
         let member = |(slot, last): (u16, &f32)| {
-            let lengths = SlotLengths { observation: ELEMENTS, action: 6, state: 0, next: 0 };
+            let lengths = SlotLengths { observation: ELEMENTS, given: 6, state: 0, next: 0 };
             let mut memory = Slot::with_room(lengths);
             memory.store([1.0; ELEMENTS - 1].into_iter().chain([*last]));
             Member { slot: SlotId(slot), memory, joined: Joined::new() }

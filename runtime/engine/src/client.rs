@@ -9,7 +9,7 @@ use message::{Stamp, Status};
 use crate::{
     account::RequestLedger,
     bucket::Bucket,
-    guard::Ranged,
+    guard::{Complete, Ranged},
     task::{ClientSpec, MAX_QUEUE, SlotId, WorkerId},
     time::Instant,
 };
@@ -110,13 +110,20 @@ pub(crate) enum Stage {
     Sending(Sending),
 }
 
+/// What a request's model gave.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Action(Ranged),
+    Results(Complete),
+}
+
 /// A result on its way.
 #[derive(Debug)]
 pub(crate) struct Sending {
     pub(crate) request: Request,
     pub(crate) serial: u64,
     /// Taken when the caller polls it.
-    pub(crate) result: Option<Ranged>,
+    pub(crate) result: Option<Outcome>,
     /// What it is marked with, as things were when it was made.
     pub(crate) marks: Status,
 }

@@ -18,7 +18,7 @@ use crate::{
     respond::{Answer, Echo, Identity, Notify, Refusal, Send, Target},
     sample::SampleLedger,
     schedule,
-    task::{ClientId, ConnectionId, MAX_BATCH, MAX_QUEUE, ModelId, Settings, SlotId, Task, WorkerId},
+    task::{ClientId, ConnectionId, Gives, MAX_BATCH, MAX_QUEUE, ModelId, Settings, SlotId, Task, WorkerId},
     time::{Duration, Instant},
     worker::{MAX_OVERRUNS, Member, Running, Service, Work, Worker},
 };
@@ -58,6 +58,8 @@ pub enum LimitError {
     UnknownTask(ConnectionId),
     /// A task's deadline leaves no room before the margin.
     Deadline(ConnectionId),
+    /// A connection's task gives results and no action.
+    NoAction(ConnectionId),
     /// A client names a task that is not there or whose deadline leaves no room before the margin, or its shortest
     /// period or its queue is out of bounds.
     Client(ClientId),
@@ -78,6 +80,9 @@ impl core::fmt::Display for LimitError {
         match self {
             Self::TableSize => formatter.write_str("a table is empty, too long, or the agenda is of another length"),
             Self::UnknownTask(ConnectionId(id)) => write!(formatter, "connection {id} names a task that is not there"),
+            Self::NoAction(ConnectionId(id)) => {
+                write!(formatter, "connection {id}: its task's model gives no action, so no robot can be answered")
+            }
             Self::Deadline(ConnectionId(id)) => {
                 write!(formatter, "connection {id}: the task's deadline leaves no room before the margin")
             }
@@ -692,6 +697,9 @@ fn check(settings: &Settings, tables: &Tables<'_>) -> Result<(), LimitError> {
         let task = tasks.get(usize::from(connection.spec.task.0)).ok_or(LimitError::UnknownTask(ConnectionId(id)))?;
         if task.deadline() <= settings.margin {
             return Err(LimitError::Deadline(ConnectionId(id)));
+        }
+        if matches!(task.gives(), Gives::Results { .. }) {
+            return Err(LimitError::NoAction(ConnectionId(id)));
         }
     }
     for (id, spec) in (0u16..).zip(clients.iter().map(|client| client.spec)) {

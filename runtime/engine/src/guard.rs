@@ -37,6 +37,12 @@ impl Ranged {
     }
 }
 
+/// Results that are finite and complete. They stay in their slot, which nobody writes until their reply has left.
+#[derive(Debug)]
+pub struct Complete {
+    _checked: (),
+}
+
 /// Where guarded values come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -123,6 +129,17 @@ pub(crate) fn action(
 pub(crate) fn result(envelope: &Envelope<'_>, raw: &[f32]) -> Result<Ranged, Reason> {
     in_range(envelope, raw)?;
     Ok(Ranged(Values::within(envelope, |_, place| raw.get(place).copied().unwrap_or(0.0))))
+}
+
+/// Checks the results of a model that gives no action.
+///
+/// # Errors
+/// Why they are refused.
+pub(crate) fn results(wanted: usize, raw: &[f32]) -> Result<Complete, Reason> {
+    if raw.len() != wanted {
+        return Err(Reason::ModelFailed);
+    }
+    if raw.iter().all(|value| value.is_finite()) { Ok(Complete { _checked: () }) } else { Err(Reason::ActionNotFinite) }
 }
 
 fn in_range(envelope: &Envelope<'_>, raw: &[f32]) -> Result<(), Reason> {

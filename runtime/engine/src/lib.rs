@@ -63,7 +63,7 @@ pub use executions::{Executions, ExecutionsError};
 pub use face::{Action, Event, ModelFailed, Slots, Timeout, Timer, VoidCause, Withheld};
 #[cfg(feature = "faults")]
 pub use fault::Fault;
-pub use guard::{Guarded, Origin, Ranged};
+pub use guard::{Complete, Guarded, Origin, Ranged};
 pub use joined::{Carries, InputId, Joined, JoinedSpec, MAX_INPUTS, SampleClock};
 pub use reason::{Reason, ReasonKind, Row, TABLE};
 pub use record::{Record, RecordSpec, Share, WindowError};
@@ -73,9 +73,9 @@ pub use respond::{Answer, Notify, Refusal, Send, Target, Ticket};
 pub use sample::SampleLedger;
 pub use state::Memory;
 pub use task::{
-    ClientId, ClientSpec, ConnectionId, ConnectionSpec, DeclarationError, Degraded, Element, Envelope, MAX_ACTION,
-    MAX_BATCH, MAX_QUEUE, ModelId, ModelSet, Settings, SlotId, Start, Task, TaskId, TaskSpec, TooFast, WorkerId,
-    WorkerSpec,
+    ClientId, ClientSpec, ConnectionId, ConnectionSpec, DeclarationError, Degraded, Element, Envelope, Gives,
+    MAX_ACTION, MAX_BATCH, MAX_QUEUE, ModelId, ModelSet, Settings, SlotId, Start, Task, TaskId, TaskSpec, TooFast,
+    WorkerId, WorkerSpec,
 };
 pub use time::{Duration, Instant, WallClock};
 pub use worker::{Member, Service, Work, Worker};

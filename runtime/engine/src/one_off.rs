@@ -7,7 +7,7 @@ use message::Status;
 
 use crate::{
     account::RequestOutcome,
-    client::{Asked, Request, Sending, Stage},
+    client::{Asked, Outcome, Request, Sending, Stage},
     engine::{Draining, Engine, Pending},
     face::{ModelFailed, Withheld},
     fault::Fault,
@@ -16,7 +16,7 @@ use crate::{
     reply::{Replied, Reply},
     respond::{Party, Refusal, Ticket},
     schedule,
-    task::{ClientId, ModelId, SlotId, WorkerId},
+    task::{ClientId, Gives, ModelId, SlotId, WorkerId},
     time::{Duration, Instant},
     worker::{Awaited, OneOff, Running},
 };
@@ -140,12 +140,14 @@ impl Engine<'_> {
         let Stage::Running { request, .. } = core::mem::replace(&mut self.client(id).stage, Stage::Idle) else {
             unreachable!("a result is awaited as long as its client waits for it")
         };
-        let envelope = task.envelope();
-        let result = output.map_err(|ModelFailed| Reason::ModelFailed).and_then(|raw| guard::result(&envelope, raw));
+        let result = output.map_err(|ModelFailed| Reason::ModelFailed).and_then(|raw| match task.gives() {
+            Gives::Action(envelope) => guard::result(&envelope, raw).map(Outcome::Action),
+            Gives::Results { values } => guard::results(values, raw).map(Outcome::Results),
+        });
         #[cfg(feature = "faults")]
         let result = match output {
-            Ok(raw) if raw.len() == envelope.elements().len() && self.fault.is(Fault::ResultUnchecked) => {
-                Ok(guard::unranged(&envelope, raw))
+            Ok(raw) if raw.len() == task.envelope().elements().len() && self.fault.is(Fault::ResultUnchecked) => {
+                Ok(Outcome::Action(guard::unranged(&task.envelope(), raw)))
             }
             Ok(_) | Err(ModelFailed) => result,
         };
@@ -192,7 +194,10 @@ impl Engine<'_> {
             model,
             status: sending.marks,
             asked: sending.request.asked,
-            says: Replied::Result(result),
+            says: match result {
+                Outcome::Action(result) => Replied::Result(result),
+                Outcome::Results(complete) => Replied::Results(complete),
+            },
         }
     }
 

@@ -3,11 +3,11 @@
 //! A result is a [`Ranged`], which only the guard builds and no [`Send`](crate::Send) takes: it is no action. It
 //! carries its deadline; the caller reads the clock just before the put, puts or withholds, and reports which.
 
-use message::{Address, Boot, InferBody, InferReply, ModelDigest, Place, Status};
+use message::{Address, Boot, InferBody, InferReply, InferResult, ModelDigest, Place, Status};
 
 use crate::{
     client::Asked,
-    guard::Ranged,
+    guard::{Complete, Ranged},
     respond::{Refusal, Ticket},
     task::{ClientId, MAX_ACTION, SlotId},
     time::Instant,
@@ -16,8 +16,10 @@ use crate::{
 /// What a reply says.
 #[derive(Debug)]
 pub enum Replied {
-    /// The model's output, finite and in the envelope's range.
+    /// The model's action, finite and in the envelope's range.
     Result(Ranged),
+    /// The model's results, finite and complete: they lie in the slot.
+    Results(Complete),
     /// A refusal.
     Refusal(Refusal),
 }
@@ -83,10 +85,30 @@ impl Reply {
         self.asked.request
     }
 
-    /// Writes it as a frame, its age as of `now`, and returns the frame's length.
+    /// Writes the results of its slot as a frame, its age as of `now`, to the front of `out` and returns the frame's length.
+    ///
+    /// # Errors
+    /// [`NoRoom`](message::NoRoom) if `out` is too short, or there are more values than a message may have.
+    pub fn encode_results(&self, now: Instant, values: &[u8], out: &mut [u8]) -> Result<usize, message::NoRoom> {
+        let result = InferResult {
+            address: self.address,
+            boot: self.boot,
+            request: self.asked.request,
+            stamp: self.asked.stamp,
+            model: self.model,
+            age_us: now.since(self.asked.arrival).wire_micros(),
+            status: self.status,
+            place: Place::Box,
+            values,
+        };
+        result.encode(out)
+    }
+
+    /// Writes it as a frame, its age as of `now`, and returns the frame's length. Results have a frame of their own: see
+    /// [`encode_results`](Self::encode_results).
     ///
     /// # Panics
-    /// Never: a result has at most [`MAX_ACTION`] values, for which the buffer has room.
+    /// If it has results. An action has at most [`MAX_ACTION`] values, for which the buffer has room.
     pub fn encode(&self, now: Instant, out: &mut [u8; InferReply::MAX_FRAME]) -> usize {
         let mut bytes = [0; MAX_ACTION * size_of::<f32>()];
         let (body, model) = match &self.says {
@@ -95,6 +117,7 @@ impl Reply {
                 let values = bytes.get(..length).expect("as many bytes as were written");
                 (InferBody::Result { place: Place::Box, values }, self.model)
             }
+            Replied::Results(_) => unreachable!("results have a frame of their own"),
             Replied::Refusal(refusal) => (InferBody::Refusal { reason: refusal.reason().number() }, ModelDigest::NONE),
         };
         let reply = InferReply {

@@ -133,7 +133,7 @@ pub struct Envelope<'t> {
 /// Why an envelope or a task was refused when it was declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeclarationError {
-    /// An action needs between 1 and [`MAX_ACTION`] elements.
+    /// An action needs between 1 and [`MAX_ACTION`] elements, results at least 1.
     Elements,
     /// A bound, rate, rest or start is not finite, or `min` is not below `max`.
     NotFinite,
@@ -156,7 +156,7 @@ pub enum DeclarationError {
 impl core::fmt::Display for DeclarationError {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         formatter.write_str(match self {
-            Self::Elements => "an action needs between 1 and 64 elements",
+            Self::Elements => "an action needs between 1 and 64 elements, results at least 1",
             Self::NotFinite => "a bound, rate, rest or start is not finite, or min is not below max",
             Self::Rate => "max_change_per_s must be above zero",
             Self::OutsideRange => "rest or start lies outside the range",
@@ -224,6 +224,18 @@ fn check_element(element: &Element) -> Result<(), DeclarationError> {
     Ok(())
 }
 
+/// What a task's model gives.
+#[derive(Debug, Clone, Copy)]
+pub enum Gives<'t> {
+    /// An action, and what it may not leave.
+    Action(Envelope<'t>),
+    /// Results for who asks once, so many f32 values: held to no range. No robot can be answered with them.
+    Results {
+        /// Above 0.
+        values: usize,
+    },
+}
+
 /// What a task is declared with.
 #[derive(Debug, Clone, Copy)]
 pub struct TaskSpec<'t> {
@@ -243,8 +255,8 @@ pub struct TaskSpec<'t> {
     pub arrival_jitter: Duration,
     /// How long the last action is repeated before a fallback ramps to rest.
     pub hold: Duration,
-    /// What no action may leave.
-    pub envelope: Envelope<'t>,
+    /// What its model gives.
+    pub gives: Gives<'t>,
     /// What it does when its model's timing record is void.
     pub degraded: Degraded,
     /// How long after it last advanced the state of a connection counts; `None`: the model remembers nothing.
@@ -287,7 +299,10 @@ impl<'t> Task<'t> {
         if matches!(spec.degraded, Degraded::LowerRate { factor: 0 | 1 }) {
             return Err(DeclarationError::RateFactor);
         }
-        for element in spec.envelope.elements() {
+        if matches!(spec.gives, Gives::Results { values: 0 }) {
+            return Err(DeclarationError::Elements);
+        }
+        for element in Self(spec).envelope().elements() {
             match element.start {
                 Start::Observation(index) if usize::try_from(index).is_ok_and(|index| index >= spec.inputs) => {
                     return Err(DeclarationError::StartElement);
@@ -346,10 +361,19 @@ impl<'t> Task<'t> {
         self.0.hold
     }
 
-    /// What no action may leave.
+    /// What no action may leave; without an element where there is none.
     #[must_use]
     pub const fn envelope(&self) -> Envelope<'t> {
-        self.0.envelope
+        match self.0.gives {
+            Gives::Action(envelope) => envelope,
+            Gives::Results { .. } => Envelope { elements: &[], too_fast: TooFast::Clamp, max_step: Duration::ZERO },
+        }
+    }
+
+    /// What its model gives.
+    #[must_use]
+    pub const fn gives(&self) -> Gives<'t> {
+        self.0.gives
     }
 
     /// What it does when its model's timing record is void.

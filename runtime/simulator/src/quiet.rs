@@ -7,8 +7,8 @@ use std::iter::Peekable;
 
 use engine::{
     Action, Agenda, Answer, Client, ClientId, ClientSpec, Connection, ConnectionId, ConnectionSpec, Degraded, Duration,
-    Element, Engine, Envelope, Event, Instant, Ledger, MAX_BATCH, ModelId, ModelSet, Reason, Record, RequestLedger,
-    Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
+    Element, Engine, Envelope, Event, Gives, Instant, Ledger, MAX_BATCH, ModelId, ModelSet, Reason, Record,
+    RequestLedger, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
     schedulability::Demand, slots_needed,
 };
 use message::{Address, Boot, ContractDigest, Epoch, InferRequest, ModelDigest, Observation, Sequence, Stamp, Status};
@@ -284,7 +284,7 @@ fn task((demand, model): (Demand, u8), status: Status, elements: &[Element]) -> 
         min_period: demand.min_period,
         arrival_jitter: demand.arrival_jitter,
         hold: Duration::ZERO,
-        envelope: Envelope::new(elements, TooFast::Clamp, max_step).expect("one good element"),
+        gives: Gives::Action(Envelope::new(elements, TooFast::Clamp, max_step).expect("one good element")),
         degraded: Degraded::Keep,
         max_gap: None,
         status,

@@ -1,9 +1,9 @@
 //! What a seed decides before a run begins: the box's tasks, connections and workers, and the odds of each disturbance.
 
 use engine::{
-    Carries, ClientSpec, ConnectionSpec, Degraded, Duration, Element, Envelope, Executions, JoinedSpec, MAX_ACTION,
-    ModelId, ModelSet, Record, RecordSpec, SampleClock, Settings, Share, Start, Task, TaskId, TaskSpec, TooFast,
-    WorkerSpec,
+    Carries, ClientSpec, ConnectionSpec, Degraded, Duration, Element, Envelope, Executions, Gives, JoinedSpec,
+    MAX_ACTION, ModelId, ModelSet, Record, RecordSpec, SampleClock, Settings, Share, Start, Task, TaskId, TaskSpec,
+    TooFast, WorkerSpec,
 };
 use fastrand::Rng;
 use message::{Address, Boot, ContractDigest, ModelDigest, Status};
@@ -215,7 +215,7 @@ impl TaskPlan {
             min_period: Duration::from_nanos(self.min_period),
             arrival_jitter: Duration::from_nanos(self.arrival_jitter),
             hold: Duration::from_nanos(self.hold),
-            envelope,
+            gives: Gives::Action(envelope),
             degraded: self.degraded,
             max_gap: self.max_gap.map(Duration::from_nanos),
             status: self.status,

@@ -3,8 +3,8 @@
 
 use crc::{CRC_32_ISCSI, Crc};
 use message::{
-    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, Input, ModelDigest, Notice,
-    NoticeKind, Observation, Place, ReasonNumber, Reset, Response, Sequence, Source, Stamp, Status,
+    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, InferResult, Input, ModelDigest,
+    Notice, NoticeKind, Observation, Place, ReasonNumber, Reset, Response, Sequence, Source, Stamp, Status,
 };
 
 /// Frame offsets of the CRCs.
@@ -132,6 +132,12 @@ pub(crate) fn reply() -> InferReply<'static> {
     }
 }
 
+/// Results whose fields all differ.
+pub(crate) fn result() -> InferResult<'static> {
+    let InferReply { address, boot, request, stamp, model, age_us, status, .. } = reply();
+    InferResult { address, boot, request, stamp, model, age_us, status, place: Place::Cluster, values: &VALUES }
+}
+
 /// The same reply with each body that it can have.
 pub(crate) fn replies() -> Vec<InferReply<'static>> {
     [reply().body, InferBody::Result { place: Place::Box, values: &[] }, InferBody::Refusal { reason: reason(214) }]
@@ -179,6 +185,13 @@ pub(crate) fn reset_frame(reset: &Reset) -> Vec<u8> {
 pub(crate) fn request_frame(request: &InferRequest<'_>) -> Vec<u8> {
     let mut frame = vec![0; InferRequest::OVERHEAD + request.values.len()];
     let length = request.encode(&mut frame);
+    assert_eq!(length, Ok(frame.len()));
+    frame
+}
+
+pub(crate) fn result_frame(result: &InferResult<'_>) -> Vec<u8> {
+    let mut frame = vec![0; InferResult::OVERHEAD + result.values.len()];
+    let length = result.encode(&mut frame);
     assert_eq!(length, Ok(frame.len()));
     frame
 }

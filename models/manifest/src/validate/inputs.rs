@@ -26,6 +26,7 @@ pub const MAX_PERIOD: Duration = Duration::from_hours(1);
 pub(super) struct Inputs {
     all: Vec<Alone>,
     observation: usize,
+    observation_at: Spanned<()>,
 }
 
 /// An input before the outputs are known.
@@ -54,7 +55,7 @@ pub(super) fn inputs(raw: Vec<Spanned<RawInput>>) -> Result<Inputs, Flaw> {
         return flaw(beyond, format!("more than the {MAX_TENSORS} [[input]] tables that are supported"));
     }
     let (mut tensors, mut elements) = (HashSet::new(), HashSet::new());
-    let mut observation = None;
+    let mut observation: Option<(usize, Spanned<()>)> = None;
     let mut all = Vec::with_capacity(raw.len());
     for table in raw {
         let whole = Spanned::new(table.span(), ());
@@ -64,16 +65,18 @@ pub(super) fn inputs(raw: Vec<Spanned<RawInput>>) -> Result<Inputs, Flaw> {
         if !tensors.insert(input.tensor.name.clone()) {
             return flaw(&name_at, format!("a second [[input]] named {:?}; names are unique", input.tensor.name));
         }
-        if matches!(input.feed, Feed::Elements { joined: false, .. }) && observation.replace(all.len()).is_some() {
+        if matches!(input.feed, Feed::Elements { joined: false, .. })
+            && observation.replace((all.len(), whole.clone())).is_some()
+        {
             return flaw(&whole, "a second observation; give this [[input]] another source, such as \"joined\"");
         }
         all.push(input);
     }
-    let Some(observation) = observation else {
+    let Some((observation, observation_at)) = observation else {
         let message = "no [[input]] has source = \"observation\"; a model answers exactly one".to_owned();
         return Err(Flaw { offset: 0, message });
     };
-    Ok(Inputs { all, observation })
+    Ok(Inputs { all, observation, observation_at })
 }
 
 impl Inputs {
@@ -91,7 +94,12 @@ impl Inputs {
 
     /// The inputs with what feeds them, and the place of the observation.
     pub(super) fn fed_from(self, outputs: &[Output]) -> Result<(Vec<Input>, InputPlace), Flaw> {
-        let observed = self.observation().len();
+        let observed = self.all[self.observation].tensor.elements();
+        let unnamed = self.observation().is_empty();
+        if unnamed && outputs.iter().any(|output| matches!(output.role, Role::Action(_))) {
+            let at = &self.observation_at;
+            return flaw(at, "missing field `elements`: an observation that an action answers names each of them");
+        }
         let fed = |(place, input): (usize, Alone)| {
             let source = source(&input, observed, outputs)?;
             Ok(Input { place: InputPlace::new(place), tensor: input.tensor, source })
@@ -110,6 +118,8 @@ fn alone(raw: RawInput, whole: &Spanned<()>, names: &mut HashSet<String>) -> Res
     let mut fields = Fields { source: &source, whole, elements, image: picture, output, length, period_us };
     let feed = match source.as_str() {
         "joined" if fields.image.is_some() => Feed::Image(Box::new(image(&fields.image()?, &tensor)?)),
+        // Who asks for results alone may send a whole tensor, such as a picture's.
+        "observation" if fields.elements.is_none() => Feed::Elements { elements: Vec::new(), joined: false },
         "observation" | "joined" => {
             let raw = fields.elements()?;
             all_named(&raw, &tensor)?;

@@ -43,6 +43,7 @@ fn a_model_without_an_action_has_results_and_no_envelope() {
     let manifest = Folder::with(&format!("{before}{heat}")).load().expect("a result is enough");
     assert_eq!((manifest.action(), manifest.envelope()), (None, None));
     assert!(manifest.output_elements().is_empty());
+    assert_eq!((manifest.results().1, manifest.observation_values()), (8, 3));
     assert_eq!(
         Folder::with(&format!("{before}{heat}[envelope]\ntoo_fast = \"clamp\"\nmax_step_us = 1\n")).complaint(),
         "M/model.toml:29:1: there is no action that this envelope could hold; remove it"
@@ -218,5 +219,31 @@ fn an_output_that_is_not_what_it_says() {
     assert_eq!(
         Folder::with(&VALID.replace("[envelope]", "[[output]]\nname = \"b\"\ndtype = \"f32\"\nshape = [1]\nelements = [{ name = \"b\", unit = \"1\", min = 0, max = 1, max_change_per_s = 1, rest = 0, start = 0 }]\n\n[envelope]")).complaint(),
         "M/model.toml:32:1: a second action; give this [[output]] role = \"state\" or \"result\""
+    );
+}
+
+/// Who asks for results alone may send a whole picture; who is answered with an action names what it observes.
+#[test]
+fn an_observation_without_names_is_a_tensor_for_results_alone() {
+    let observation =
+        "elements = [{ name = \"hip/position\", unit = \"rad\" }, { name = \"knee/position\", unit = \"rad\" }]\n";
+    refused(
+        observation,
+        "",
+        "13:1: missing field `elements`: an observation that an action answers names each of them",
+    );
+    let head = SEVERAL.split("[[input]]").next().expect("split has a first part");
+    let toml = format!(
+        "{head}[[input]]\nname = \"picture\"\ndtype = \"u8\"\nshape = [1, 3, 4, 5]\n\n[[output]]\nname = \"heat\"\n\
+         role = \"result\"\ndtype = \"f32\"\nshape = [1, 4, 5]\n\n[[output]]\nname = \"class\"\nrole = \"result\"\ndtype = \"f16\"\n\
+         shape = [2]\nelements = [{{ name = \"good\", unit = \"1\" }}, {{ name = \"bad\", unit = \"1\" }}]\n"
+    );
+    let manifest = Folder::with(&toml).load().expect("the manifest is valid");
+    assert_eq!((manifest.observation_values(), manifest.results().1), (60, 22));
+    let contract = Contract::new("look", &manifest).expect("the task's name is printable");
+    assert_eq!(
+        contract.text(),
+        "genba-contract-v1\ntask\tlook\ntensor\tpicture\tu8\t1,3,4,5\nresult\theat\tf32\t1,4,5\nresult\tclass\tf16\t2\n\
+         give\tclass\tgood\t1\ngive\tclass\tbad\t1\n"
     );
 }

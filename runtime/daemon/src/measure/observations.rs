@@ -76,7 +76,7 @@ impl Observations {
     /// Those beside the model, else zeros.
     pub(super) fn load(model: &ModelConfig, manifest: &Manifest) -> Result<Self, ObservationsError> {
         let path = model.folder.join(FILE);
-        let wanted = manifest.input_elements().len();
+        let wanted = manifest.observation_values();
         let mut text = Vec::new();
         match File::open(&path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -4,6 +4,7 @@
 mod batches;
 mod joined;
 mod records;
+mod results;
 mod scene;
 mod state;
 

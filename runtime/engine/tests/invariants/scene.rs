@@ -2,9 +2,9 @@
 
 use engine::{
     Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope,
-    Event, Executions, InputId, Instant, Joined, JoinedSpec, ModelId, ModelSet, Origin, Reason, Record, RecordSpec,
-    Send, Settings, Share, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Withheld, Worker, WorkerId,
-    WorkerSpec, slots_needed,
+    Event, Executions, Gives, InputId, Instant, Joined, JoinedSpec, ModelId, ModelSet, Origin, Reason, Record,
+    RecordSpec, Send, Settings, Share, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Withheld, Worker,
+    WorkerId, WorkerSpec, slots_needed,
 };
 use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Response, Sequence, Stamp, Status};
 
@@ -225,7 +225,7 @@ pub(crate) fn task() -> TaskSpec<'static> {
         min_period: Duration::from_nanos(1),
         arrival_jitter: Duration::ZERO,
         hold: Duration::from_micros(50_000),
-        envelope: Envelope::new(vec![element].leak(), TooFast::Clamp, max_step).expect("a good element"),
+        gives: Gives::Action(Envelope::new(vec![element].leak(), TooFast::Clamp, max_step).expect("a good element")),
         degraded: Degraded::Keep,
         max_gap: None,
         status: Status::NONE,

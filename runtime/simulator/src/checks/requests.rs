@@ -291,6 +291,9 @@ impl Checks<'_> {
         Finding::unless(named, Check::Requests, || format!("not of client {client}, or marked wrongly: {frame:?}"))?;
         let (one, expired_by_report, reason) = match reply.says() {
             Replied::Result(_) => return self.result(now, client, reply, frame),
+            Replied::Results(_) => {
+                return Err(Finding { check: Check::Requests, what: "results of a model that gives an action".into() });
+            }
             Replied::Refusal(refusal) => {
                 let (one, why) = self.refused(now, client, reply.slot(), refusal.reason())?;
                 (one, why == Some(Withheld::Deadline), refusal.reason())

@@ -1,0 +1,131 @@
+//! Models that give results and no action: who asks once gets all of them, finite and complete, or a typed refusal.
+
+use engine::{
+    Action, Client, ClientId, ClientSpec, Duration, Engine, Event, Gives, LimitError, ModelFailed, ModelSet, Reason,
+    Replied, Settings, SlotId, Tables, Task, TaskId, TaskSpec, Worker, WorkerId, WorkerSpec,
+};
+use engine::{Agenda, Connection, ConnectionId, ConnectionSpec, slots_needed};
+use message::{Address, Boot, InferReply, InferRequest, InferResult, Stamp, Status};
+
+use crate::scene::{CONTRACT, at, task};
+
+const CLIENT: ClientId = ClientId(0);
+const ADDRESS: Address = Address::new(9);
+const VALUES: usize = 100_000;
+
+fn results() -> TaskSpec<'static> {
+    TaskSpec { gives: Gives::Results { values: VALUES }, deadline: Duration::from_micros(50_000), ..task() }
+}
+
+fn tables(task: TaskSpec<'static>, connections: usize) -> Tables<'static> {
+    let spec = ClientSpec {
+        task: TaskId(0),
+        address: ADDRESS,
+        min_period: Duration::from_micros(1),
+        arrival_jitter: Duration::ZERO,
+        queue: 4,
+    };
+    let clients = vec![Client::new(spec)];
+    let slots = u16::try_from(slots_needed(connections, &clients, 1, &[])).expect("a few");
+    let connection = ConnectionSpec { task: TaskId(0), address: Address::new(5) };
+    Tables {
+        tasks: vec![Task::new(task).expect("a good task")].leak(),
+        connections: (0..connections).map(|_| Connection::new(connection)).collect::<Vec<_>>().leak(),
+        agenda: vec![Agenda::default(); connections].leak(),
+        clients: clients.leak(),
+        inputs: &mut [],
+        workers: vec![Worker::new(WorkerSpec { models: ModelSet::EMPTY.with(task.model), spare: false })].leak(),
+        records: &mut [],
+        free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        boot: Boot::new(1),
+        margin: Duration::from_micros(1_000),
+        max_overruns: 16,
+        overrun_window: Duration::SECOND,
+        hang: Duration::SECOND,
+        overhead: Duration::ZERO,
+        status: Status::NONE,
+    }
+}
+
+/// An engine that runs request 7, and the slot that it runs in.
+fn running() -> (Engine<'static>, SlotId) {
+    let mut engine = Engine::new(settings(), tables(results(), 0)).expect("good tables");
+    let request = InferRequest {
+        address: ADDRESS,
+        contract: CONTRACT,
+        request: 7,
+        stamp: Stamp::new(8),
+        budget_us: 0,
+        values: &[0; 8],
+    };
+    let mut frame = vec![0; InferRequest::OVERHEAD + 8];
+    request.encode(&mut frame).expect("there is room");
+    engine.handle(at(0), Event::Request { client: CLIENT, arrival: at(0), bytes: &frame });
+    let actions: Vec<Action> = std::iter::from_fn(|| engine.poll_action()).collect();
+    let [Action::Store { slot }, Action::StartInference { .. }] = actions.as_slice() else {
+        panic!("it is stored and started: {actions:?}")
+    };
+    let slot = *slot;
+    (engine, slot)
+}
+
+/// What becomes of it.
+fn ended(outputs: Result<&[f32], ModelFailed>) -> (Engine<'static>, SlotId, engine::Reply) {
+    let (mut engine, slot) = running();
+    let each = outputs.map(|output| [output]);
+    let outputs = each.as_ref().map(|each| &each[..]).map_err(|failed| *failed);
+    engine
+        .handle(at(10_000), Event::Finished { worker: WorkerId(0), outputs, execution: Duration::from_micros(9_000) });
+    let actions: Vec<Action> = std::iter::from_fn(|| engine.poll_action()).collect();
+    let Ok([Action::Reply(reply)]) = <[Action; 1]>::try_from(actions) else { panic!("it is answered once") };
+    (engine, slot, reply)
+}
+
+#[test]
+fn all_results_are_handed_over_from_their_slot_before_the_deadline() {
+    let (mut engine, slot, reply) = ended(Ok(&vec![0.5; VALUES]));
+    assert!(matches!(reply.says(), Replied::Results(_)));
+    assert_eq!((reply.slot(), reply.deadline()), (Some(slot), Some(at(50_000))));
+    let values = vec![7; VALUES * 4];
+    let mut frame = vec![0; InferResult::OVERHEAD + values.len()];
+    let length = reply.encode_results(at(11_000), &values, &mut frame).expect("there is room");
+    let result = InferResult::decode(&frame[..length]).expect("it is a result");
+    assert_eq!((result.request, result.stamp.value(), result.age_us), (7, 8, 11_000));
+    assert_eq!((result.address, result.values), (ADDRESS, &values[..]));
+    let short = &mut frame[..1_000];
+    assert!(reply.encode_results(at(11_000), &values, short).is_err(), "no half of a result");
+    engine.handle(at(11_000), Event::Sent { ticket: reply.ticket().expect("it has one"), at: at(11_000) });
+    assert_eq!((engine.requests().answered(), engine.requests().in_flight()), (1, 0));
+}
+
+#[test]
+fn results_that_are_not_finite_or_not_all_there_are_refused() {
+    let refused = |outputs: Result<&[f32], ModelFailed>| {
+        let (_, _, reply) = ended(outputs);
+        let mut frame = [0; InferReply::MAX_FRAME];
+        let length = reply.encode(at(10_000), &mut frame);
+        assert!(InferReply::decode(&frame[..length]).is_ok(), "a refusal is small");
+        match reply.says() {
+            Replied::Refusal(refusal) => refusal.reason(),
+            Replied::Result(_) | Replied::Results(_) => panic!("it is refused"),
+        }
+    };
+    let mut last = vec![0.5; VALUES];
+    last[VALUES - 1] = f32::NAN;
+    assert_eq!(refused(Ok(&last)), Reason::ActionNotFinite);
+    assert_eq!(refused(Ok(&last[1..])), Reason::ModelFailed);
+    assert_eq!(refused(Err(ModelFailed)), Reason::ModelFailed);
+}
+
+#[test]
+fn no_robot_is_served_by_a_model_without_an_action() {
+    let refused = Engine::new(settings(), tables(results(), 1)).err();
+    assert_eq!(refused, Some(LimitError::NoAction(ConnectionId(0))));
+    assert!(Engine::new(settings(), tables(task(), 1)).is_ok(), "with an action it is");
+    assert!(Task::new(TaskSpec { gives: Gives::Results { values: 0 }, ..task() }).is_err(), "nothing is no result");
+}
