@@ -5,3 +5,4 @@ mod folder;
 mod refused;
 mod several;
 mod valid;
+mod weights;
