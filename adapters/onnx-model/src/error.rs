@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::Provider;
 use crate::contain::Panicked;
+use crate::inspect::Outside;
 use crate::signature::Mismatch;
 
 /// Why a model could not be loaded; every text begins with the `model.toml` it is about.
@@ -29,15 +30,17 @@ pub enum ModelError {
         /// The manifest of the model.
         manifest: PathBuf,
     },
-    /// Part of the model lies in a file that no digest covers.
-    #[error("{}: the tensor {tensor:?} keeps its data in a second file, which sha256 does not cover; save the model as one file", manifest.display())]
-    SecondFile {
+    /// Part of the model lies in another file, and not where it may.
+    #[error("{}: the tensor {tensor:?} {why}", manifest.display())]
+    Outside {
         /// The manifest of the model.
         manifest: PathBuf,
         /// The name of the tensor in the graph.
         tensor: String,
+        /// What is wrong with the place.
+        why: Outside,
     },
-    /// The file claims more than it holds, or asks for operators that are not run.
+    /// The file claims more than it holds, or asks for operators, or a version of them, that are not run.
     #[error("{}: {reason}", manifest.display())]
     Refused {
         /// The manifest of the model.

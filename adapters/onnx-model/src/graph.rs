@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use manifest::Dtype;
+use manifest::{Domain, Dtype};
 use ort::memory::Allocator;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynTensor, DynTensorValueType, DynValue, Outlet, ValueType};
@@ -13,7 +13,8 @@ use thiserror::Error;
 
 use crate::contain::{Panicked, contain};
 use crate::error::{RunError, failed};
-use crate::inspect::{Unfit, inspect};
+use crate::inspect::{Allowed, Unfit, inspect, opset};
+use crate::newest::knows;
 use crate::session::{SessionError, session};
 use crate::tensor::element_type;
 use crate::{Library, Provider};
@@ -59,8 +60,9 @@ impl Graph {
     /// # Errors
     /// [`GraphError`].
     pub fn load(library: &Library, name: &str, graph: &[u8], provider: Provider) -> Result<Self, GraphError> {
-        inspect(graph).map_err(|unfit| GraphError::Refused(refusal(&unfit)))?;
-        let session = contain(|| session(library, name, graph, provider))?.map_err(|error| match error {
+        inspect(graph, Allowed::default()).map_err(|unfit| GraphError::Refused(refusal(&unfit)))?;
+        contain(|| known(library, graph))?.map_err(GraphError::Refused)?;
+        let session = contain(|| session(library, name, graph, provider, &[]))?.map_err(|error| match error {
             SessionError::Provider(reason) | SessionError::Graph(reason) => GraphError::Session { provider, reason },
         })?;
         Ok(Self { session })
@@ -140,18 +142,35 @@ fn bytes_mut(tensor: &mut DynTensor, length: usize) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr_mut().cast(), length) }
 }
 
+/// Whether the library knows the operators that it is written for; else what to do, for a person.
+pub(crate) fn known(library: &Library, graph: &[u8]) -> Result<(), String> {
+    let Some(opset) = opset(graph) else { return Ok(()) };
+    knows(library, opset).map_err(|newest| {
+        format!(
+            "it is written for version {opset} of ONNX's operators, and this library knows none after {newest}; export \
+             the model for an older one, or use a newer library"
+        )
+    })
+}
+
 /// What is wrong with the bytes, for a person.
 pub(crate) fn refusal(unfit: &Unfit) -> String {
     match unfit {
         Unfit::NotOnnx => "the file is no ONNX graph; export the model to ONNX".to_owned(),
-        Unfit::Outside(tensor) => format!(
-            "the tensor {tensor:?} keeps its data in a second file, which sha256 does not cover; save the model as one file"
+        Unfit::Outside { tensor, why } => format!("the tensor {tensor:?} {why}"),
+        Unfit::OldOpset(opset) => format!(
+            "it is written for version {opset} of ONNX's operators, and none before 7 is run; convert it to a newer one \
+             (onnx.version_converter) or export it anew"
         ),
         Unfit::Oversized(what) => {
             format!(
                 "{what:?} claims more elements than the file holds or any model needs; the file is damaged or hostile"
             )
         }
+        Unfit::Foreign { operator, domain } if domain == Domain::Microsoft.name() => format!(
+            "the operator {operator:?} of {domain:?} is ONNX Runtime's own; declare it with domains = [{domain:?}] in \
+             model.toml (not for a compiled graph, which names a file of its own), or export the model without it"
+        ),
         Unfit::Foreign { operator, domain } => format!(
             "the operator {operator:?} of {domain:?} is not one of ONNX's; export the model with ONNX's operators alone"
         ),

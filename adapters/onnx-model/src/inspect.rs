@@ -6,9 +6,16 @@
 //! to a tensor, a type or an operator, and skips the rest.
 
 mod growth;
+mod opset;
+mod outside;
 mod wire;
 
+use manifest::Domain;
+
 use self::growth::Growth;
+pub(crate) use self::opset::opset;
+pub use self::outside::Outside;
+use self::outside::Sections;
 use self::wire::{Value, take_field, take_number};
 
 /// The deepest nesting of messages that is followed; a graph in a graph takes three.
@@ -23,12 +30,30 @@ const ELEMENTS_A_BYTE: u64 = 4;
 const MAX_FUNCTIONS: usize = 1024;
 /// Operators of these are run: ONNX's own under both of its names, and its classical models.
 const DOMAINS: [&[u8]; 3] = [b"", b"ai.onnx", b"ai.onnx.ml"];
+/// The operator that is a compiled graph, in a file that it names itself: it would be opened by whoever runs it.
+const COMPILED: &[u8] = b"EPContext";
+
+/// What a manifest allows its graph beyond ONNX's operators and the file's own bytes.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Allowed<'a> {
+    /// Files that its tensors may lie in, by the names that it knows them by, with what they hold.
+    pub(crate) files: &'a [(&'a str, &'a [u8])],
+    /// Whose operators it may use besides.
+    pub(crate) domains: &'a [Domain],
+}
 
 /// Why these bytes are not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
-    /// The data of the tensor with this name is elsewhere.
-    Outside(String),
+    /// The data of a tensor is elsewhere, and not where it may be.
+    Outside {
+        /// The tensor's name.
+        tensor: String,
+        /// What is wrong with the place.
+        why: Outside,
+    },
+    /// The version of ONNX's operators that it is written for is older than any that is run.
+    OldOpset(u64),
     /// The tensor or value with this name claims more than it holds, or than any model needs.
     Oversized(String),
     /// An operator of a domain that is not run.
@@ -42,15 +67,19 @@ pub(crate) enum Unfit {
     NotOnnx,
 }
 
-/// Whether these bytes are a graph whose data they hold, of a size that they hold, with known operators.
-pub(crate) fn inspect(model: &[u8]) -> Result<(), Unfit> {
+/// Whether these bytes are a graph whose data they hold, or files that are allowed, of a size that is held there, with
+/// known operators.
+pub(crate) fn inspect<'m>(model: &'m [u8], allowed: Allowed<'m>) -> Result<(), Unfit> {
     // ONNX Runtime would recognise its own format by this mark and read other fields than these.
     if model.get(4..8) == Some(b"ORTM") {
         return Err(Unfit::NotOnnx);
     }
-    let mut growth = Growth::default();
-    walk(Message::Model, model, 0, &functions(model)?, &mut growth)?;
-    growth.is_bounded()
+    opset::is_new_enough(model)?;
+    let functions = functions(model)?;
+    let mut walk = Walk { allowed, functions, growth: Growth::default(), sections: Sections::of(allowed.files) };
+    walk.follow(Message::Model, model, 0)?;
+    walk.sections.are_disjoint()?;
+    walk.growth.is_bounded()
 }
 
 /// An operator's name and its domain.
@@ -105,61 +134,84 @@ impl Message {
     }
 }
 
-fn walk<'m>(
-    message: Message,
-    bytes: &'m [u8],
-    depth: usize,
-    functions: &[Operator<'_>],
-    growth: &mut Growth<'m>,
-) -> Result<(), Unfit> {
-    if depth > MAX_DEPTH {
-        return Err(Unfit::NotOnnx);
-    }
-    match message {
-        Message::Tensor => {
-            tensor(bytes)?;
-            growth.tensor(bytes);
-        }
-        Message::TensorType => tensor_type(bytes)?,
-        Message::SparseTensor => sparse(bytes)?,
-        Message::Node => growth.node(node(bytes, functions)?, bytes),
-        Message::Model
-        | Message::Graph
-        | Message::Function
-        | Message::Attribute
-        | Message::ValueInfo
-        | Message::Type
-        | Message::Holder => {}
-    }
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        if let (field, Value::Bytes(inner)) = take_field(&mut rest).ok_or(Unfit::NotOnnx)?
-            && let Some(child) = message.child(field)
-        {
-            walk(child, inner, depth + 1, functions, growth)?;
-        }
-    }
-    Ok(())
+/// What is known on the way, and what is learnt.
+struct Walk<'m> {
+    allowed: Allowed<'m>,
+    functions: Vec<Operator<'m>>,
+    growth: Growth<'m>,
+    sections: Sections<'m>,
 }
 
-/// A tensor holds its data, and no fewer bytes than its shape claims.
-fn tensor(bytes: &[u8]) -> Result<(), Unfit> {
-    let (mut name, mut outside, mut claim) = (&[][..], false, Claim::default());
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match take_field(&mut rest).ok_or(Unfit::NotOnnx)? {
-            (1, value) => claim.dimensions(value)?,
-            (8, Value::Bytes(text)) => name = text,
-            // external_data, or data_location = EXTERNAL.
-            (13, Value::Bytes(_)) | (14, Value::Number(1)) => outside = true,
-            (_, _) => {}
+impl<'m> Walk<'m> {
+    fn follow(&mut self, message: Message, bytes: &'m [u8], depth: usize) -> Result<(), Unfit> {
+        if depth > MAX_DEPTH {
+            return Err(Unfit::NotOnnx);
         }
+        match message {
+            // Nothing but an initializer of the graph itself is two steps below the model.
+            Message::Tensor => self.tensor(bytes, depth == 2)?,
+            Message::TensorType => tensor_type(bytes)?,
+            Message::SparseTensor => sparse(bytes)?,
+            Message::Node => self.growth.node(self.operator(bytes)?, bytes),
+            Message::Model
+            | Message::Graph
+            | Message::Function
+            | Message::Attribute
+            | Message::ValueInfo
+            | Message::Type
+            | Message::Holder => {}
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if let (field, Value::Bytes(inner)) = take_field(&mut rest).ok_or(Unfit::NotOnnx)?
+                && let Some(child) = message.child(field)
+            {
+                self.follow(child, inner, depth + 1)?;
+            }
+        }
+        Ok(())
     }
-    if outside {
-        return Err(Unfit::Outside(text(name)));
+
+    /// A tensor holds its data, or a file does, and no fewer bytes than its shape claims.
+    fn tensor(&mut self, bytes: &'m [u8], is_initializer: bool) -> Result<(), Unfit> {
+        let (mut name, mut outside, mut claim) = (&[][..], false, Claim::default());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match take_field(&mut rest).ok_or(Unfit::NotOnnx)? {
+                (1, value) => claim.dimensions(value)?,
+                (8, Value::Bytes(text)) => name = text,
+                // external_data, or data_location = EXTERNAL.
+                (13, Value::Bytes(_)) | (14, Value::Number(1)) => outside = true,
+                (_, _) => {}
+            }
+        }
+        let found =
+            if outside { Some(self.sections.take(bytes, name, claim.elements(), is_initializer)?) } else { None };
+        let holds = u64::try_from(found.unwrap_or(bytes).len()).unwrap_or(u64::MAX).saturating_mul(ELEMENTS_A_BYTE);
+        if claim.is_too_large(holds) {
+            return Err(Unfit::Oversized(text(name)));
+        }
+        self.growth.tensor(bytes, found);
+        Ok(())
     }
-    let holds = u64::try_from(bytes.len()).unwrap_or(u64::MAX).saturating_mul(ELEMENTS_A_BYTE);
-    if claim.is_too_large(holds) { Err(Unfit::Oversized(text(name))) } else { Ok(()) }
+
+    /// The node's operator, which must be known.
+    fn operator(&self, bytes: &'m [u8]) -> Result<&'m [u8], Unfit> {
+        let (mut operator, mut domain, mut rest) = (&[][..], &[][..], bytes);
+        while !rest.is_empty() {
+            match take_field(&mut rest).ok_or(Unfit::NotOnnx)? {
+                (4, Value::Bytes(text)) => operator = text,
+                (7, Value::Bytes(text)) => domain = text,
+                (_, _) => {}
+            }
+        }
+        let added = self.allowed.domains.iter().any(|added| added.name().as_bytes() == domain);
+        let known = DOMAINS.contains(&domain) || added || self.functions.contains(&(operator, domain));
+        if known && operator != COMPILED {
+            return Ok(operator);
+        }
+        Err(Unfit::Foreign { operator: text(operator), domain: text(domain) })
+    }
 }
 
 /// A sparse tensor is laid out whole, however few of its values are given.
@@ -189,22 +241,6 @@ fn tensor_type(bytes: &[u8]) -> Result<(), Unfit> {
         }
     }
     if claim.is_too_large(MAX_ELEMENTS) { Err(Unfit::Oversized("a declared type".to_owned())) } else { Ok(()) }
-}
-
-/// The node's operator, which must be known.
-fn node<'m>(bytes: &'m [u8], functions: &[Operator<'_>]) -> Result<&'m [u8], Unfit> {
-    let (mut operator, mut domain, mut rest) = (&[][..], &[][..], bytes);
-    while !rest.is_empty() {
-        match take_field(&mut rest).ok_or(Unfit::NotOnnx)? {
-            (4, Value::Bytes(text)) => operator = text,
-            (7, Value::Bytes(text)) => domain = text,
-            (_, _) => {}
-        }
-    }
-    if DOMAINS.contains(&domain) || functions.contains(&(operator, domain)) {
-        return Ok(operator);
-    }
-    Err(Unfit::Foreign { operator: text(operator), domain: text(domain) })
 }
 
 /// The operators that the file brings as functions of its own, made of others that are looked at likewise.
@@ -277,6 +313,18 @@ impl Claim {
         self.wrong |= size > i64::MAX.unsigned_abs();
     }
 
+    /// How many elements there are, if that can be said.
+    fn elements(&self) -> Option<u64> {
+        let elements = if self.rank == 0 { Some(1) } else { self.elements };
+        if self.wrong {
+            None
+        } else if self.empty {
+            Some(0)
+        } else {
+            elements
+        }
+    }
+
     fn is_too_large(&self, most: u64) -> bool {
         let elements = if self.rank == 0 { Some(1) } else { self.elements };
         let too_many = !self.empty && elements.is_none_or(|elements| elements > most);
@@ -291,132 +339,4 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Unfit, inspect};
-
-    /// A field that holds `bytes`.
-    fn field(number: usize, bytes: &[u8]) -> Vec<u8> {
-        [varint(number << 3 | 2), varint(bytes.len()), bytes.to_vec()].concat()
-    }
-
-    fn varint(mut number: usize) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        while number > 127 {
-            bytes.push(u8::try_from(number & 127).expect("seven bits") | 128);
-            number >>= 7;
-        }
-        bytes.push(u8::try_from(number).expect("seven bits"));
-        bytes
-    }
-
-    fn tensor(location: u8) -> Vec<u8> {
-        [field(8, b"weights"), vec![14 << 3, location]].concat()
-    }
-
-    #[test]
-    fn a_tensor_is_found_wherever_a_graph_can_hold_one() {
-        let outside = tensor(1);
-        let attribute = field(5, &outside);
-        let node = field(5, &attribute);
-        for (place, model) in [
-            ("an initializer", field(7, &field(5, &outside))),
-            ("external_data alone", field(7, &field(5, &[field(8, b"weights"), field(13, b"")].concat()))),
-            ("a sparse initializer", field(7, &field(15, &field(1, &outside)))),
-            ("a node's attribute", field(7, &field(1, &node))),
-            ("a list of tensors", field(7, &field(1, &field(5, &field(10, &outside))))),
-            ("a graph in a graph", field(7, &field(1, &field(5, &field(6, &field(5, &outside)))))),
-            ("a function", field(25, &field(7, &node))),
-        ] {
-            assert_eq!(inspect(&model), Err(Unfit::Outside("weights".to_owned())), "{place}");
-        }
-        assert_eq!(inspect(&field(7, &field(5, &tensor(0)))), Ok(()), "the negative control");
-    }
-
-    #[test]
-    fn what_cannot_be_read_to_its_end_is_no_graph() {
-        for bytes in
-            [&b"not a graph"[..], b"\x3a\x05\x2a", b"\x3a", b"\x3b", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"]
-        {
-            assert_eq!(inspect(bytes), Err(Unfit::NotOnnx), "{bytes:?}");
-        }
-        assert_eq!(inspect(b"\x08\x08\x08\x08ORTM\x08\x08"), Err(Unfit::NotOnnx));
-    }
-
-    /// An initializer of these dimensions, of one type, with so many bytes of data.
-    fn claiming(dimensions: &[usize], data: usize) -> Vec<u8> {
-        let dimensions: Vec<u8> = dimensions.iter().flat_map(|&size| [varint(1 << 3), varint(size)].concat()).collect();
-        field(7, &field(5, &[dimensions, vec![2 << 3, 1], field(8, b"weights"), field(9, &vec![0; data])].concat()))
-    }
-
-    #[test]
-    fn a_tensor_claims_no_more_than_it_holds() {
-        assert_eq!(inspect(&claiming(&[4, 4], 64)), Ok(()), "the negative control");
-        let oversized = Err(Unfit::Oversized("weights".to_owned()));
-        assert_eq!(inspect(&claiming(&[1 << 30], 64)), oversized, "gigabytes of a few bytes");
-        assert_eq!(inspect(&claiming(&[1 << 33, 1 << 33], 64)), oversized, "more than can be counted");
-        assert_eq!(inspect(&claiming(&[usize::MAX], 64)), oversized, "a negative size");
-        assert_eq!(inspect(&claiming(&[1; 17], 64)), oversized, "more dimensions than any model has");
-        assert_eq!(inspect(&claiming(&[0, 1 << 40], 0)), Ok(()), "nothing, however it is spelt");
-    }
-
-    #[test]
-    fn a_declared_type_is_one_that_can_be_laid_out() {
-        let value = |sizes: &[usize]| {
-            let sizes: Vec<u8> =
-                sizes.iter().flat_map(|&size| field(1, &[varint(1 << 3), varint(size)].concat())).collect();
-            field(7, &field(11, &[field(1, b"x"), field(2, &field(1, &field(2, &sizes)))].concat()))
-        };
-        assert_eq!(inspect(&value(&[usize::MAX, 3, 224, 224])), Ok(()), "an open size in older files");
-        assert_eq!(inspect(&value(&[1 << 20, 1 << 20])), Err(Unfit::Oversized("a declared type".to_owned())));
-    }
-
-    #[test]
-    fn operators_of_others_are_known_only_as_the_files_own_functions() {
-        let node = |domain: &[u8]| field(7, &field(1, &[field(4, b"Own"), field(7, domain)].concat()));
-        let foreign = Unfit::Foreign { operator: "Own".to_owned(), domain: "vendor".to_owned() };
-        assert_eq!((inspect(&node(b"")), inspect(&node(b"ai.onnx.ml"))), (Ok(()), Ok(())));
-        assert_eq!(inspect(&node(b"vendor")), Err(foreign.clone()));
-        let function = |name: &[u8]| field(25, &[field(1, name), field(10, b"vendor")].concat());
-        assert_eq!(inspect(&[node(b"vendor"), function(b"Own")].concat()), Ok(()));
-        assert_eq!(inspect(&[node(b"vendor"), function(b"Other")].concat()), Err(foreign));
-    }
-
-    #[test]
-    fn what_is_made_of_a_few_numbers_is_bounded() {
-        let shape = |sizes: &[i64]| {
-            let raw: Vec<u8> = sizes.iter().flat_map(|size| size.to_le_bytes()).collect();
-            [
-                vec![1 << 3, u8::try_from(sizes.len()).expect("a few")],
-                vec![2 << 3, 7],
-                field(8, b"sizes"),
-                field(9, &raw),
-            ]
-            .concat()
-        };
-        let made = |operator: &[u8], inputs: &[&[u8]]| {
-            let inputs: Vec<u8> = inputs.iter().flat_map(|name| field(1, name)).collect();
-            field(1, &[inputs, field(4, operator)].concat())
-        };
-        let oversized = |operator: &str| Err(Unfit::Oversized(operator.to_owned()));
-        let large = field(5, &shape(&[1 << 20, 1 << 20]));
-        let constant =
-            field(1, &[field(2, b"sizes"), field(4, b"Constant"), field(5, &field(5, &shape(&[1 << 40])))].concat());
-        for sizes in [large, constant] {
-            let graph = |node: Vec<u8>| field(7, &[sizes.clone(), node].concat());
-            assert_eq!(inspect(&graph(made(b"ConstantOfShape", &[b"sizes"]))), oversized("ConstantOfShape"));
-            assert_eq!(inspect(&graph(made(b"Expand", &[b"x", b"sizes"]))), oversized("Expand"));
-            assert_eq!(inspect(&graph(made(b"Expand", &[b"sizes", b"x"]))), Ok(()), "not by its data");
-            assert_eq!(inspect(&graph(made(b"Add", &[b"sizes", b"x"]))), Ok(()));
-        }
-        let small = field(5, &shape(&[-1, 1 << 20]));
-        assert_eq!(inspect(&field(7, &[small, made(b"Tile", &[b"x", b"sizes"])].concat())), Ok(()));
-    }
-
-    #[test]
-    fn nesting_without_end_is_no_graph() {
-        // A graph in an attribute in a node in a graph.
-        let nested = |depth| (0..depth).fold(Vec::new(), |inner, _| field(1, &field(5, &field(6, &inner))));
-        assert_eq!(inspect(&field(7, &nested(2))), Ok(()));
-        assert_eq!(inspect(&field(7, &nested(1000))), Err(Unfit::NotOnnx));
-    }
-}
+mod tests;

@@ -8,8 +8,8 @@ use ort::session::{Session, SessionInputValue};
 
 use crate::call::Names;
 use crate::error::{ModelError, RunError, failed};
-use crate::graph::refusal;
-use crate::inspect::{Unfit, inspect};
+use crate::graph::{known, refusal};
+use crate::inspect::{Allowed, Unfit, inspect};
 use crate::room::{Room, times};
 use crate::session::{SessionError, session};
 use crate::signature::{Side, compare, open_batch, same_shape};
@@ -24,14 +24,17 @@ pub(crate) fn load(
     sizes: &[NonZeroUsize],
 ) -> Result<Model, ModelError> {
     let path = || manifest.path().to_path_buf();
-    inspect(manifest.model_bytes()).map_err(|unfit| match unfit {
-        Unfit::Outside(tensor) => ModelError::SecondFile { manifest: path(), tensor },
+    let (graph, weights) = (manifest.model_bytes(), manifest.weights());
+    let files: Vec<_> = weights.iter().map(|one| (one.file(), &one.bytes()[..])).collect();
+    inspect(graph, Allowed { files: &files, domains: manifest.domains() }).map_err(|unfit| match unfit {
+        Unfit::Outside { tensor, why } => ModelError::Outside { manifest: path(), tensor, why },
         Unfit::NotOnnx => ModelError::NotOnnx { manifest: path() },
-        Unfit::Oversized(_) | Unfit::Foreign { .. } => {
+        Unfit::Oversized(_) | Unfit::Foreign { .. } | Unfit::OldOpset(_) => {
             ModelError::Refused { manifest: path(), reason: refusal(&unfit) }
         }
     })?;
-    let session = session(library, manifest.name(), manifest.model_bytes(), provider);
+    known(library, graph).map_err(|reason| ModelError::Refused { manifest: path(), reason })?;
+    let session = session(library, manifest.name(), graph, provider, weights);
     let mut session = session.map_err(|error| match error {
         SessionError::Provider(reason) => ModelError::Provider { manifest: path(), provider, reason },
         SessionError::Graph(reason) => ModelError::Graph { manifest: path(), provider, reason },
@@ -53,6 +56,7 @@ pub(crate) fn load(
     }
     let mut model = Model {
         session,
+        _weights: weights.to_vec(),
         names,
         rooms,
         digest: manifest.digest(),

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use manifest::{InputPlace, Manifest, OutputPlace};
+use manifest::{InputPlace, Manifest, OutputPlace, Weights};
 use ort::session::Session;
 
 use crate::call::Names;
@@ -20,6 +20,8 @@ use crate::{Library, Provider};
 /// what a graph of other types makes of it is said in `model.toml`'s documentation.
 pub struct Model {
     pub(crate) session: Session,
+    /// What the session may still read.
+    pub(crate) _weights: Vec<Weights>,
     pub(crate) names: Names,
     /// One observation first, then the batches by their size.
     pub(crate) rooms: Vec<Room>,
@@ -116,7 +118,7 @@ impl Model {
         Ok(Outputs { room, action: *action })
     }
 
-    /// The SHA-256 of the ONNX file that runs.
+    /// What says which model runs: [`Manifest::digest`].
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest

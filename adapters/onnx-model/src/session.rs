@@ -1,5 +1,8 @@
 //! How a session is made of a graph's bytes, the same for every model.
 
+use std::sync::Arc;
+
+use manifest::Weights;
 use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -22,12 +25,14 @@ pub(crate) enum SessionError {
     Graph(String),
 }
 
-/// A session of these bytes, all of it on `provider`.
+/// A session of these bytes, all of it on `provider`. Tensors in other files come out of `weights`, by their names: no
+/// path is opened. What they hold must stay as long as the session.
 pub(crate) fn session(
     library: &Library,
     name: &str,
     graph: &[u8],
     provider: Provider,
+    weights: &[Weights],
 ) -> Result<Session, SessionError> {
     let refused = |error: ort::Error| SessionError::Graph(error.to_string());
     let mut builder = options(library, name).map_err(refused)?;
@@ -38,6 +43,12 @@ pub(crate) fn session(
         builder = builder
             .with_execution_providers([accelerator])
             .map_err(|error| SessionError::Provider(error.to_string()))?;
+    }
+    for file in weights {
+        builder = builder
+            .with_external_initializer_file_in_memory(file.file(), Arc::clone(file.bytes()))
+            .map_err(ort::Error::from)
+            .map_err(refused)?;
     }
     builder.commit_from_memory(graph).map_err(refused)
 }

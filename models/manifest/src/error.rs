@@ -26,7 +26,7 @@ pub struct Position {
 /// The kinds of things that can be wrong.
 #[derive(Debug, Error)]
 pub enum Problem {
-    /// `model.toml` or the ONNX file is not there, or may not be read.
+    /// `model.toml` or a file that it names is not there, or may not be read.
     #[error("cannot read {}: {source}; {advice}", path.display())]
     Unreadable {
         /// The file that was to be read.
@@ -52,13 +52,13 @@ pub enum Problem {
     /// Well-formed, but it describes a model that cannot be run safely.
     #[error("{0}")]
     Invalid(String),
-    /// The ONNX file is not the one that the manifest was written for.
+    /// The ONNX file, or one of weights, is not the one that the manifest was written for.
     #[error(
         "{} has the SHA-256 {found}, but the manifest says {declared}; restore the file that was signed off, or enter the new digest after a review",
         path.display()
     )]
     WrongDigest {
-        /// The ONNX file.
+        /// The file.
         path: PathBuf,
         /// The digest of the file as it is, 64 hexadecimal digits.
         found: String,

@@ -7,6 +7,7 @@
 //! This crate never runs a model and never opens a path outside the model's folder.
 
 mod contract;
+mod domain;
 mod elements;
 mod error;
 mod file;
@@ -17,9 +18,10 @@ mod tensors;
 mod validate;
 
 pub use contract::{Contract, ContractError};
+pub use domain::Domain;
 pub use elements::{Dtype, Envelope, InputElement, InputIndex, OutputElement, Provenance, Start, TooFast};
 pub use error::{ManifestError, Position, Problem};
-pub use manifest::Manifest;
+pub use manifest::{Manifest, Weights};
 pub use tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State, Tensor};
 pub use validate::{
     MAX_GAP, MAX_HISTORY, MAX_INPUT_ELEMENTS, MAX_NAME_BYTES, MAX_OUTPUT_ELEMENTS, MAX_PERIOD, MAX_STEP, MAX_TENSORS,

@@ -3,19 +3,24 @@
 use std::fmt::{self, Write as _};
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use toml::Spanned;
 
+use crate::domain::Domain;
 use crate::elements::{Envelope, InputElement, OutputElement, Provenance};
 use crate::error::{ManifestError, Position, Problem};
 use crate::file;
 use crate::tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State};
-use crate::validate::{Checked, validate};
+use crate::validate::{Checked, WeightsFile, validate};
 
 /// The largest `model.toml`.
 const MAX_TOML_BYTES: u64 = 1 << 20;
 /// The largest ONNX file: it is held in memory once, besides what the session makes of it.
 const MAX_MODEL_BYTES: u64 = 1 << 30;
+/// The most that all files of weights together may have; held in memory likewise.
+const MAX_WEIGHTS_BYTES: u64 = 1 << 33;
 
 /// A model that may be run: its description is complete and its bytes are the ones described.
 ///
@@ -24,6 +29,29 @@ pub struct Manifest {
     path: PathBuf,
     checked: Checked,
     model: Vec<u8>,
+    weights: Vec<Weights>,
+    digest: [u8; 32],
+}
+
+/// A file that holds tensors of the model, as it was when its digest was checked.
+#[derive(Clone)]
+pub struct Weights {
+    file: String,
+    bytes: Arc<[u8]>,
+}
+
+impl Weights {
+    /// The file's name in the model's folder, as the graph names it.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
+    }
 }
 
 impl Manifest {
@@ -40,17 +68,16 @@ impl Manifest {
 
         let raw = toml::from_str(&text).map_err(|error| at(offset_of(&error), syntax(&error)))?;
         let checked = validate(raw).map_err(|flaw| at(flaw.offset, Problem::Invalid(flaw.message)))?;
-        let model =
-            read_model(folder, checked.file.get_ref()).map_err(|problem| at(checked.file.span().start, problem))?;
-
-        let found: [u8; 32] = Sha256::digest(&model).into();
-        let declared = *checked.sha256.get_ref();
-        if found != declared {
-            let path = folder.join(checked.file.get_ref());
-            let problem = Problem::WrongDigest { path, found: hex(found), declared: hex(declared) };
-            return Err(at(checked.sha256.span().start, problem));
+        let flawed = |(offset, problem)| at(offset, problem);
+        let model = signed_off(folder, &checked.file, &checked.sha256, MAX_MODEL_BYTES).map_err(flawed)?;
+        let (mut weights, mut room) = (Vec::with_capacity(checked.weights.len()), MAX_WEIGHTS_BYTES);
+        for WeightsFile { file, sha256 } in &checked.weights {
+            let bytes = signed_off(folder, file, sha256, room).map_err(flawed)?;
+            room -= bytes.len() as u64;
+            weights.push(Weights { file: file.get_ref().clone(), bytes: bytes.into() });
         }
-        Ok(Self { path, checked, model })
+        let digest = digest_of(&checked);
+        Ok(Self { path, checked, model, weights, digest })
     }
 
     /// The `model.toml` this was read from.
@@ -161,10 +188,24 @@ impl Manifest {
         self.checked.state
     }
 
-    /// The SHA-256 of [`model_bytes`](Self::model_bytes).
+    /// What says which model this is: the SHA-256 of [`model_bytes`](Self::model_bytes), or with weights in other files
+    /// that of a text: the line `genba-model-v1`, then one line a file, `<sha256>  <name>` as `sha256sum` prints it,
+    /// the ONNX file first and the weights in the order of their names.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        *self.checked.sha256.get_ref()
+        self.digest
+    }
+
+    /// The other files that hold tensors of the model, by declaration.
+    #[must_use]
+    pub fn weights(&self) -> &[Weights] {
+        &self.weights
+    }
+
+    /// Whose operators the graph may use besides ONNX's own.
+    #[must_use]
+    pub fn domains(&self) -> &[Domain] {
+        &self.checked.domains
     }
 
     /// The ONNX file as it was when its digest was checked.
@@ -192,16 +233,45 @@ fn read_text(path: &Path) -> Result<String, ManifestError> {
     })
 }
 
-fn read_model(folder: &Path, file: &str) -> Result<Vec<u8>, Problem> {
+/// The bytes of this file, if they are the ones that were signed off; else the place of what is wrong, and what.
+fn signed_off(
+    folder: &Path,
+    file: &Spanned<String>,
+    sha256: &Spanned<[u8; 32]>,
+    limit: u64,
+) -> Result<Vec<u8>, (usize, Problem)> {
+    let bytes = read_inside(folder, file.get_ref(), limit).map_err(|problem| (file.span().start, problem))?;
+    let found: [u8; 32] = Sha256::digest(&bytes).into();
+    let declared = *sha256.get_ref();
+    if found == declared {
+        return Ok(bytes);
+    }
+    let path = folder.join(file.get_ref());
+    Err((sha256.span().start, Problem::WrongDigest { path, found: hex(found), declared: hex(declared) }))
+}
+
+fn digest_of(checked: &Checked) -> [u8; 32] {
+    if checked.weights.is_empty() {
+        return *checked.sha256.get_ref();
+    }
+    let mut files: Vec<_> = checked.weights.iter().map(|one| (one.file.get_ref(), *one.sha256.get_ref())).collect();
+    files.sort_unstable();
+    files.insert(0, (checked.file.get_ref(), *checked.sha256.get_ref()));
+    let lines = files.into_iter().map(|(file, sha256)| format!("{}  {file}\n", hex(sha256)));
+    let text: String = std::iter::once("genba-model-v1\n".to_owned()).chain(lines).collect();
+    Sha256::digest(text).into()
+}
+
+fn read_inside(folder: &Path, file: &str, limit: u64) -> Result<Vec<u8>, Problem> {
     let path = folder.join(file);
-    let advice = "put the ONNX file there, or correct `file`";
+    let advice = "put the file there, or correct `file`";
     let unreadable = |source| Problem::Unreadable { path: path.clone(), source, advice };
     let home = folder.canonicalize().map_err(unreadable)?;
     let real = path.canonicalize().map_err(unreadable)?;
     if !real.starts_with(home) {
         return Err(unreadable(Error::new(ErrorKind::InvalidInput, "a link leads out of the model's folder")));
     }
-    file::read(&path, MAX_MODEL_BYTES, advice)
+    file::read(&path, limit, advice)
 }
 
 /// toml gives no place for what concerns the whole file, such as a missing field at the top.

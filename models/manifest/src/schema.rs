@@ -13,12 +13,16 @@ pub(crate) struct RawManifest {
     pub(crate) description: Spanned<String>,
     pub(crate) file: Spanned<String>,
     pub(crate) sha256: Spanned<String>,
+    #[serde(default)]
+    pub(crate) domains: Vec<Spanned<String>>,
     pub(crate) licence: Spanned<String>,
     pub(crate) provenance: RawProvenance,
     #[serde(default)]
     pub(crate) input: Vec<Spanned<RawInput>>,
     #[serde(default)]
     pub(crate) output: Vec<Spanned<RawOutput>>,
+    #[serde(default)]
+    pub(crate) weights: Vec<RawWeights>,
     pub(crate) envelope: Option<Spanned<RawEnvelope>>,
     pub(crate) state: Option<Spanned<RawState>>,
 }
@@ -29,6 +33,13 @@ pub(crate) struct RawProvenance {
     pub(crate) source: Spanned<String>,
     pub(crate) data: Spanned<String>,
     pub(crate) trained: Spanned<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawWeights {
+    pub(crate) file: Spanned<String>,
+    pub(crate) sha256: Spanned<String>,
 }
 
 #[derive(serde::Deserialize)]

@@ -5,6 +5,7 @@ mod inputs;
 mod outputs;
 mod tensor;
 mod text;
+mod weights;
 
 use std::fmt::Display;
 use std::path::{Component, Path};
@@ -17,6 +18,9 @@ pub use self::outputs::MAX_OUTPUT_ELEMENTS;
 pub use self::tensor::{MAX_INPUT_ELEMENTS, MAX_TENSORS};
 pub use self::text::MAX_NAME_BYTES;
 use self::text::{filled, label};
+pub(crate) use self::weights::WeightsFile;
+use self::weights::weights;
+use crate::domain::Domain;
 use crate::elements::{Envelope, Provenance, TooFast};
 use crate::schema::{RawEnvelope, RawManifest, RawProvenance, RawState};
 use crate::tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State};
@@ -45,6 +49,10 @@ pub(crate) struct Checked {
     /// Relative, without a step upwards; the place is for errors about the file itself.
     pub(crate) file: Spanned<String>,
     pub(crate) sha256: Spanned<[u8; 32]>,
+    /// Files beside it that hold tensors of it, none twice.
+    pub(crate) weights: Vec<WeightsFile>,
+    /// Whose operators it may use besides ONNX's own.
+    pub(crate) domains: Vec<Domain>,
 }
 
 /// A broken rule and the byte in `model.toml` where it is broken.
@@ -60,6 +68,7 @@ pub(crate) fn validate(raw: RawManifest) -> Result<Checked, Flaw> {
     let outputs = outputs::outputs(raw.output, inputs.observation())?;
     let (inputs, observation) = inputs.fed_from(&outputs)?;
     every_state_is_fed_back(&inputs, &outputs, &output_spans)?;
+    let file = inside(raw.file)?;
     Ok(Checked {
         name: label(raw.name, "name")?,
         version: label(raw.version, "version")?,
@@ -71,7 +80,9 @@ pub(crate) fn validate(raw: RawManifest) -> Result<Checked, Flaw> {
         observation,
         action: action(raw.envelope.as_ref(), &outputs)?,
         outputs,
-        file: inside(raw.file)?,
+        weights: weights(raw.weights, file.get_ref())?,
+        domains: domains(&raw.domains)?,
+        file,
         sha256: digest(&raw.sha256)?,
     })
 }
@@ -161,6 +172,21 @@ fn inside(file: Spanned<String>) -> Result<Spanned<String>, Flaw> {
     Ok(file)
 }
 
+fn domains(raw: &[Spanned<String>]) -> Result<Vec<Domain>, Flaw> {
+    let known = |name: &Spanned<String>| match Domain::named(name.get_ref()) {
+        Some(domain) => Ok(domain),
+        None => flaw(
+            name,
+            format!(
+                "domain {:?} is unknown; ONNX's own need no mention, and only {:?} can be added",
+                name.get_ref(),
+                Domain::Microsoft.name()
+            ),
+        ),
+    };
+    raw.iter().map(known).collect()
+}
+
 fn digest(raw: &Spanned<String>) -> Result<Spanned<[u8; 32]>, Flaw> {
     let digits = raw.get_ref().as_bytes();
     let nibble = |digit: u8| match digit {
@@ -172,7 +198,7 @@ fn digest(raw: &Spanned<String>) -> Result<Spanned<[u8; 32]>, Flaw> {
         digits.chunks(2).map(|pair| Some(nibble(*pair.first()?)? << 4 | nibble(*pair.get(1)?)?)).collect();
     match bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
         Some(bytes) => Ok(Spanned::new(raw.span(), bytes)),
-        None => flaw(raw, "sha256 is not 64 lower-case hexadecimal digits; `sha256sum` of the ONNX file prints them"),
+        None => flaw(raw, "sha256 is not 64 lower-case hexadecimal digits; `sha256sum` of the file prints them"),
     }
 }
 

@@ -20,10 +20,10 @@ pub(super) struct Growth<'m> {
 }
 
 impl<'m> Growth<'m> {
-    /// An initializer.
-    pub(super) fn tensor(&mut self, tensor: &'m [u8]) {
+    /// An initializer; its data lies in `outside` where that is given.
+    pub(super) fn tensor(&mut self, tensor: &'m [u8], outside: Option<&[u8]>) {
         if let Some(name) = children(tensor, 8).next().and_then(Result::ok) {
-            self.product(name, tensor);
+            self.product(name, tensor, outside);
         }
     }
 
@@ -53,13 +53,13 @@ impl<'m> Growth<'m> {
         let Some(Ok(output)) = children(node, 2).next() else { return };
         for attribute in children(node, 5).flatten() {
             for tensor in children(attribute, 5).flatten() {
-                self.product(output, tensor);
+                self.product(output, tensor, None);
             }
         }
     }
 
-    fn product(&mut self, name: &'m [u8], tensor: &[u8]) {
-        if let Some(product) = product(tensor) {
+    fn product(&mut self, name: &'m [u8], tensor: &[u8], outside: Option<&[u8]>) {
+        if let Some(product) = product(tensor, outside) {
             let known = self.products.entry(name).or_insert(product);
             *known = product.max(*known);
         }
@@ -67,8 +67,12 @@ impl<'m> Growth<'m> {
 }
 
 /// The product of a tensor's few whole numbers; those that are not positive stand for "as it is".
-fn product(tensor: &[u8]) -> Option<u64> {
-    let (mut is_int64, mut numbers, mut rest) = (false, Vec::new(), tensor);
+fn product(tensor: &[u8], outside: Option<&[u8]>) -> Option<u64> {
+    let raw = |bytes: &[u8]| {
+        let (whole, _) = bytes.as_chunks::<8>();
+        whole.iter().take(MAX_RANK + 1).map(|eight| u64::from_le_bytes(*eight)).collect::<Vec<_>>()
+    };
+    let (mut is_int64, mut numbers, mut rest) = (false, outside.map(raw).unwrap_or_default(), tensor);
     while !rest.is_empty() {
         match take_field(&mut rest)? {
             (2, Value::Number(number)) => is_int64 = number == INT64,
@@ -78,10 +82,7 @@ fn product(tensor: &[u8]) -> Option<u64> {
                     numbers.push(take_number(&mut packed)?);
                 }
             }
-            (9, Value::Bytes(raw)) => {
-                let (whole, _) = raw.as_chunks::<8>();
-                numbers.extend(whole.iter().take(MAX_RANK + 1).map(|eight| u64::from_le_bytes(*eight)));
-            }
+            (9, Value::Bytes(bytes)) => numbers.extend(raw(bytes)),
             (_, _) => {}
         }
         if numbers.len() > MAX_RANK {

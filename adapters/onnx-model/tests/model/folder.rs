@@ -59,6 +59,18 @@ impl Folder {
         Self(folder)
     }
 
+    /// The same with this before the tables of `model.toml`, and with these files of weights, which it declares.
+    pub(crate) fn with(self, fields: &str, weights: &[(&str, &[u8])]) -> Self {
+        let path = self.path().join("model.toml");
+        let toml = fs::read_to_string(&path).expect("it was written");
+        let tables = weights.iter().map(|(file, bytes)| {
+            fs::write(self.path().join(file), bytes).expect("the folder can be written");
+            format!("[[weights]]\nfile = {file:?}\nsha256 = \"{}\"\n", hex(bytes))
+        });
+        fs::write(path, format!("{fields}{toml}{}", tables.collect::<String>())).expect("the folder can be written");
+        self
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
@@ -82,9 +94,13 @@ impl Folder {
 }
 
 fn head(onnx: &[u8]) -> String {
-    let digest = Sha256::digest(onnx).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let digest = hex(onnx);
     format!(
         "name = \"tiny\"\nversion = \"1\"\ndescription = \"a test\"\nfile = \"model.onnx\"\nsha256 = \"{digest}\"\n\
          licence = \"Apache-2.0\"\n[provenance]\nsource = \"make.py\"\ndata = \"none\"\ntrained = \"never\"\n",
     )
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }

@@ -102,15 +102,6 @@ fn a_model_that_fails_on_zeros() {
 }
 
 #[test]
-fn weights_in_a_second_file_are_refused_because_no_digest_covers_them() {
-    assert_eq!(
-        beside("second_file").complaint(),
-        "M/model.toml: the tensor \"weights\" keeps its data in a second file, which sha256 does not cover; \
-         save the model as one file"
-    );
-}
-
-#[test]
 fn a_provider_that_this_library_does_not_hold_fails_instead_of_falling_back() {
     let folder = beside("double");
     for provider in [Provider::Cuda { device: 0 }, Provider::TensorRt { device: 1 }] {

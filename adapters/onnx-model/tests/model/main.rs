@@ -5,3 +5,4 @@ mod golden;
 mod load;
 mod run;
 mod several;
+mod weights;

@@ -161,7 +161,18 @@ def gather(file, offset):
 gather("gather", 0)
 gather("gather_never", 100)
 
-# The weights lie in a second file, which need not be there: the model is refused before.
+# An operator of ONNX Runtime's own: target = 0.5 * (observation @ ones).
+fused = helper.make_graph(
+    [helper.make_node("FusedMatMul", [X, "ones"], [Y], domain="com.microsoft", alpha=0.5)],
+    "fused",
+    [tensor(X, [1, 3])],
+    [tensor(Y, [1, 3])],
+    [constant("ones", numpy.ones((3, 3), numpy.float32))],
+)
+opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+onnx.save(helper.make_model(fused, opset_imports=opsets, ir_version=8), HERE / "fused.onnx")
+
+# The weights lie in a second file, which the tests write.
 graph = helper.make_graph(
     [helper.make_node("MatMul", [X, "weights"], [Y])],
     "second_file",

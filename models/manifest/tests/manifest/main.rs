@@ -6,3 +6,4 @@ mod image;
 mod refused;
 mod several;
 mod valid;
+mod weights;

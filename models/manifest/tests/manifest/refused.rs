@@ -25,7 +25,7 @@ fn unknown_fields_at_every_level() {
         "max_step_us = 10000",
         "max_step_us = 10000\n[colour]\nred = 1",
         "M/model.toml:35:2: unknown field `colour`, expected one of `name`, `version`, `description`, `file`, \
-         `sha256`, `licence`, `provenance`, `input`, `output`, `envelope`, `state`",
+         `sha256`, `domains`, `licence`, `provenance`, `input`, `output`, `weights`, `envelope`, `state`",
     );
     refused(
         "data = \"simulated\"",
@@ -216,7 +216,7 @@ fn a_model_outside_the_folder() {
     assert_eq!(
         inside.complaint(),
         "M/model.toml:4:8: cannot read M/link.onnx: a link leads out of the model's folder; \
-         put the ONNX file there, or correct `file`"
+         put the file there, or correct `file`"
     );
 }
 
@@ -241,7 +241,7 @@ fn a_missing_model() {
     assert_eq!(
         folder.complaint(),
         "M/model.toml:4:8: cannot read M/model.onnx: No such file or directory (os error 2); \
-         put the ONNX file there, or correct `file`"
+         put the file there, or correct `file`"
     );
     let error = folder.load().expect_err("there is no model");
     assert_eq!(error.position(), Some(Position { line: 4, column: 8 }));
@@ -255,7 +255,7 @@ fn a_pipe_for_a_model_is_refused_without_waiting_for_a_writer() {
     assert!(made.success(), "mkfifo makes a pipe");
     assert_eq!(
         folder.complaint(),
-        "M/model.toml:4:8: cannot read M/pipe.onnx: not a regular file; put the ONNX file there, or correct `file`"
+        "M/model.toml:4:8: cannot read M/pipe.onnx: not a regular file; put the file there, or correct `file`"
     );
 }
 
@@ -289,7 +289,7 @@ fn a_manifest_that_is_not_utf8() {
 #[test]
 fn digests() {
     let spelling =
-        "M/model.toml:5:10: sha256 is not 64 lower-case hexadecimal digits; `sha256sum` of the ONNX file prints them";
+        "M/model.toml:5:10: sha256 is not 64 lower-case hexadecimal digits; `sha256sum` of the file prints them";
     refused("9372c4", "9372C4", spelling);
     refused("9372c4", "9372c", spelling);
     refused("9372c4", "9372c400", spelling);
