@@ -142,7 +142,8 @@ fn labels_are_read_while_robots_are_answered_in_time() {
 
 #[test]
 fn results_are_not_served_beside_robots() {
-    let mut reader = Reader::start("min_period_us = 1000\narrival_jitter_us = 0\nhold_ms = 1\nrobots = [{ name = \"arm\" }]\n");
+    let mut reader =
+        Reader::start("min_period_us = 1000\narrival_jitter_us = 0\nhold_ms = 1\nrobots = [{ name = \"arm\" }]\n");
     let ended = reader.child.wait().expect("a child can be waited for");
     assert!(!ended.success());
     let said = reader.log().split_whitespace().collect::<Vec<_>>().join(" ");

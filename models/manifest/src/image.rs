@@ -32,6 +32,16 @@ pub enum Accept {
     Compressed(Vec<Codec>),
 }
 
+impl std::fmt::Display for Accept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = match self {
+            Self::Image(encodings) => encodings.iter().map(|one| one.name()).collect(),
+            Self::Compressed(codecs) => codecs.iter().map(|one| one.name()).collect(),
+        };
+        f.write_str(&names.join(" or "))
+    }
+}
+
 /// An encoding of `sensor_msgs/msg/Image`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RawEncoding {
@@ -52,6 +62,17 @@ pub enum Codec {
     Jpeg,
     /// Not interlaced, 8-bit grey, 16-bit grey or 8-bit RGB.
     Png,
+}
+
+impl Codec {
+    /// As `accept` in `model.toml` names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpeg",
+            Self::Png => "png",
+        }
+    }
 }
 
 /// The largest that may arrive.

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use manifest::image::Size;
 use message::{Boot, ContractDigest, ModelDigest};
 use miette::{IntoDiagnostic, Result};
 use onnx_model::{Library, Model};
@@ -89,6 +90,9 @@ struct InputFound {
     input: String,
     key: String,
     values: usize,
+    /// What its pictures may be, if it is a camera.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pictures: Option<String>,
     max_age_us: u64,
     clock: &'static str,
 }
@@ -210,6 +214,10 @@ fn task_found(
         input: one.input.name.clone(),
         key: one.key.to_owned(),
         values: one.values,
+        pictures: one.image.map(|spec| {
+            let Size { width, height } = spec.most.size;
+            format!("{} up to {width} by {height}", spec.accept)
+        }),
         max_age_us: one.input.max_age.nanos() / 1_000,
         clock: clock_name(one.input.clock),
     });
@@ -266,9 +274,10 @@ fn print(plan: &Plan, found: &Found, config: &Path) {
         for robot in &task.robots {
             println!("robot     {}: {} -> {}", robot.robot, robot.observation_key, robot.response_key);
         }
-        for InputFound { robot, input, key, values, max_age_us, clock } in &task.inputs {
+        for InputFound { robot, input, key, values, pictures, max_age_us, clock } in &task.inputs {
+            let what = pictures.clone().unwrap_or_else(|| format!("{values} values"));
             let age = millis(engine::Duration::from_micros(*max_age_us));
-            println!("input     {robot}: {input} from {key}, {values} values, no older than {age} by {clock}");
+            println!("input     {robot}: {input} from {key}, {what}, no older than {age} by {clock}");
         }
     }
     for task in &found.tasks {

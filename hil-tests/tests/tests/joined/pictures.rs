@@ -38,6 +38,8 @@ fn answer([red, green, blue]: [u8; 3], count: u16) -> Vec<f32> {
 fn the_newest_picture_joins_and_state_goes_on_beside_it() {
     let mut scene = scene(MODEL);
     assert_eq!(scene.ask().fallback, Some(number(Reason::InputMissing)));
+    let told = String::from_utf8(scene.genba.ask(&["check"]).stdout).expect("text");
+    assert!(told.contains("input/camera, rgb8 or bgr8 up to 640 by 480, no older than"), "{told}");
     scene.show_bytes(Picture::plain("rgb8", 1, [10, 20, 30]).message());
     let answered = scene.ask();
     assert_eq!((answered.fallback, answered.values), (None, answer([10, 20, 30], 0)));
