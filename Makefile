@@ -5,7 +5,8 @@ MINUTES ?= 30
 CARGO_FLAGS = --release --locked
 # Always the whole workspace: a selection of packages would compile zenoh once more with other features.
 BUILD = cargo build $(CARGO_FLAGS) --workspace --bins
-TEST_PACKAGES = adapters/message/tests/requirements.txt hil-tests/tests/python/requirements.txt
+TEST_PACKAGES = adapters/image/tests/requirements.txt adapters/message/tests/requirements.txt \
+	adapters/onnx-model/tests/requirements.txt hil-tests/tests/python/requirements.txt
 # An interpreter that Triton and dora have wheels for, and where they go.
 PEERS_PYTHON ?= python3
 PEERS ?= native/peers

@@ -196,7 +196,7 @@ fn poll_route(
 }
 
 /// The payload in one piece: as it lies, or put together in `assembly`, which has room for it.
-fn whole<'a>(payload: &'a ZBytes, assembly: &'a mut Vec<u8>) -> &'a [u8] {
+pub(crate) fn whole<'a>(payload: &'a ZBytes, assembly: &'a mut Vec<u8>) -> &'a [u8] {
     let mut slices = payload.slices();
     let first = slices.next().unwrap_or_default();
     if first.len() == payload.len() {

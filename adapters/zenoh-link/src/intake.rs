@@ -12,6 +12,7 @@ use zenoh::key_expr::KeyExpr;
 use zenoh::query::Query;
 use zenoh::sample::{Sample, SampleFields};
 
+use crate::camera::CameraId;
 use crate::client::{CLIENT_SLACK, ClientId, MAX_CLIENT_QUEUE};
 use crate::input::InputId;
 use crate::lane::{Receiver, Sender, lane};
@@ -99,6 +100,7 @@ pub(crate) struct Outlets {
     pub(crate) routes: Vec<RouteOutlet>,
     pub(crate) clients: Vec<Receiver<Asked, Content>>,
     pub(crate) inputs: Vec<Collect<Sampled>>,
+    pub(crate) cameras: Vec<Collect<Sampled>>,
     pub(crate) strays: Receiver<Stray>,
     pub(crate) queries: Consumer<'static, PendingQuery>,
     pub(crate) overflow: Arc<Overflow>,
@@ -113,6 +115,8 @@ pub enum Source {
     Client(ClientId),
     /// A sample of this joined input.
     Input(InputId),
+    /// A picture of this camera.
+    Camera(CameraId),
     /// A stray, a query on a topic's key, or what overflowed: nothing that is urgent.
     Other,
 }
@@ -129,6 +133,7 @@ pub(crate) struct Intake {
     routes: Vec<Mutex<RouteInlet>>,
     clients: Vec<Mutex<ClientInlet>>,
     inputs: Vec<Mutex<InputInlet>>,
+    cameras: Vec<Mutex<InputInlet>>,
     strays: Mutex<Sender<Stray>>,
     queries: Mutex<Producer<'static, PendingQuery>>,
     overflow: Arc<Overflow>,
@@ -145,6 +150,7 @@ struct RouteInlet {
 enum Owner {
     Route(RouteId, Topic),
     Input(InputId),
+    Camera(CameraId),
 }
 
 struct InputInlet {
@@ -159,12 +165,13 @@ struct ClientInlet {
 }
 
 impl Intake {
-    /// The queues of these routes, of clients with these largest frames and queues, and the places of inputs with these
-    /// keys and largest frames.
+    /// The queues of these routes, of clients with these largest frames and queues, and the places of inputs and
+    /// cameras with these keys and largest frames.
     pub(crate) fn new(
         routes: &[RouteQueue],
         clients: &[(usize, usize)],
         inputs: &[(String, usize)],
+        cameras: &[(String, usize)],
         subjects: Subjects,
         clock: fn() -> u64,
         wake: Wake,
@@ -174,17 +181,20 @@ impl Intake {
         let (stray_in, stray_out) = lane::<Stray, Stray, STRAY_SLOTS, { 2 * STRAY_SLOTS }>();
         let (query_in, query_out) = Box::leak(Box::new(Queue::<PendingQuery, QUERY_SLOTS>::new())).split();
         let (input_inlets, input_outlets) = inputs.iter().map(|&(_, max)| input_place(max)).unzip();
-        let overflow = Arc::new(Overflow::new(routes.len(), clients.len(), inputs.len()));
+        let (camera_inlets, camera_outlets) = cameras.iter().map(|&(_, max)| input_place(max)).unzip();
+        let overflow = Arc::new(Overflow::new(routes.len(), clients.len(), inputs.len(), cameras.len()));
         let routes = (0..).map(RouteId::new).zip(routes).flat_map(keys_of);
         let inputs = inputs.iter().map(|(key, _)| key.clone()).zip((0..).map(InputId::new).map(Owner::Input));
+        let cameras = cameras.iter().map(|(key, _)| key.clone()).zip((0..).map(CameraId::new).map(Owner::Camera));
         let intake = Self {
             clock,
             wake,
             subjects,
-            by_key: routes.chain(inputs).collect(),
+            by_key: routes.chain(inputs).chain(cameras).collect(),
             routes: inlets,
             clients: client_inlets,
             inputs: input_inlets,
+            cameras: camera_inlets,
             strays: Mutex::new(stray_in),
             queries: Mutex::new(query_in),
             overflow: Arc::clone(&overflow),
@@ -193,6 +203,7 @@ impl Intake {
             routes: outlets,
             clients: client_outlets,
             inputs: input_outlets,
+            cameras: camera_outlets,
             strays: stray_out,
             queries: query_out,
             overflow,
@@ -217,8 +228,12 @@ impl Intake {
                 Source::Route(route)
             }
             Some(Owner::Input(input)) => {
-                self.sample(input, at_ns, payload);
+                self.sample(&self.inputs[input.index()], Overflowed::Input(input), at_ns, payload);
                 Source::Input(input)
+            }
+            Some(Owner::Camera(camera)) => {
+                self.sample(&self.cameras[camera.index()], Overflowed::Camera(camera), at_ns, payload);
+                Source::Camera(camera)
             }
             None => {
                 self.stray(Stray { at_ns, key, payload });
@@ -294,14 +309,11 @@ impl Intake {
     }
 
     /// Takes the place of the one that waits, if one does.
-    fn sample(&self, input: InputId, at_ns: u64, payload: ZBytes) {
-        let Some(inlet) = self.inputs.get(input.index()) else {
-            return;
-        };
+    fn sample(&self, inlet: &Mutex<InputInlet>, whose: Overflowed, at_ns: u64, payload: ZBytes) {
         let mut inlet = lock(inlet);
         let content = if payload.len() > inlet.max_frame_bytes { Content::Oversize } else { Content::Bytes(payload) };
         if inlet.newest.send(Sampled { at_ns, content }) {
-            self.overflow.add(Overflowed::Input(input));
+            self.overflow.add(whose);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The box's link to its robots: the only user of zenoh.
 //!
-//! [`open`] gives two halves. The [`Inbox`] belongs to the engine thread and hands it what arrived;
-//! the [`Link`] puts responses, notices and refusals. zenoh's threads take the time of an arrival,
+//! [`open`] gives the [`Inbox`], which belongs to the engine thread and hands it what arrived; the [`Link`], which puts
+//! responses, notices and refusals; and the [`Pictures`] of each camera, for a thread of its own. zenoh's threads take the time of an arrival,
 //! put it into a queue and wake the engine thread. They decide nothing.
 //!
 //! What must never happen here:
@@ -18,6 +18,7 @@
 //! zenoh's threads ([`Link::threads`]) the priority right below the engine thread's, so that whoever
 //! holds such a lock runs on.
 
+mod camera;
 mod client;
 mod input;
 mod route;
@@ -39,6 +40,7 @@ mod overflow;
 mod error;
 mod process;
 
+pub use camera::{CameraId, CameraKeys, Picture, Pictures};
 pub use client::{CLIENT_SLACK, ClientId, ClientKeys, MAX_CLIENT_QUEUE};
 pub use error::{LinkError, PutError, ThreadsRunning};
 pub use inbox::{Arrival, Inbox, Request, Sample};

@@ -10,6 +10,7 @@ use zenoh::query::Queryable;
 use zenoh::sample::Locality;
 use zenoh::{Session, Wait};
 
+use crate::camera::{CameraKeys, Pictures};
 use crate::client::{ClientId, ClientKeys, MAX_CLIENT_QUEUE};
 use crate::error::LinkError;
 use crate::inbox::Inbox;
@@ -29,6 +30,8 @@ pub struct Topics {
     pub clients: Vec<ClientKeys>,
     /// What joins robots' observations.
     pub inputs: Vec<InputKeys>,
+    /// Whose pictures join them.
+    pub cameras: Vec<CameraKeys>,
     /// Key expressions such as `site/cell/*/*/observation`: what matches one and is no route's key is a stray.
     pub strays: Vec<String>,
 }
@@ -50,22 +53,28 @@ pub fn open(
     alive_key: &str,
     clock: fn() -> u64,
     wake: impl Fn(Source) + Send + Sync + 'static,
-) -> Result<(Link, Inbox), LinkError> {
+) -> Result<(Link, Inbox, Vec<Pictures>), LinkError> {
     settings.check()?;
-    let Keys { routes, clients, inputs, strays, alive: alive_key } = Keys::new(topics, alive_key)?;
+    let Keys { routes, clients, inputs, cameras, strays, alive: alive_key } = Keys::new(topics, alive_key)?;
 
     let frames = routes.iter().map(|route| route.max_frame_bytes);
     let frames = frames.chain(clients.iter().map(|client| client.max_frame_bytes));
     let largest = frames.chain(inputs.iter().map(|input| input.max_frame_bytes)).max().unwrap_or(0);
-    let config = settings.to_zenoh(largest)?;
+    let pictures = cameras.iter().map(|camera| camera.max_frame_bytes).max().unwrap_or(0);
+    let config = settings.to_zenoh(largest.max(pictures), !cameras.is_empty())?;
 
     let topics = routes.iter().flat_map(|route| [&route.observation].into_iter().chain(&route.reset)).cloned();
-    let keys: Vec<_> = topics.chain(inputs.iter().map(|input| input.samples.clone())).collect();
+    let samples = inputs.iter().chain(&cameras).map(|input| input.samples.clone());
+    let keys: Vec<_> = topics.chain(samples).collect();
     let subjects = Subjects::new(&strays, &keys);
     let queues: Vec<_> = routes.iter().map(ExactKeys::queue).collect();
     let requests: Vec<_> = clients.iter().map(|client| (client.max_frame_bytes, client.queue)).collect();
-    let places: Vec<_> = inputs.iter().map(|input| (input.samples.to_string(), input.max_frame_bytes)).collect();
-    let (intake, outlets) = Intake::new(&queues, &requests, &places, subjects, clock, Box::new(wake));
+    let places = |inputs: &[ExactInput]| -> Vec<_> {
+        inputs.iter().map(|input| (input.samples.to_string(), input.max_frame_bytes)).collect()
+    };
+    let (places, cameras) = (places(&inputs), places(&cameras));
+    let (intake, mut outlets) = Intake::new(&queues, &requests, &places, &cameras, subjects, clock, Box::new(wake));
+    let pictures = outlets.cameras.drain(..).map(Pictures::new).collect();
     let inbox = Inbox::new(outlets, largest);
 
     let session = zenoh::open(config).wait().map_err(|source| open_error(settings, source))?;
@@ -83,7 +92,7 @@ pub fn open(
         _queryables: queryables(&session, &routes, &clients, &intake)?,
         _subscribers: subscribers(&session, &intake)?,
     };
-    Ok((Link::new(session, publishers, receiving, alive_key), inbox))
+    Ok((Link::new(session, publishers, receiving, alive_key), inbox, pictures))
 }
 
 /// Checks everything that [`open`] would refuse before it opens anything.
@@ -104,20 +113,25 @@ struct Keys {
     routes: Vec<ExactKeys>,
     clients: Vec<ExactClient>,
     inputs: Vec<ExactInput>,
+    cameras: Vec<ExactInput>,
     strays: Vec<KeyExpr<'static>>,
     alive: KeyExpr<'static>,
 }
 
 impl Keys {
     fn new(topics: Topics, alive: &str) -> Result<Self, LinkError> {
-        let Topics { routes, clients, inputs, strays } = topics;
+        let Topics { routes, clients, inputs, cameras, strays } = topics;
         let alive = exact(alive)?;
         let strays = strays.into_iter().map(expression).collect::<Result<_, _>>()?;
         let routes = routes.into_iter().map(ExactKeys::new).collect::<Result<Vec<_>, _>>()?;
         let clients = clients.into_iter().map(ExactClient::new).collect::<Result<Vec<_>, _>>()?;
         let inputs = inputs.into_iter().map(ExactInput::new).collect::<Result<Vec<_>, _>>()?;
-        refuse_duplicates(&routes, &clients, &inputs)?;
-        Ok(Self { routes, clients, inputs, strays, alive })
+        let cameras = cameras.into_iter().map(|CameraKeys { pictures: samples, max_frame_bytes }| {
+            ExactInput::new(InputKeys { samples, max_frame_bytes })
+        });
+        let cameras = cameras.collect::<Result<Vec<_>, _>>()?;
+        refuse_duplicates(&routes, &clients, inputs.iter().chain(&cameras))?;
+        Ok(Self { routes, clients, inputs, cameras, strays, alive })
     }
 }
 
@@ -138,7 +152,7 @@ impl ExactClient {
     }
 }
 
-/// A joined input's key after its check.
+/// A joined input's or a camera's key after its check.
 struct ExactInput {
     samples: KeyExpr<'static>,
     max_frame_bytes: usize,
@@ -198,10 +212,14 @@ fn expression(key: String) -> Result<KeyExpr<'static>, LinkError> {
     KeyExpr::try_from(key.as_str()).map(KeyExpr::into_owned).map_err(|source| LinkError::Key { key, source })
 }
 
-fn refuse_duplicates(routes: &[ExactKeys], clients: &[ExactClient], inputs: &[ExactInput]) -> Result<(), LinkError> {
+fn refuse_duplicates<'k>(
+    routes: &'k [ExactKeys],
+    clients: &'k [ExactClient],
+    inputs: impl Iterator<Item = &'k ExactInput>,
+) -> Result<(), LinkError> {
     let mut seen = HashSet::new();
     let keys = routes.iter().flat_map(ExactKeys::keys).chain(clients.iter().map(|client| &client.infer));
-    let mut keys = keys.chain(inputs.iter().map(|input| &input.samples));
+    let mut keys = keys.chain(inputs.map(|input| &input.samples));
     match keys.find(|key| !seen.insert(key.as_str())) {
         Some(key) => Err(LinkError::Duplicate { key: key.to_string() }),
         None => Ok(()),

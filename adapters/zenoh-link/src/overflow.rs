@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::camera::CameraId;
 use crate::client::ClientId;
 use crate::input::InputId;
 use crate::route::RouteId;
@@ -21,6 +22,8 @@ pub enum Overflowed {
     Client(ClientId),
     /// Samples of this joined input: newer ones took their place unread.
     Input(InputId),
+    /// Pictures of this camera: newer ones took their place unread.
+    Camera(CameraId),
 }
 
 /// Counters that zenoh's threads raise and the engine thread takes.
@@ -29,18 +32,20 @@ pub(crate) struct Overflow {
     resets: Box<[AtomicU64]>,
     clients: Box<[AtomicU64]>,
     inputs: Box<[AtomicU64]>,
+    cameras: Box<[AtomicU64]>,
     strays: AtomicU64,
     queries: AtomicU64,
 }
 
 impl Overflow {
-    pub(crate) fn new(routes: usize, clients: usize, inputs: usize) -> Self {
+    pub(crate) fn new(routes: usize, clients: usize, inputs: usize, cameras: usize) -> Self {
         let counters = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
             routes: counters(routes),
             resets: counters(routes),
             clients: counters(clients),
             inputs: counters(inputs),
+            cameras: counters(cameras),
             strays: AtomicU64::new(0),
             queries: AtomicU64::new(0),
         }
@@ -55,6 +60,9 @@ impl Overflow {
                 self.clients.get(client.index()).expect("a client's id is below their number")
             }
             Overflowed::Input(input) => self.inputs.get(input.index()).expect("an input's id is below their number"),
+            Overflowed::Camera(camera) => {
+                self.cameras.get(camera.index()).expect("a camera's id is below their number")
+            }
             Overflowed::Strays => &self.strays,
             Overflowed::Queries => &self.queries,
         };
@@ -68,7 +76,8 @@ impl Overflow {
         let others = [(Overflowed::Strays, &self.strays), (Overflowed::Queries, &self.queries)];
         let clients = (0..).map(ClientId::new).map(Overflowed::Client).zip(&self.clients);
         let inputs = (0..).map(InputId::new).map(Overflowed::Input).zip(&self.inputs);
-        for (what, counter) in routes.chain(resets).chain(others).chain(clients).chain(inputs) {
+        let cameras = (0..).map(CameraId::new).map(Overflowed::Camera).zip(&self.cameras);
+        for (what, counter) in routes.chain(resets).chain(others).chain(clients).chain(inputs).chain(cameras) {
             let count = counter.swap(0, Relaxed);
             if count > 0 {
                 report(what, count);
@@ -83,7 +92,7 @@ mod tests {
 
     #[test]
     fn each_kind_is_counted_apart_and_taken_once() {
-        let overflow = Overflow::new(2, 3, 2);
+        let overflow = Overflow::new(2, 3, 2, 1);
         let second = Overflowed::Route(RouteId::new(1));
         let third = Overflowed::Client(ClientId::new(2));
         let sample = Overflowed::Input(InputId::new(1));

@@ -20,7 +20,8 @@ pub enum Mode {
 /// What the configuration decides about the session.
 ///
 /// The rest is the same for every box:
-/// - No scouting: who talks to the box is written down, not found. No shared memory, no admin space.
+/// - No scouting: who talks to the box is written down, not found. No admin space. Shared memory only where
+///   there is a camera, and only to receive: its pictures are read where they lie.
 /// - A put never waits. A response that finds its robot's queue full is dropped at once
 ///   (`wait_before_drop` 0), and so is each fragment of a larger message.
 /// - Nobody waits for a slow robot, zenoh's own threads included: a message that must not be dropped
@@ -49,8 +50,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// zenoh's configuration of checked settings; `largest_frame` in bytes.
-    pub(crate) fn to_zenoh(&self, largest_frame: usize) -> Result<Config, LinkError> {
+    /// zenoh's configuration of checked settings; `largest_frame` in bytes. `cameras`: whether there are any.
+    pub(crate) fn to_zenoh(&self, largest_frame: usize, cameras: bool) -> Result<Config, LinkError> {
         let mode = match self.mode {
             Mode::Peer => "\"peer\"",
             Mode::Client => "\"client\"",
@@ -64,6 +65,7 @@ impl Settings {
             ("listen/endpoints", &format!("{:?}", self.listen)),
             ("connect/endpoints", &format!("{:?}", self.connect)),
             ("transport/link/rx/max_message_size", &max_message.to_string()),
+            ("transport/shared_memory/enabled", &cameras.to_string()),
         ]
         .into_iter()
         .chain(FIXED)
@@ -107,13 +109,15 @@ const PROTOCOLS: [&str; 2] = ["tcp", "unixsock-stream"];
 const LARGEST_MESSAGE: usize = 128 << 20;
 
 /// The same for every box; [`Settings`] says why.
-const FIXED: [(&str, &str); 13] = [
+const FIXED: [(&str, &str); 14] = [
     ("scouting/multicast/enabled", "false"),
     ("scouting/gossip/enabled", "false"),
     ("adminspace/enabled", "false"),
     // A frame's time is its arrival on the box's clock.
     ("timestamping/enabled", "false"),
-    ("transport/shared_memory/enabled", "false"),
+    // Where it is enabled: at once, not with the first picture, and for nothing that the box sends.
+    ("transport/shared_memory/mode", "\"init\""),
+    ("transport/shared_memory/transport_optimization/enabled", "false"),
     ("transport/link/tx/queue/congestion_control/drop/wait_before_drop", "0"),
     ("transport/link/tx/queue/congestion_control/drop/max_wait_before_drop_fragments", "0"),
     ("transport/link/tx/queue/congestion_control/block/wait_before_close", "0"),
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn zenoh_knows_every_setting() {
         for mode in [Mode::Peer, Mode::Router] {
-            let config = Settings { mode, ..settings() }.to_zenoh(0).expect("zenoh takes it");
+            let config = Settings { mode, ..settings() }.to_zenoh(0, false).expect("zenoh takes it");
             for (key, value) in FIXED {
                 assert_eq!(config.get_json(key).expect("known"), value, "{key}");
             }

@@ -20,7 +20,8 @@ fn main() {
     assert_eq!(std::env::var("ZENOH_RUNTIME").as_deref(), Ok(ONE_WORKER));
 
     let settings = Settings { mode: Mode::Peer, listen: vec![], connect: vec![], one_worker: true };
-    let (link, _inbox) = open(&settings, Topics::default(), "alive", || 0, |_| ()).expect("the session opens");
+    let (link, _inbox, _pictures) =
+        open(&settings, Topics::default(), "alive", || 0, |_| ()).expect("the session opens");
     // A worker names itself a moment after it was started.
     let patience = Instant::now() + Duration::from_secs(30);
     while Link::threads().is_empty() {

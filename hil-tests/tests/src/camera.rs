@@ -44,10 +44,20 @@ impl Camera {
     /// If the box does not listen.
     #[must_use]
     pub fn connect(genba: &Genba, site: &Site, input: &str) -> Self {
-        let session = zenoh::open(stranger::config(genba.endpoint())).wait().expect("a session opens");
         let stem = site.observation_key.strip_suffix("observation").expect("an observation's key ends so");
+        let address = Address::of_input(&site.robot, &site.task, input);
+        Self { address, contract: site.contract, ..Self::on(genba, &format!("{stem}input/{input}")) }
+    }
+
+    /// Opens a session of its own for whatever is published on this key.
+    ///
+    /// # Panics
+    /// If the box does not listen.
+    #[must_use]
+    pub fn on(genba: &Genba, key: &str) -> Self {
+        let session = zenoh::open(stranger::config(genba.endpoint())).wait().expect("a session opens");
         let publisher = session
-            .declare_publisher(format!("{stem}input/{input}"))
+            .declare_publisher(key.to_owned())
             .congestion_control(CongestionControl::Block)
             .allowed_destination(Locality::Remote)
             .wait()
@@ -56,8 +66,8 @@ impl Camera {
         Self {
             publisher,
             _session: session,
-            address: Address::of_input(&site.robot, &site.task, input),
-            contract: site.contract,
+            address: Address::new(0),
+            contract: ContractDigest::new([0; 16]),
             source: Moment::now().as_nanos(),
             sent: AtomicU64::new(0),
         }

@@ -31,6 +31,8 @@ pub struct BoxConfig {
     pub task_options: &'static str,
     /// What joins the task's observations, as it is written below it.
     pub inputs: &'static str,
+    /// Where every robot's input `camera` is published; none: each has its own topic.
+    pub camera_key: Option<&'static str>,
     /// The first worker's cores; empty: any.
     pub cores: Vec<usize>,
     /// Another folder in which the model is.
@@ -73,6 +75,7 @@ impl Default for BoxConfig {
             spare: false,
             task_options: "",
             inputs: "",
+            camera_key: None,
             cores: Vec::new(),
             folder: None,
             // Sixteen overruns never fit into one millisecond.
@@ -105,7 +108,8 @@ impl BoxConfig {
         let folder = self.folder.clone().unwrap_or_else(in_the_tree);
         let folder = folder.display();
         let spare = if self.spare { "[[worker]]\nname = \"second\"\nspare = true\n" } else { "" };
-        let robots: Vec<_> = self.robots.iter().map(|name| format!("{{ name = {name:?} }}")).collect();
+        let camera = self.camera_key.map(|key| format!(", input_keys = {{ camera = {key:?} }}")).unwrap_or_default();
+        let robots: Vec<_> = self.robots.iter().map(|name| format!("{{ name = {name:?}{camera} }}")).collect();
         let (task_options, inputs, cores) = (self.task_options, self.inputs, &self.cores);
         let (robots, options, priority) = (robots.join(", "), self.endpoint_options, scheduling::ENGINE);
         let inspect = self.inspect();

@@ -12,6 +12,7 @@ mod asker;
 mod camera;
 mod controller;
 mod frame;
+mod picture;
 mod stranger;
 
 mod judge;
@@ -30,6 +31,7 @@ pub use controller::{Account, Controller, HOME, Working};
 pub use frame::{Frame, resealed};
 pub use genba::{Genba, PATIENCE, command, eventually, repository};
 pub use judge::{Verdict, Watched, Window, judge, skip};
+pub use picture::{Picture, compressed};
 pub use scheduling::{
     Stall, end_with_parent, into_another_class, policy, real_time_rights, signal, thread_of, threads,
 };

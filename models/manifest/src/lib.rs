@@ -10,6 +10,7 @@ mod contract;
 mod elements;
 mod error;
 mod file;
+pub mod image;
 mod manifest;
 mod schema;
 mod tensors;

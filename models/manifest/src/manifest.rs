@@ -118,7 +118,11 @@ impl Manifest {
     pub fn input_elements(&self) -> &[InputElement] {
         match &self.checked.inputs[self.checked.observation.as_usize()].source {
             Source::Observation(elements) | Source::Joined(elements) => elements,
-            Source::Recurrent(_) | Source::PreviousAction | Source::History { .. } | Source::Phase { .. } => &[],
+            Source::Image(_)
+            | Source::Recurrent(_)
+            | Source::PreviousAction
+            | Source::History { .. }
+            | Source::Phase { .. } => &[],
         }
     }
 

@@ -39,9 +39,37 @@ pub(crate) struct RawInput {
     pub(crate) shape: Spanned<Vec<Spanned<u64>>>,
     pub(crate) source: Option<Spanned<String>>,
     pub(crate) elements: Option<Spanned<Vec<RawInputElement>>>,
+    pub(crate) image: Option<Spanned<RawImage>>,
     pub(crate) output: Option<Spanned<String>>,
     pub(crate) length: Option<Spanned<u64>>,
     pub(crate) period_us: Option<Spanned<u64>>,
+}
+
+/// In place of the elements of a joined input.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawImage {
+    pub(crate) accept: Spanned<Vec<Spanned<String>>>,
+    pub(crate) max_width: Spanned<u32>,
+    pub(crate) max_height: Spanned<u32>,
+    pub(crate) max_bytes: Option<Spanned<u64>>,
+    pub(crate) crop: Option<Spanned<RawCrop>>,
+    pub(crate) resize: Option<Spanned<String>>,
+    pub(crate) channels: Spanned<String>,
+    pub(crate) layout: Option<Spanned<String>>,
+    pub(crate) scale: Spanned<f32>,
+    pub(crate) mean: Option<Spanned<Vec<f32>>>,
+    pub(crate) std: Option<Spanned<Vec<f32>>>,
+}
+
+/// From the middle, or from where it says.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawCrop {
+    pub(crate) left: Option<u32>,
+    pub(crate) top: Option<u32>,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
 }
 
 #[derive(serde::Deserialize)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::elements::{Dtype, InputElement, OutputElement};
+use crate::image;
 
 /// A tensor that the graph takes.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub enum Source {
     Observation(Vec<InputElement>),
     /// The newest sample of another topic, `source = "joined"`.
     Joined(Vec<InputElement>),
+    /// The newest picture of a camera's topic, `source = "joined"` with an `image` table.
+    Image(image::Spec),
     /// What this output was in the connection's last inference whose action was sent, `source = "recurrent"`;
     /// zeros at first. The output has the same type and shape.
     Recurrent(OutputPlace),
@@ -44,7 +47,7 @@ impl Source {
     #[must_use]
     pub fn is_state(&self) -> bool {
         match self {
-            Self::Observation(_) | Self::Joined(_) => false,
+            Self::Observation(_) | Self::Joined(_) | Self::Image(_) => false,
             Self::Recurrent(_) | Self::PreviousAction | Self::History { .. } | Self::Phase { .. } => true,
         }
     }

@@ -1,5 +1,6 @@
 //! From what is written to what may be run: the rules of a manifest, each said once.
 
+mod image;
 mod inputs;
 mod outputs;
 mod tensor;

@@ -22,6 +22,8 @@ pub(crate) struct Door(Arc<Behind>);
 #[derive(Default)]
 struct Behind {
     turn: OnceLock<Lock<Turn>>,
+    /// Those that read cameras' pictures, in the link's order.
+    cameras: OnceLock<Vec<Thread>>,
     /// The engine's own.
     thread: OnceLock<Thread>,
 }
@@ -32,6 +34,13 @@ impl Door {
         assert!(self.0.turn.set(Lock::new(turn)).is_ok(), "a box has one engine");
     }
 
+    /// These read what the cameras send.
+    pub(crate) fn watched_by(&self, cameras: Vec<Thread>) {
+        let cameras = self.0.cameras.get_or_init(|| cameras);
+        // What arrived before woke nobody.
+        cameras.iter().for_each(Thread::unpark);
+    }
+
     /// One of zenoh's threads put something into the inbox: a frame or a request, or something that only the engine's
     /// thread takes. It waits for nobody.
     pub(crate) fn arrived(&self, source: Source) {
@@ -40,6 +49,12 @@ impl Door {
             Source::Route(route) => turn().map(|mut turn| allocation::ours(|| turn.arrived(route))),
             Source::Client(client) => turn().map(|mut turn| allocation::ours(|| turn.asked(client))),
             Source::Input(input) => turn().map(|mut turn| allocation::ours(|| turn.sampled(input))),
+            Source::Camera(camera) => {
+                if let Some(reader) = self.0.cameras.get().and_then(|all| all.get(camera.index())) {
+                    reader.unpark();
+                }
+                return;
+            }
             Source::Other => None,
         };
         let wake = decided.unwrap_or(true);

@@ -1,7 +1,7 @@
 //! A config's joined inputs: each in the order of its model's inputs, for each robot that does the task.
 
-use engine::{ConnectionId, Joined, JoinedSpec};
-use manifest::{InputPlace, Manifest, Source};
+use engine::{Carries, ConnectionId, InputId, Joined, JoinedSpec};
+use manifest::{InputPlace, Manifest, Source, image::Spec};
 use message::{Address, Input};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use zenoh_link::InputKeys;
@@ -23,6 +23,8 @@ pub(crate) struct JoinedInput<'p> {
     pub(crate) key: &'p str,
     /// How many f32 values a sample has.
     pub(crate) values: usize,
+    /// What its pictures are, if it is a camera.
+    pub(crate) image: Option<&'p Spec>,
 }
 
 /// Brings a task's inputs into the order of its model's, which are the same.
@@ -60,14 +62,20 @@ pub(crate) fn arrange(task: &mut TaskConfig, manifest: &Manifest) -> Result<()> 
 
 /// Where a model's joined inputs lie, in their order.
 pub(crate) fn places(manifest: &Manifest) -> Vec<InputPlace> {
-    let joined = manifest.inputs().iter().filter(|input| matches!(input.source, Source::Joined(_)));
-    joined.map(|input| input.place).collect()
+    let joins = |input: &&manifest::Input| matches!(input.source, Source::Joined(_) | Source::Image(_));
+    manifest.inputs().iter().filter(joins).map(|input| input.place).collect()
 }
 
 /// A model's joined inputs, by name, and how many values each has.
 pub(crate) fn joined(manifest: &Manifest) -> impl Iterator<Item = (&str, usize)> {
+    described(manifest).map(|(name, values, _)| (name, values))
+}
+
+/// The same, with what the pictures are where it is a camera's.
+fn described(manifest: &Manifest) -> impl Iterator<Item = (&str, usize, Option<&Spec>)> {
     manifest.inputs().iter().filter_map(|input| match &input.source {
-        Source::Joined(elements) => Some((input.tensor.name.as_str(), elements.len())),
+        Source::Joined(elements) => Some((input.tensor.name.as_str(), elements.len(), None)),
+        Source::Image(spec) => Some((input.tensor.name.as_str(), input.tensor.elements(), Some(spec))),
         Source::Observation(_)
         | Source::Recurrent(_)
         | Source::PreviousAction
@@ -83,35 +91,42 @@ impl Plan {
         self.served().enumerate().flat_map(move |(connection, served)| {
             let task = &self.config.tasks[served.task];
             let robot = connection - first_of(served.task);
-            let values = joined(&self.manifests[task.model]).map(|(_, values)| values);
-            task.inputs.iter().zip(values).map(move |(input, values)| JoinedInput {
+            let described = described(&self.manifests[task.model]);
+            task.inputs.iter().zip(described).map(move |(input, (_, values, image))| JoinedInput {
                 connection,
                 robot: &served.robot.name,
                 task: served.task,
                 input,
                 key: &input.keys[robot],
                 values,
+                image,
             })
         })
     }
 
-    /// The link's inputs.
+    /// The link's inputs: all but cameras.
     pub(crate) fn input_keys(&self) -> Vec<InputKeys> {
         let keys = |one: JoinedInput<'_>| InputKeys {
             samples: one.key.to_owned(),
             max_frame_bytes: Input::OVERHEAD + one.values * size_of::<f32>(),
         };
-        self.joined().map(keys).collect()
+        self.joined().filter(|one| one.image.is_none()).map(keys).collect()
+    }
+
+    /// Which of the engine's inputs each of the link's is.
+    pub(crate) fn received(&self) -> Vec<InputId> {
+        let all = (0..).map(InputId).zip(self.joined());
+        all.filter(|(_, one)| one.image.is_none()).map(|(id, _)| id).collect()
     }
 
     /// The engine's inputs, of which no sample has come.
     pub(crate) fn engine_inputs(&self) -> Result<Vec<Joined>> {
         let input = |one: JoinedInput<'_>| {
-            let JoinedInput { connection, robot, task, input, values, .. } = one;
+            let JoinedInput { connection, robot, task, input, values, image, .. } = one;
+            let address = Address::of_input(robot, &self.config.tasks[task].name, &input.name);
             Ok(Joined::new(JoinedSpec {
                 connection: ConnectionId(short(connection)?),
-                address: Address::of_input(robot, &self.config.tasks[task].name, &input.name),
-                values,
+                carries: if image.is_some() { Carries::Pictures } else { Carries::Values { address, values } },
                 max_age: input.max_age,
                 clock: input.clock,
             }))
@@ -124,7 +139,9 @@ impl Plan {
         let lengths = |connection: usize| {
             self.joined().filter(|one| one.connection == connection).map(|one| one.values).collect()
         };
-        Samples::new((0..self.served().count()).map(lengths), self.config.workers.len())
+        let cameras = self.cameras().into_iter().flat_map(|camera| camera.looks);
+        let alike: Vec<_> = cameras.map(|look| look.inputs).collect();
+        Samples::new((0..self.served().count()).map(lengths), self.config.workers.len(), &alike)
     }
 }
 

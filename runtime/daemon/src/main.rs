@@ -3,6 +3,7 @@
 //! The modules stand in the order in which a box starts.
 
 mod batches;
+mod cameras;
 mod clock;
 mod config;
 mod joined;

@@ -134,7 +134,7 @@ impl Probe {
         let topics = Topics { strays: vec![response], ..Topics::default() };
         match zenoh_link::open(&settings, topics, &plan.alive_key(), clock::nanos, count) {
             // Nobody reads what arrives: it overflows on zenoh's thread.
-            Ok((far, _inbox)) => Ok(Self { near, far, arrived }),
+            Ok((far, _inbox, _pictures)) => Ok(Self { near, far, arrived }),
             Err(error) => {
                 near.close().into_diagnostic()?;
                 Err(error).into_diagnostic()
@@ -174,7 +174,7 @@ fn listen(plan: &Plan, keys: &RouteKeys) -> Result<(Link, String)> {
         let settings = Settings { listen: vec![endpoint.clone()], ..alone(plan) };
         let topics = Topics { routes: vec![keys.clone()], ..Topics::default() };
         match zenoh_link::open(&settings, topics, &plan.alive_key(), clock::nanos, |_| {}) {
-            Ok((link, _inbox)) => return Ok((link, endpoint)),
+            Ok((link, _inbox, _pictures)) => return Ok((link, endpoint)),
             Err(error @ LinkError::Listen { .. }) => refused = Some(error),
             Err(error) => return Err(error).into_diagnostic(),
         }

@@ -20,7 +20,7 @@ use crate::{
     allocation, clock,
     reports::Report,
     requests::{Asker, Requests},
-    samples::{Joined, Samples},
+    samples::{Joined, Samples, Tensor},
     state::States,
     worker::{Desk, Done, Member, Order, Slot},
 };
@@ -75,8 +75,18 @@ pub(crate) struct Current<'f> {
     pub(crate) request: Option<&'f [u8]>,
     /// A joined input's.
     pub(crate) sample: Option<&'f [u8]>,
+    /// What a camera's picture became.
+    pub(crate) tensor: Option<Adoption<'f>>,
     pub(crate) stray: Option<&'f str>,
     pub(crate) asker: Option<Asker>,
+}
+
+/// Inputs that look alike at a camera share its tensor.
+pub(crate) enum Adoption<'f> {
+    /// It is kept for all of them.
+    First(&'f mut Tensor),
+    /// It has been.
+    Shared,
 }
 
 impl Current<'_> {
@@ -171,6 +181,11 @@ impl Performer {
                 }
             }
             Action::StoreSample { input } => {
+                match current.tensor.take() {
+                    Some(Adoption::First(tensor)) => return self.samples.adopt(input, tensor),
+                    Some(Adoption::Shared) => return,
+                    None => {}
+                }
                 let sample = current.sample.and_then(|sample| sample.get(Input::OVERHEAD..));
                 let values =
                     message::floats(sample.expect("only a sample that was read is kept, and it has its values"));
@@ -307,10 +322,6 @@ pub(crate) fn connection(route: RouteId) -> ConnectionId {
 
 pub(crate) fn client_id(client: zenoh_link::ClientId) -> engine::ClientId {
     engine::ClientId(u16::try_from(client.index()).expect("as many clients as requests may be open, at most"))
-}
-
-pub(crate) fn input_id(input: zenoh_link::InputId) -> engine::InputId {
-    engine::InputId(u16::try_from(input.index()).expect("as many inputs as in the engine's table"))
 }
 
 fn route(connection: ConnectionId) -> RouteId {

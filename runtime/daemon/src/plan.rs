@@ -92,7 +92,7 @@ impl Plan {
     /// All that the link listens to.
     pub(crate) fn topics(&self) -> Topics {
         let (routes, clients, inputs) = (self.routes(), self.client_keys(), self.input_keys());
-        Topics { routes, clients, inputs, strays: self.strays() }
+        Topics { routes, clients, inputs, cameras: self.camera_keys(), strays: self.strays() }
     }
 
     /// What else is listened to, so that a robot or task that is not configured is told.

@@ -29,7 +29,7 @@ use zenoh_link::Link;
 
 use crate::{
     batches::Batches,
-    clock,
+    cameras, clock,
     conditions::{Conditions, Threads},
     config::Config,
     door::Door,
@@ -141,11 +141,13 @@ fn serve(
     // Until here nobody is served, so a signal just ends the process.
     let signals = Signals::new([SIGTERM, SIGINT]).into_diagnostic()?;
 
+    let readers = cameras::readers(plan)?;
+
     // From here on controllers are heard, so nothing slow may follow.
     let entrance = door.clone();
     let arrived = move |source| entrance.arrived(source);
     let opened = zenoh_link::open(&plan.config.link, plan.topics(), &plan.alive_key(), clock::nanos, arrived);
-    let (link, inbox) = opened.into_diagnostic()?;
+    let (link, inbox, pictures) = opened.into_diagnostic()?;
     let link = Arc::new(link);
     let performer = Performer {
         engine,
@@ -160,7 +162,9 @@ fn serve(
         held: Deque::new(),
         may_put: true,
     };
-    door.open(Turn::new(inbox, performer, snapshots, voids));
+    let (cameras, watching) = cameras::start(readers, pictures, &door)?;
+    door.open(Turn::new(inbox, performer, snapshots, cameras, plan.received(), voids));
+    door.watched_by(watching);
     let (turning, shown) = (door.clone(), Arc::clone(&shared));
     let (prepared, when_prepared) = sync_channel(1);
     let engine = thread::Builder::new().name("genba-engine".to_owned()).spawn(move || {

@@ -91,7 +91,7 @@ impl Layout {
         for input in manifest.inputs() {
             let length = input.tensor.elements();
             let (fill, keeps) = match &input.source {
-                Source::Observation(_) | Source::Joined(_) => continue,
+                Source::Observation(_) | Source::Joined(_) | Source::Image(_) => continue,
                 Source::Recurrent(output) => (Fill::Recurrent(*output), length),
                 Source::PreviousAction => (Fill::PreviousAction, 0),
                 Source::History { .. } => (Fill::History, length - observation),

@@ -9,8 +9,9 @@ use heapless::spsc::Consumer;
 use zenoh_link::{Arrival, ClientId, Inbox, InputId, Overflowed, RouteId};
 
 use crate::{
+    cameras::{self, Seen},
     clock,
-    perform::{Current, Performer, client_id, connection, input_id},
+    perform::{Adoption, Current, Performer, client_id, connection},
     requests::Asker,
     snapshot::Desk as SnapshotDesk,
     worker::Done,
@@ -21,6 +22,10 @@ pub(crate) struct Turn {
     pub(crate) inbox: Inbox,
     pub(crate) performer: Performer,
     pub(crate) snapshots: SnapshotDesk,
+    /// Who reads cameras' pictures, each with its inputs.
+    cameras: Vec<cameras::Desk>,
+    /// Which of the engine's inputs each of the link's is.
+    received: Vec<engine::InputId>,
     /// Workers whose conditions have changed.
     voids: Consumer<'static, (WorkerId, VoidCause)>,
     /// Until when the engine's thread sleeps, unless it is woken.
@@ -34,9 +39,20 @@ impl Turn {
         inbox: Inbox,
         performer: Performer,
         snapshots: SnapshotDesk,
+        cameras: Vec<cameras::Desk>,
+        received: Vec<engine::InputId>,
         voids: Consumer<'static, (WorkerId, VoidCause)>,
     ) -> Self {
-        Self { inbox, performer, snapshots, voids, asleep_until: Instant::from_nanos(0), draining: false }
+        Self {
+            inbox,
+            performer,
+            snapshots,
+            cameras,
+            received,
+            voids,
+            asleep_until: Instant::from_nanos(0),
+            draining: false,
+        }
     }
 
     /// What one of zenoh's threads brought; whether the engine's thread must be woken.
@@ -57,10 +73,10 @@ impl Turn {
 
     /// The same for a sample of this joined input.
     pub(crate) fn sampled(&mut self, input: InputId) -> bool {
-        let Self { inbox, performer, .. } = self;
+        let Self { inbox, performer, received, .. } = self;
         performer.may_put = false;
         if performer.held.is_empty() {
-            take_sample(inbox, performer, input);
+            take_sample(inbox, performer, (input, received));
         }
         !performer.held.is_empty() || self.next().is_some_and(|at| at < self.asleep_until)
     }
@@ -83,20 +99,23 @@ impl Turn {
             self.draining = true;
             self.performer.event(Event::Drain, Current::default());
         }
-        let Self { inbox, performer, snapshots, voids, .. } = self;
+        let Self { inbox, performer, snapshots, cameras, received, voids, .. } = self;
         if let Some((worker, cause)) = voids.dequeue() {
             performer.event(Event::RecordVoid { worker, cause }, Current::default());
         }
         // Before the frames that would be run with it.
         for input in (0..inbox.inputs()).filter_map(|place| u32::try_from(place).ok()) {
-            take_sample(inbox, performer, InputId::new(input));
+            take_sample(inbox, performer, (InputId::new(input), received));
+        }
+        for desk in &mut *cameras {
+            take_picture(desk, performer);
         }
         let mut more = inbox.poll(|arrival| arrive(performer, arrival));
         for client in performer.requests.clients() {
             more |= take_request(inbox, performer, client);
         }
         more |= take_query(inbox, performer);
-        inbox.take_overflow(|what, count| overflow(performer, what, count));
+        inbox.take_overflow(|what, count| overflow(performer, (cameras, received), what, count));
         snapshots.serve(&performer.engine);
         more || voids.ready()
     }
@@ -160,9 +179,9 @@ fn take_request(inbox: &mut Inbox, performer: &mut Performer, client: ClientId) 
 }
 
 /// The newest sample of this input, if one waits.
-fn take_sample(inbox: &mut Inbox, performer: &mut Performer, input: InputId) {
+fn take_sample(inbox: &mut Inbox, performer: &mut Performer, (input, received): (InputId, &[engine::InputId])) {
     inbox.poll_input(input, |sample| {
-        let (id, arrival) = (input_id(input), Instant::from_nanos(sample.at_ns));
+        let (id, arrival) = (received[input.index()], Instant::from_nanos(sample.at_ns));
         let event = match sample.bytes {
             Some(bytes) => Event::Sample { input: id, arrival, wall: clock::wall(), bytes },
             None => Event::SampleOversize { input: id },
@@ -171,13 +190,38 @@ fn take_sample(inbox: &mut Inbox, performer: &mut Performer, input: InputId) {
     });
 }
 
-fn overflow(performer: &mut Performer, what: Overflowed, count: u64) {
+/// The newest picture that this camera's thread has looked at, if there is one.
+fn take_picture(desk: &mut cameras::Desk, performer: &mut Performer) {
+    let Some(Seen { at_ns, picture, mut tensor }) = desk.take() else { return };
+    let (arrival, wall) = (Instant::from_nanos(at_ns), clock::wall());
+    let mut first = Some(Adoption::First(&mut tensor));
+    for input in &desk.inputs {
+        let event = Event::Picture { input: *input, arrival, wall, picture };
+        let tensor = Some(first.take().unwrap_or(Adoption::Shared));
+        performer.event(event, Current { tensor, ..Current::default() });
+    }
+    desk.give_back(tensor);
+}
+
+fn overflow(
+    performer: &mut Performer,
+    (cameras, received): (&[cameras::Desk], &[engine::InputId]),
+    what: Overflowed,
+    count: u64,
+) {
     let event = match what {
         Overflowed::Route(route) => Event::ShedUnseen { connection: Some(connection(route)), count },
         Overflowed::Resets(route) => Event::ResetsShed { connection: connection(route), count },
         Overflowed::Strays => Event::ShedUnseen { connection: None, count },
         Overflowed::Queries => Event::QueriesUnseen { count },
-        Overflowed::Input(input) => Event::SamplesUnseen { input: input_id(input), count },
+        Overflowed::Input(input) => Event::SamplesUnseen { input: received[input.index()], count },
+        Overflowed::Camera(camera) => {
+            let desks = cameras.iter().filter(|desk| desk.camera == camera);
+            for input in desks.flat_map(|desk| &desk.inputs) {
+                performer.event(Event::SamplesUnseen { input: *input, count }, Current::default());
+            }
+            return;
+        }
         Overflowed::Client(client) => Event::RequestsUnseen { client: client_id(client), count },
     };
     performer.event(event, Current::default());

@@ -23,7 +23,8 @@ pub(crate) enum Unserved {
 /// Whether every input of the model can be filled, and one output is its action.
 pub(crate) fn served(manifest: &Manifest) -> Result<(), Unserved> {
     let path = || manifest.path().to_path_buf();
-    let joined = manifest.inputs().iter().filter(|input| matches!(input.source, Source::Joined(_))).count();
+    let joins = |input: &&manifest::Input| matches!(input.source, Source::Joined(_) | Source::Image(_));
+    let joined = manifest.inputs().iter().filter(joins).count();
     if joined > MAX_INPUTS {
         return Err(Unserved::ManyJoined { manifest: path(), inputs: joined });
     }

@@ -250,6 +250,9 @@ impl<'t> Engine<'t> {
             Event::RequestOversize { client, arrival } => self.refuse_unread_request(client, arrival),
             Event::RequestsUnseen { client, count } => self.client(client).ledger.refuse(Reason::Overload, count),
             Event::Sample { input, arrival, wall, bytes } => self.sample(input, arrival.min(self.now), wall, bytes),
+            Event::Picture { input, arrival, wall, picture } => {
+                self.picture(input, arrival.min(self.now), wall, picture);
+            }
             Event::SampleOversize { input } => self.refuse_unread_sample(input),
             Event::SamplesUnseen { input, count } => self.pass_over_samples(input, count),
             Event::Reset { connection, bytes } => self.reset(connection, bytes),

@@ -1,6 +1,6 @@
 //! The engine's face: what happens to it, what it wants done, when it wants to be woken.
 
-use message::Header;
+use message::{Header, Stamp};
 
 use crate::{
     joined::InputId,
@@ -94,6 +94,17 @@ pub enum Event<'e> {
         wall: WallClock,
         /// The whole frame.
         bytes: &'e [u8],
+    },
+    /// A picture of a joined input was looked at; the tensor that it became waits for [`Action::StoreSample`].
+    Picture {
+        /// Whose key it came on.
+        input: InputId,
+        /// When it reached our code.
+        arrival: Instant,
+        /// The box's wall clock.
+        wall: WallClock,
+        /// Its stamp, or why it became no tensor.
+        picture: Result<Stamp, Reason>,
     },
     /// A sample arrived that is larger than any of its input; nobody looked into it.
     SampleOversize {

@@ -10,7 +10,7 @@
 //! wall clock that is set meanwhile makes no sample older or younger.
 
 use heapless::Deque;
-use message::{Address, Sequence, Source};
+use message::{Address, Sequence, Source, Stamp};
 
 use crate::{
     connection::push_newest,
@@ -41,15 +41,27 @@ pub enum SampleClock {
     Synchronised,
 }
 
+/// What the samples of an input are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carries {
+    /// Frames of `InputV1`, which the engine reads.
+    Values {
+        /// What they are addressed to.
+        address: Address,
+        /// How many f32 values each has.
+        values: usize,
+    },
+    /// A camera's pictures, which are read elsewhere: that takes longer than anybody may wait for the engine.
+    Pictures,
+}
+
 /// One joined input of one connection.
 #[derive(Debug, Clone, Copy)]
 pub struct JoinedSpec {
     /// Whose it is.
     pub connection: ConnectionId,
-    /// What its samples are addressed to.
-    pub address: Address,
-    /// How many f32 values a sample has.
-    pub values: usize,
+    /// What its samples are.
+    pub carries: Carries,
     /// No inference runs with a sample that is older when it starts.
     pub max_age: Duration,
     /// By which clock that is.
@@ -62,6 +74,8 @@ pub struct Joined {
     pub(crate) spec: JoinedSpec,
     pub(crate) newest: Option<Sampled>,
     pub(crate) senders: Senders,
+    /// The stamp of the newest picture.
+    pub(crate) pictured: Option<Stamp>,
     pub(crate) ledger: SampleLedger,
 }
 
@@ -69,7 +83,7 @@ impl Joined {
     /// An input of which no sample has come.
     #[must_use]
     pub fn new(spec: JoinedSpec) -> Self {
-        Self { spec, newest: None, senders: Senders::default(), ledger: SampleLedger::default() }
+        Self { spec, newest: None, senders: Senders::default(), pictured: None, ledger: SampleLedger::default() }
     }
 }
 
@@ -173,7 +187,8 @@ pub(crate) fn unfit(inputs: &[Joined], connections: usize) -> Option<InputId> {
         count = if spec.connection.0 == before { count.saturating_add(1) } else { 1 };
         let in_order = spec.connection.0 >= before && usize::from(spec.connection.0) < connections;
         before = spec.connection.0;
-        !in_order || count > MAX_INPUTS || spec.values == 0 || spec.max_age == Duration::ZERO
+        let empty = matches!(spec.carries, Carries::Values { values: 0, .. });
+        !in_order || count > MAX_INPUTS || empty || spec.max_age == Duration::ZERO
     });
     unfit.map(|(id, _)| InputId(id))
 }
@@ -191,11 +206,14 @@ pub(crate) fn places(inputs: &[Joined], connection: ConnectionId) -> Places {
 mod tests {
     use super::*;
 
+    fn carries(values: usize) -> Carries {
+        Carries::Values { address: Address::new(1), values }
+    }
+
     fn spec(connection: u16) -> JoinedSpec {
         JoinedSpec {
             connection: ConnectionId(connection),
-            address: Address::new(1),
-            values: 2,
+            carries: carries(2),
             max_age: Duration::from_micros(10),
             clock: SampleClock::Arrival,
         }
@@ -223,7 +241,7 @@ mod tests {
         assert_eq!(refused(&[spec(3)]), Some(0), "of nobody");
         assert_eq!(refused(&[spec(1); 5]), Some(4), "one too many");
         assert_eq!(refused(&[spec(1); 4]), None);
-        assert_eq!(refused(&[JoinedSpec { values: 0, ..spec(0) }]), Some(0));
+        assert_eq!(refused(&[JoinedSpec { carries: carries(0), ..spec(0) }]), Some(0));
         assert_eq!(refused(&[JoinedSpec { max_age: Duration::ZERO, ..spec(0) }]), Some(0));
     }
 

@@ -64,7 +64,7 @@ pub use face::{Action, Event, ModelFailed, Slots, Timeout, Timer, VoidCause, Wit
 #[cfg(feature = "faults")]
 pub use fault::Fault;
 pub use guard::{Guarded, Origin, Ranged};
-pub use joined::{InputId, Joined, JoinedSpec, MAX_INPUTS, SampleClock};
+pub use joined::{Carries, InputId, Joined, JoinedSpec, MAX_INPUTS, SampleClock};
 pub use reason::{Reason, ReasonKind, Row, TABLE};
 pub use record::{Record, RecordSpec, Share, WindowError};
 pub use reply::{Replied, Reply};

@@ -93,6 +93,14 @@ pub enum Reason {
     SourceRate,
     /// The sample's stamp lies in the future.
     StampAhead,
+    /// The message is no picture's.
+    PictureMalformed,
+    /// The picture is not of a declared kind or size.
+    PictureUnfit,
+    /// The picture's compressed data are broken.
+    PictureBroken,
+    /// The picture was shown before.
+    PictureRepeated,
     /// The model did not answer in time.
     Late,
     /// No worker became free in time.
@@ -176,7 +184,7 @@ impl core::fmt::Display for Reason {
 }
 
 /// The table: one row for each reason, in the enum's order.
-pub const TABLE: [Row; 46] = [
+pub const TABLE: [Row; 50] = [
     Row {
         reason: Reason::Truncated,
         number: 101,
@@ -416,6 +424,46 @@ pub const TABLE: [Row; 46] = [
         action: "Synchronise both clocks (PTP or NTP), or declare `clock = \"arrival\"`.",
         what_ja: "同期していると宣言された時計で、サンプルの時刻がボックスより未来である。",
         action_ja: "双方の時計を同期させる（PTP か NTP）か、`clock = \"arrival\"` とする。",
+    },
+    Row {
+        reason: Reason::PictureMalformed,
+        number: 224,
+        kind: ReasonKind::Refusal,
+        name: "picture-malformed",
+        what: "The message is not the `sensor_msgs/msg/Image` or `CompressedImage` that its model declares, or is cut short.",
+        action: "Compare the topic's type with `accept` of the input's image in model.toml, and look for a sender of something else.",
+        what_ja: "メッセージがモデルの宣言した `sensor_msgs/msg/Image` または `CompressedImage` でないか、途中で切れている。",
+        action_ja: "トピックの型を model.toml の画像入力の `accept` と比べ、別のものを送る送信元がないか調べる。",
+    },
+    Row {
+        reason: Reason::PictureUnfit,
+        number: 225,
+        kind: ReasonKind::Refusal,
+        name: "picture-unfit",
+        what: "The picture's encoding, size or channels are not among those that its model declares.",
+        action: "Set the camera to an accepted encoding and size, or correct the input's image in model.toml.",
+        what_ja: "画像の符号化形式、大きさ、またはチャンネルがモデルの宣言と合わない。",
+        action_ja: "カメラを宣言された形式と大きさに設定するか、model.toml の画像入力を直す。",
+    },
+    Row {
+        reason: Reason::PictureBroken,
+        number: 226,
+        kind: ReasonKind::Refusal,
+        name: "picture-broken",
+        what: "The picture's JPEG or PNG data are broken, or of a kind that no camera makes.",
+        action: "Look for a damaged link or a failing camera; use baseline JPEG, or PNG that is not interlaced.",
+        what_ja: "画像の JPEG または PNG データが壊れているか、カメラの作らない種類である。",
+        action_ja: "通信路やカメラの故障を調べる。ベースライン JPEG か、インターレースでない PNG を使う。",
+    },
+    Row {
+        reason: Reason::PictureRepeated,
+        number: 227,
+        kind: ReasonKind::Refusal,
+        name: "picture-repeated",
+        what: "The picture has the stamp of one that was taken before: it is not newer.",
+        action: "Look for a camera that stands still while its driver repeats the last picture.",
+        what_ja: "以前に採用した画像と同じか古い時刻の画像であり、新しくない。",
+        action_ja: "カメラが止まり、ドライバーが最後の画像を繰り返していないか調べる。",
     },
     Row {
         reason: Reason::Late,

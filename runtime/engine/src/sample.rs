@@ -2,13 +2,13 @@
 //!
 //! The order of checks is that of an observation. A refused sample takes no source and replaces nothing.
 
-use message::Input;
+use message::{Input, Stamp};
 
 use crate::{
     decode,
     engine::{Engine, Pending},
     fault::Fault,
-    joined::{InputId, Joined, SampleClock, Sampled},
+    joined::{Carries, InputId, Joined, JoinedSpec, SampleClock, Sampled},
     reason::Reason,
     time::{Duration, Instant, WallClock},
 };
@@ -98,8 +98,18 @@ impl SampleLedger {
 
 impl Engine<'_> {
     pub(crate) fn sample(&mut self, id: InputId, arrival: Instant, wall: WallClock, bytes: &[u8]) {
+        let admitted = self.admit_sample(id, arrival, wall, bytes);
+        self.judged(id, admitted);
+    }
+
+    pub(crate) fn picture(&mut self, id: InputId, arrival: Instant, wall: WallClock, picture: Result<Stamp, Reason>) {
+        let admitted = self.admit_picture(id, arrival, wall, picture);
+        self.judged(id, admitted);
+    }
+
+    fn judged(&mut self, id: InputId, admitted: Result<(), Reason>) {
         self.input(id).ledger.receive(1);
-        match self.admit_sample(id, arrival, wall, bytes) {
+        match admitted {
             Ok(()) => {
                 let ledger = &mut self.input(id).ledger;
                 ledger.taken = ledger.taken.saturating_add(1);
@@ -129,13 +139,14 @@ impl Engine<'_> {
         let sample = Input::decode(bytes).map_err(decode::reason)?;
         let (spec, now, fault) = (self.peek_input(id).spec, self.now, self.fault);
         let contract = self.task(spec.connection).contract();
-        if sample.address != spec.address {
+        let Carries::Values { address, values } = spec.carries else { return Err(Reason::WrongType) };
+        if sample.address != address {
             return Err(Reason::Address);
         }
         if sample.contract != contract {
             return Err(Reason::Contract);
         }
-        if sample.values.len() != spec.values.saturating_mul(size_of::<f32>()) {
+        if sample.values.len() != values.saturating_mul(size_of::<f32>()) {
             return Err(Reason::ValuesLength);
         }
         if !message::floats(sample.values).all(f32::is_finite) && !fault.is(Fault::SampleNotFiniteTaken) {
@@ -146,18 +157,55 @@ impl Engine<'_> {
             Err(Reason::SourceRetired) if fault.is(Fault::RetiredSourceTaken) => {}
             verdict => verdict?,
         }
-        let age_on_arrival = match spec.clock {
-            SampleClock::Synchronised if !fault.is(Fault::StampIgnored) => {
-                age_by_stamp(sample.stamp.value(), wall.at(arrival))?
-            }
-            SampleClock::Synchronised | SampleClock::Arrival => Duration::ZERO,
-        };
-        let input = self.input(id);
-        input.senders.take(sample.source, sample.sequence, now);
-        if input.newest.is_none() || !fault.is(Fault::OlderSampleKept) {
-            input.newest = Some(Sampled { arrival, age_on_arrival });
-        }
+        let age_on_arrival = self.age_on_arrival(spec, sample.stamp, wall.at(arrival))?;
+        self.input(id).senders.take(sample.source, sample.sequence, now);
+        self.take_as_newest(id, Sampled { arrival, age_on_arrival });
         Ok(())
+    }
+
+    /// Takes a picture as its input's newest.
+    ///
+    /// A camera's message has neither source nor sequence. One that is shown again does not make the input younger: a
+    /// driver that repeats its last picture would hide that the camera stands still. By a synchronised clock nothing older
+    /// follows either. A stamp of 0 is what a driver without a clock sends.
+    fn admit_picture(
+        &mut self,
+        id: InputId,
+        arrival: Instant,
+        wall: WallClock,
+        picture: Result<Stamp, Reason>,
+    ) -> Result<(), Reason> {
+        let stamp = picture?;
+        let (spec, pictured) = (self.peek_input(id).spec, self.peek_input(id).pictured);
+        if spec.carries != Carries::Pictures {
+            return Err(Reason::WrongType);
+        }
+        let age_on_arrival = self.age_on_arrival(spec, stamp, wall.at(arrival))?;
+        let repeats = pictured.is_some_and(|last| match spec.clock {
+            SampleClock::Synchronised => stamp.value() <= last.value(),
+            SampleClock::Arrival => stamp == last && stamp.value() != 0,
+        });
+        if repeats && !self.fault.is(Fault::RepeatedPictureTaken) {
+            return Err(Reason::PictureRepeated);
+        }
+        self.input(id).pictured = Some(stamp);
+        self.take_as_newest(id, Sampled { arrival, age_on_arrival });
+        Ok(())
+    }
+
+    fn age_on_arrival(&self, spec: JoinedSpec, stamp: Stamp, arrived: u64) -> Result<Duration, Reason> {
+        match spec.clock {
+            SampleClock::Synchronised if !self.fault.is(Fault::StampIgnored) => age_by_stamp(stamp.value(), arrived),
+            SampleClock::Synchronised | SampleClock::Arrival => Ok(Duration::ZERO),
+        }
+    }
+
+    fn take_as_newest(&mut self, id: InputId, sample: Sampled) {
+        let kept = self.fault.is(Fault::OlderSampleKept);
+        let input = self.input(id);
+        if input.newest.is_none() || !kept {
+            input.newest = Some(sample);
+        }
     }
 
     pub(crate) fn input(&mut self, id: InputId) -> &mut Joined {

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use engine::{Engine, Reply, Send, Ticket, VoidCause, Withheld};
+use engine::{Engine, Reason, Reply, Send, Ticket, VoidCause, Withheld};
 use fastrand::Rng;
 
 use crate::{
     Options,
-    camera::UNIX_AT_ORIGIN,
+    camera::{Shown, UNIX_AT_ORIGIN},
     checks::{Checks, FRESH},
     clock::{MICRO, MILLI},
     input::{Input, Key},
@@ -170,7 +170,7 @@ impl<'t, 's> Boot<'t, 's> {
                 }
             }
             Happening::Shoot { input } => world.shoot(input),
-            Happening::ArriveSample { input, bytes } => self.arrive_sample(world, input, bytes),
+            Happening::ArriveSample { input, shown } => self.arrive_sample(world, input, shown),
             Happening::Restart { boot } => {
                 if boot == self.number && world.before_the_end() {
                     return Ok(Some(End::Restart));
@@ -392,15 +392,22 @@ impl<'t, 's> Boot<'t, 's> {
     }
 
     /// A sample waits for the engine's thread, in the place of one that waited before it.
-    fn arrive_sample(&mut self, world: &mut World<'s>, input: usize, bytes: Vec<u8>) {
+    fn arrive_sample(&mut self, world: &mut World<'s>, input: usize, shown: Shown) {
         let arrival = world.timeline.now();
         self.samples_arrived += 1;
         // Now and then somebody has just set the box's wall clock.
         let set = world.sights.u8(..60) == 0;
         let wall = UNIX_AT_ORIGIN - 20 * MILLI + if set { world.sights.u64(..40 * MILLI) } else { 20 * MILLI };
-        let oversize = bytes.len() > self.scenario.joined[input].max_frame() || world.sights.u16(..300) == 0;
-        let sample =
-            if oversize { Input::SampleOversize { input } } else { Input::Sample { input, arrival, wall, bytes } };
+        let huge = world.sights.u16(..300) == 0;
+        let sample = match shown {
+            Shown::Picture(picture) => {
+                Input::Picture { input, arrival, wall, picture: if huge { Err(Reason::TooLarge) } else { picture } }
+            }
+            Shown::Frame(bytes) if huge || bytes.len() > self.scenario.joined[input].max_frame() => {
+                Input::SampleOversize { input }
+            }
+            Shown::Frame(bytes) => Input::Sample { input, arrival, wall, bytes },
+        };
         self.ingress.arrive_sample(input, sample, &mut world.report.disturbances);
     }
 

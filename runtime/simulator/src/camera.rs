@@ -1,5 +1,6 @@
 //! A camera, or whatever sends a joined input: publishes samples, late, never, wrong, twice, and restarts.
 
+use engine::Reason;
 use fastrand::Rng;
 use message::{Address, ContractDigest, Input, Sequence, Source, Stamp};
 
@@ -18,15 +19,25 @@ pub(crate) struct Camera {
     /// Sources that another one took over from, newest last.
     old: Vec<u64>,
     last_frame: Vec<u8>,
+    /// The last picture's stamp.
+    last_stamp: u64,
     /// Publications left that follow at once.
     hurry: u32,
     /// Restarts left of a loop of restarts.
     loops: u32,
 }
 
+/// What a camera shows.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    Frame(Vec<u8>),
+    /// Its stamp, or why it becomes no tensor.
+    Picture(Result<u64, Reason>),
+}
+
 /// What leaves a camera.
 pub(crate) struct Shot {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) shown: Shown,
     /// How long it is on its way; `None`: it is lost.
     pub(crate) delay: Option<u64>,
     /// Until the next one.
@@ -35,7 +46,15 @@ pub(crate) struct Shot {
 
 impl Camera {
     pub(crate) fn new(rng: &mut Rng) -> Self {
-        Self { source: rng.u64(..), sequence: 0, old: Vec::new(), last_frame: Vec::new(), hurry: 0, loops: 0 }
+        Self {
+            source: rng.u64(..),
+            sequence: 0,
+            old: Vec::new(),
+            last_frame: Vec::new(),
+            last_stamp: 0,
+            hurry: 0,
+            loops: 0,
+        }
     }
 
     pub(crate) fn shoot(
@@ -46,7 +65,11 @@ impl Camera {
         seen: &mut Disturbances,
     ) -> Shot {
         self.maybe_restart(rng, plan, seen);
-        let bytes = self.frame(rng, (scenario, plan), now, seen);
+        let shown = if plan.pictures {
+            Shown::Picture(self.picture(rng, plan, now, seen))
+        } else {
+            Shown::Frame(self.frame(rng, (scenario, plan), now, seen))
+        };
         let delay = if happens(rng, plan.lost) {
             seen.note(Disturbance::SampleLost);
             None
@@ -56,7 +79,7 @@ impl Camera {
         } else {
             Some(rng.u64(20 * MICRO..200 * MICRO))
         };
-        Shot { bytes, delay, pause: self.pause(rng, plan, seen) }
+        Shot { shown, delay, pause: self.pause(rng, plan, seen) }
     }
 
     fn maybe_restart(&mut self, rng: &mut Rng, plan: &JoinedPlan, seen: &mut Disturbances) {
@@ -122,6 +145,29 @@ impl Camera {
             self.last_frame.clone_from(&frame);
         }
         frame
+    }
+
+    fn picture(&mut self, rng: &mut Rng, plan: &JoinedPlan, now: u64, seen: &mut Disturbances) -> Result<u64, Reason> {
+        let taken = now.saturating_sub(rng.u64(..=plan.max_age / 4)) + UNIX_AT_ORIGIN;
+        let last = std::mem::replace(&mut self.last_stamp, taken);
+        if !happens(rng, plan.wrong) {
+            return Ok(taken);
+        }
+        seen.note(Disturbance::PictureWrong);
+        match rng.u8(..7) {
+            0 => Err(Reason::PictureMalformed),
+            1 => Err(Reason::PictureUnfit),
+            2 => Err(Reason::PictureBroken),
+            // A driver without a clock, and one that goes wrong.
+            3 => Ok(0),
+            4 => Ok(taken + [5 * MILLI, 6 * MILLI, SECOND][rng.usize(..3)] + plan.max_age / 4),
+            5 => Ok(rng.u64(..taken)),
+            _ => {
+                // It stands still.
+                self.last_stamp = last;
+                Ok(last)
+            }
+        }
     }
 
     fn pause(&mut self, rng: &mut Rng, plan: &JoinedPlan, seen: &mut Disturbances) -> u64 {

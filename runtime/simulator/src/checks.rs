@@ -267,6 +267,7 @@ impl<'s> Checks<'s> {
             | Input::Replied { .. }
             | Input::ReplyWithheld { .. }
             | Input::Sample { .. }
+            | Input::Picture { .. }
             | Input::SampleOversize { .. }
             | Input::SamplesUnseen { .. }
             | Input::Timeout => {}

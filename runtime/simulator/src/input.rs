@@ -1,10 +1,10 @@
 //! An event that owns what the engine's [`Event`] only borrows, so that it can wait in a queue.
 
 use engine::{
-    ClientId, ConnectionId, Duration, Event, InputId, Instant, ModelFailed, Ticket, VoidCause, WallClock, Withheld,
-    WorkerId,
+    ClientId, ConnectionId, Duration, Event, InputId, Instant, ModelFailed, Reason, Ticket, VoidCause, WallClock,
+    Withheld, WorkerId,
 };
-use message::{Address, ContractDigest, Header};
+use message::{Address, ContractDigest, Header, Stamp};
 
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -90,6 +90,12 @@ pub(crate) enum Input {
         wall: u64,
         bytes: Vec<u8>,
     },
+    Picture {
+        input: usize,
+        arrival: u64,
+        wall: u64,
+        picture: Result<u64, Reason>,
+    },
     SampleOversize {
         input: usize,
     },
@@ -157,6 +163,12 @@ impl Input {
                 arrival: Instant::from_nanos(*arrival),
                 wall: WallClock::from_unix_at_origin(*wall),
                 bytes,
+            },
+            Self::Picture { input, arrival, wall, picture } => Event::Picture {
+                input: input_id(*input),
+                arrival: Instant::from_nanos(*arrival),
+                wall: WallClock::from_unix_at_origin(*wall),
+                picture: picture.map(Stamp::new),
             },
             Self::SampleOversize { input } => Event::SampleOversize { input: input_id(*input) },
             Self::SamplesUnseen { input, count } => Event::SamplesUnseen { input: input_id(*input), count: *count },

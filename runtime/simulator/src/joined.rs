@@ -23,6 +23,8 @@ pub(crate) struct JoinedInputs<'s> {
 struct Seen {
     /// The samples that were taken, of the current source and those before it.
     newest: Option<Sample>,
+    /// Of the newest picture.
+    stamp: Option<u64>,
     source: Option<Source>,
     sequence: u64,
     retired: VecDeque<Source>,
@@ -49,9 +51,39 @@ impl<'s> JoinedInputs<'s> {
 
     /// A sample comes: whether it is taken, or why not. `None`: the event brings none that can be read.
     pub(crate) fn arrives(&mut self, now: u64, input: &Input) -> Option<Result<usize, Reason>> {
-        let Input::Sample { input, arrival, wall, bytes } = input else { return None };
-        let plan = &self.scenario.joined[*input];
-        let verdict = self.inputs[*input].take(self.scenario, plan, (now, *arrival, *wall), bytes);
+        let (input, verdict) = match input {
+            Input::Sample { input, arrival, wall, bytes } => {
+                let plan = &self.scenario.joined[*input];
+                (input, self.inputs[*input].take(self.scenario, plan, (now, *arrival, *wall), bytes))
+            }
+            Input::Picture { input, arrival, wall, picture } => {
+                let synchronised = self.scenario.joined[*input].synchronised;
+                let seen = &mut self.inputs[*input];
+                (input, picture.and_then(|stamp| seen.see(synchronised, *arrival, wall + arrival, stamp)))
+            }
+            Input::Frame { .. }
+            | Input::Oversize { .. }
+            | Input::Shed { .. }
+            | Input::ShedUnseen { .. }
+            | Input::Stray { .. }
+            | Input::Query
+            | Input::QueriesUnseen { .. }
+            | Input::Reset { .. }
+            | Input::ResetsShed { .. }
+            | Input::Finished { .. }
+            | Input::RecordVoid { .. }
+            | Input::Sent { .. }
+            | Input::Withheld { .. }
+            | Input::Request { .. }
+            | Input::RequestOversize { .. }
+            | Input::RequestsUnseen { .. }
+            | Input::Replied { .. }
+            | Input::ReplyWithheld { .. }
+            | Input::SampleOversize { .. }
+            | Input::SamplesUnseen { .. }
+            | Input::Timeout
+            | Input::Drain => return None,
+        };
         Some(verdict.map(|()| *input))
     }
 
@@ -132,6 +164,25 @@ impl Seen {
         self.source = Some(sample.source);
         self.sequence = sequence;
         let age_on_arrival = if plan.synchronised { unix.saturating_sub(sample.stamp.value()) } else { 0 };
+        self.newest = Some(Sample { arrival, age_on_arrival });
+        Ok(())
+    }
+
+    /// A picture that became a tensor. `unix`: the box's wall clock at its arrival.
+    fn see(&mut self, synchronised: bool, arrival: u64, unix: u64, stamp: u64) -> Result<(), Reason> {
+        if synchronised && stamp > unix + STAMP_AHEAD {
+            return Err(Reason::StampAhead);
+        }
+        let newer = match self.stamp {
+            None => true,
+            Some(last) if synchronised => stamp > last,
+            Some(last) => stamp == 0 || stamp != last,
+        };
+        if !newer {
+            return Err(Reason::PictureRepeated);
+        }
+        self.stamp = Some(stamp);
+        let age_on_arrival = if synchronised { unix.saturating_sub(stamp) } else { 0 };
         self.newest = Some(Sample { arrival, age_on_arrival });
         Ok(())
     }

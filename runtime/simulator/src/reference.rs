@@ -100,7 +100,7 @@ impl<'s> Reference<'s> {
             Input::Shed { connection, arrival, header } => {
                 self.refuse_unread(To::Connection(*connection), Reason::Overload, *header, *arrival);
             }
-            Input::Sample { .. } => {
+            Input::Sample { .. } | Input::Picture { .. } => {
                 if let Some(Ok(input)) = self.joined.arrives(now, input) {
                     self.expected.push(Expected::StoreSample { input });
                 }

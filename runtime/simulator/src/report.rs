@@ -86,6 +86,7 @@ pub enum Disturbance {
     SampleLost,
     SampleLate,
     SampleWrong,
+    PictureWrong,
     SampleFlood,
     SamplePassedOver,
     CameraStalled,
@@ -104,7 +105,7 @@ impl Disturbance {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every disturbance, in order.
-    pub const ALL: [Self; 88] = [
+    pub const ALL: [Self; 89] = [
         Self::Jitter,
         Self::Burst,
         Self::Flood,
@@ -182,6 +183,7 @@ impl Disturbance {
         Self::SampleLost,
         Self::SampleLate,
         Self::SampleWrong,
+        Self::PictureWrong,
         Self::SampleFlood,
         Self::SamplePassedOver,
         Self::CameraStalled,

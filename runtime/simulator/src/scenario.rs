@@ -1,8 +1,9 @@
 //! What a seed decides before a run begins: the box's tasks, connections and workers, and the odds of each disturbance.
 
 use engine::{
-    ClientSpec, ConnectionSpec, Degraded, Duration, Element, Envelope, Executions, JoinedSpec, MAX_ACTION, ModelId,
-    ModelSet, Record, RecordSpec, SampleClock, Settings, Share, Start, Task, TaskId, TaskSpec, TooFast, WorkerSpec,
+    Carries, ClientSpec, ConnectionSpec, Degraded, Duration, Element, Envelope, Executions, JoinedSpec, MAX_ACTION,
+    ModelId, ModelSet, Record, RecordSpec, SampleClock, Settings, Share, Start, Task, TaskId, TaskSpec, TooFast,
+    WorkerSpec,
 };
 use fastrand::Rng;
 use message::{Address, Boot, ContractDigest, ModelDigest, Status};
@@ -93,6 +94,8 @@ pub(crate) struct JoinedPlan {
     pub(crate) flood: u32,
     pub(crate) restart: u32,
     pub(crate) restart_loop: u32,
+    /// It is a camera, whose pictures are read outside the engine.
+    pub(crate) pictures: bool,
 }
 
 /// What holds for the whole box, in nanoseconds.
@@ -280,8 +283,11 @@ impl JoinedPlan {
     pub(crate) fn declare(&self) -> JoinedSpec {
         JoinedSpec {
             connection: connection_id(self.connection),
-            address: self.address,
-            values: self.values,
+            carries: if self.pictures {
+                Carries::Pictures
+            } else {
+                Carries::Values { address: self.address, values: self.values }
+            },
             max_age: Duration::from_nanos(self.max_age),
             clock: if self.synchronised { SampleClock::Synchronised } else { SampleClock::Arrival },
         }
@@ -437,6 +443,7 @@ fn joined(rng: &mut Rng, connections: &[ConnectionPlan], tasks: &[TaskPlan]) -> 
                 flood,
                 restart,
                 restart_loop,
+                pictures: rng.u8(..3) == 0,
             });
         }
     }

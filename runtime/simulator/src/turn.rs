@@ -295,6 +295,7 @@ fn note(world: &mut World<'_>, now: u64, input: &Input, parsed: Option<&Parsed>)
         | Input::Replied { .. }
         | Input::ReplyWithheld { .. }
         | Input::Sample { .. }
+        | Input::Picture { .. }
         | Input::SampleOversize { .. }
         | Input::SamplesUnseen { .. }
         | Input::Timeout
@@ -330,6 +331,7 @@ fn fingerprint(input: &Input) -> ([u64; 2], &[u8]) {
         Input::Replied { client, at, .. } => ([26 + (number(*client) << 8), *at], &[]),
         Input::ReplyWithheld { client, .. } => ([27, number(*client)], &[]),
         Input::Sample { input, bytes, .. } => ([28, number(*input)], bytes),
+        Input::Picture { input, picture, .. } => ([31 + (number(*input) << 8), picture.unwrap_or(u64::MAX)], &[]),
         Input::SampleOversize { input } => ([29, number(*input)], &[]),
         Input::SamplesUnseen { input, count } => ([30 + (number(*input) << 8), *count], &[]),
         Input::Timeout => ([19, 0], &[]),
@@ -359,6 +361,7 @@ fn touched(input: &Input) -> Option<usize> {
         | Input::Replied { .. }
         | Input::ReplyWithheld { .. }
         | Input::Sample { .. }
+        | Input::Picture { .. }
         | Input::SampleOversize { .. }
         | Input::SamplesUnseen { .. }
         | Input::Timeout

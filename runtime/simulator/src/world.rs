@@ -8,7 +8,7 @@ use fastrand::Rng;
 use crate::{
     Options,
     boot::{Boot, End},
-    camera::{Camera, Shot},
+    camera::{Camera, Shot, Shown},
     checks::Excuses,
     client,
     clock::{MICRO, SECOND, Timeline},
@@ -34,7 +34,7 @@ pub(crate) enum Happening {
     ArriveRequest { client: usize, bytes: Vec<u8> },
     PutReply { boot: u64, client: usize },
     Shoot { input: usize },
-    ArriveSample { input: usize, bytes: Vec<u8> },
+    ArriveSample { input: usize, shown: Shown },
 }
 
 /// Everything but the box.
@@ -222,9 +222,9 @@ impl World<'_> {
         let now = self.timeline.now();
         let (scenario, seen) = (self.scenario, &mut self.report.disturbances);
         let whose = (scenario, &scenario.joined[input]);
-        let Shot { bytes, delay, pause } = self.cameras[input].shoot(&mut self.sights, whose, now, seen);
+        let Shot { shown, delay, pause } = self.cameras[input].shoot(&mut self.sights, whose, now, seen);
         if let Some(delay) = delay {
-            self.timeline.schedule(now + delay, Happening::ArriveSample { input, bytes });
+            self.timeline.schedule(now + delay, Happening::ArriveSample { input, shown });
         }
         if self.publishing() {
             self.timeline.schedule(now + pause, Happening::Shoot { input });

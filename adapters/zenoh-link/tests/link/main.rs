@@ -9,5 +9,6 @@ mod opening;
 mod requests;
 mod stall;
 
+mod cameras;
 mod child;
 mod station;

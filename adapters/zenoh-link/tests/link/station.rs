@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use zenoh::qos::CongestionControl;
 use zenoh::{Config, Session, Wait};
-use zenoh_link::{Arrival, ClientKeys, Inbox, InputKeys, Link, Mode, RouteId, RouteKeys, Settings, Topics};
+use zenoh_link::{Arrival, ClientKeys, Inbox, InputKeys, Link, Mode, Pictures, RouteId, RouteKeys, Settings, Topics};
 
 /// How long an event may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -101,6 +101,7 @@ impl std::fmt::Display for Got {
 pub(crate) struct Station {
     pub(crate) link: Link,
     pub(crate) inbox: Inbox,
+    pub(crate) pictures: Vec<Pictures>,
     woken: Arc<(Mutex<usize>, Condvar)>,
 }
 
@@ -126,8 +127,8 @@ impl Station {
             *waking.0.lock().unwrap() += 1;
             waking.1.notify_all();
         };
-        let (link, inbox) = zenoh_link::open(settings, topics, "test/alive", clock, wake).unwrap();
-        Self { link, inbox, woken }
+        let (link, inbox, pictures) = zenoh_link::open(settings, topics, "test/alive", clock, wake).unwrap();
+        Self { link, inbox, pictures, woken }
     }
 
     /// Waits until so many arrivals were announced since the start.
@@ -160,6 +161,13 @@ impl Station {
 /// A robot's session: a client of the box at `endpoint`.
 pub(crate) fn robot(endpoint: &str) -> Session {
     zenoh::open(robot_config("client", "connect/endpoints", endpoint)).wait().unwrap()
+}
+
+/// The same on another machine: its messages come through the socket.
+pub(crate) fn far_robot(endpoint: &str) -> Session {
+    let mut config = robot_config("client", "connect/endpoints", endpoint);
+    config.insert_json5("transport/shared_memory/enabled", "false").unwrap();
+    zenoh::open(config).wait().unwrap()
 }
 
 /// Another zenoh node that listens on `endpoint`.

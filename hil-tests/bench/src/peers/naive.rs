@@ -119,7 +119,7 @@ impl Naive {
             }
         };
         let topics = Topics { routes, ..Topics::default() };
-        let (link, inbox) = zenoh_link::open(&settings, topics, &alive, clock, wake).into_diagnostic()?;
+        let (link, inbox, _pictures) = zenoh_link::open(&settings, topics, &alive, clock, wake).into_diagnostic()?;
         let answerers = tasks.iter().map(|(_, answerer)| Arc::clone(answerer)).collect();
         let _ = opened.set(Mutex::new(Opened { link, inbox, answerers, robots: self.robots }));
         until_the_bench_ends();

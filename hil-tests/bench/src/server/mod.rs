@@ -72,7 +72,9 @@ impl Server {
         let clock = || u64::try_from(CLOCK.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let alive = format!("{prefix}/@genba/bench/alive");
         let topics = Topics { routes, strays, ..Topics::default() };
-        zenoh_link::open(&settings, topics, &alive, clock, move |_| wake()).into_diagnostic()
+        let opened = zenoh_link::open(&settings, topics, &alive, clock, move |_| wake()).into_diagnostic()?;
+        let (link, inbox, _pictures) = opened;
+        Ok((link, inbox))
     }
 }
 

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use toml::Spanned;
 
+use super::image::image;
 use super::tensor::{MAX_INPUT_ELEMENTS, MAX_TENSORS, RawTensor, all_named, tensor};
 use super::text::{unique, unit};
 use super::{Flaw, flaw};
 use crate::elements::InputElement;
-use crate::schema::{RawInput, RawInputElement};
+use crate::image::Spec;
+use crate::schema::{RawImage, RawInput, RawInputElement};
 use crate::tensors::{Input, InputPlace, Output, Role, Source, Tensor};
 
 /// The longest history: ten seconds at 100 Hz.
@@ -36,6 +38,7 @@ struct Alone {
 
 enum Feed {
     Elements { elements: Vec<InputElement>, joined: bool },
+    Image(Box<Spec>),
     Recurrent { output: Spanned<String> },
     PreviousAction { at: Spanned<()> },
     History { length: usize },
@@ -78,7 +81,11 @@ impl Inputs {
     pub(super) fn observation(&self) -> &[InputElement] {
         match &self.all[self.observation].feed {
             Feed::Elements { elements, .. } => elements,
-            Feed::Recurrent { .. } | Feed::PreviousAction { .. } | Feed::History { .. } | Feed::Phase { .. } => &[],
+            Feed::Image(_)
+            | Feed::Recurrent { .. }
+            | Feed::PreviousAction { .. }
+            | Feed::History { .. }
+            | Feed::Phase { .. } => &[],
         }
     }
 
@@ -95,13 +102,14 @@ impl Inputs {
 }
 
 fn alone(raw: RawInput, whole: &Spanned<()>, names: &mut HashSet<String>) -> Result<Alone, Flaw> {
-    let RawInput { name, dtype, shape, source, elements, output, length, period_us } = raw;
+    let RawInput { name, dtype, shape, source, elements, image: picture, output, length, period_us } = raw;
     let (shape_at, dtype_at) = (Spanned::new(shape.span(), ()), Spanned::new(dtype.span(), ()));
     let tensor = tensor(RawTensor { name, dtype, shape }, MAX_INPUT_ELEMENTS)?;
     let source_at = source.as_ref().map_or_else(|| whole.clone(), |source| Spanned::new(source.span(), ()));
     let source = source.map_or_else(|| "observation".to_owned(), Spanned::into_inner);
-    let mut fields = Fields { source: &source, whole, elements, output, length, period_us };
+    let mut fields = Fields { source: &source, whole, elements, image: picture, output, length, period_us };
     let feed = match source.as_str() {
+        "joined" if fields.image.is_some() => Feed::Image(Box::new(image(&fields.image()?, &tensor)?)),
         "observation" | "joined" => {
             let raw = fields.elements()?;
             all_named(&raw, &tensor)?;
@@ -129,6 +137,7 @@ fn source(input: &Alone, observed: usize, outputs: &[Output]) -> Result<Source, 
     match &input.feed {
         Feed::Elements { elements, joined: false } => Ok(Source::Observation(elements.clone())),
         Feed::Elements { elements, joined: true } => Ok(Source::Joined(elements.clone())),
+        Feed::Image(spec) => Ok(Source::Image(Spec::clone(spec))),
         Feed::Recurrent { output } => {
             let found = outputs.iter().find(|found| found.tensor.name == *output.get_ref());
             let Some(found) = found.filter(|found| matches!(found.role, Role::State)) else {
@@ -203,6 +212,7 @@ struct Fields<'r> {
     source: &'r str,
     whole: &'r Spanned<()>,
     elements: Option<Spanned<Vec<RawInputElement>>>,
+    image: Option<Spanned<RawImage>>,
     output: Option<Spanned<String>>,
     length: Option<Spanned<u64>>,
     period_us: Option<Spanned<u64>>,
@@ -211,6 +221,10 @@ struct Fields<'r> {
 impl Fields<'_> {
     fn elements(&mut self) -> Result<Spanned<Vec<RawInputElement>>, Flaw> {
         self.elements.take().map_or_else(|| self.missing("elements"), Ok)
+    }
+
+    fn image(&mut self) -> Result<Spanned<RawImage>, Flaw> {
+        self.image.take().map_or_else(|| self.missing("image"), Ok)
     }
 
     fn output(&mut self) -> Result<Spanned<String>, Flaw> {
@@ -233,6 +247,7 @@ impl Fields<'_> {
     fn nothing_else(&self) -> Result<(), Flaw> {
         let left = [
             self.elements.as_ref().map(|field| (field.span(), "elements")),
+            self.image.as_ref().map(|field| (field.span(), "image")),
             self.output.as_ref().map(|field| (field.span(), "output")),
             self.length.as_ref().map(|field| (field.span(), "length")),
             self.period_us.as_ref().map(|field| (field.span(), "period_us")),

@@ -36,7 +36,7 @@ fn unknown_fields_at_every_level() {
         "shape = [1, 3]",
         "shape = [1, 3]\ncolour = 1",
         "M/model.toml:17:1: unknown field `colour`, expected one of `name`, `dtype`, `shape`, `source`, `elements`, \
-         `output`, `length`, `period_us`",
+         `image`, `output`, `length`, `period_us`",
     );
     refused(
         "shape = [1, 2]",

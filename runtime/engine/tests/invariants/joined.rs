@@ -1,6 +1,6 @@
 //! Joined inputs: the newest sample, if it is not too old; a typed fallback at once otherwise.
 
-use engine::{Duration, Event, InputId, JoinedSpec, Reason, SampleClock, TaskSpec, WallClock};
+use engine::{Carries, Duration, Event, InputId, JoinedSpec, Reason, SampleClock, TaskSpec, WallClock};
 use message::{Address, ContractDigest, Input, Sequence, Source, Stamp};
 
 use crate::scene::{CONTRACT, ONLY, Said, Scene, at, task};
@@ -11,8 +11,8 @@ const FORCE: InputId = InputId(1);
 const WALL: WallClock = WallClock::from_unix_at_origin(1_000_000_000);
 
 fn spec(address: u32, max_age_us: u64, clock: SampleClock) -> JoinedSpec {
-    let (address, max_age) = (Address::new(address), Duration::from_micros(max_age_us));
-    JoinedSpec { connection: ONLY, address, values: 2, max_age, clock }
+    let carries = Carries::Values { address: Address::new(address), values: 2 };
+    JoinedSpec { connection: ONLY, carries, max_age: Duration::from_micros(max_age_us), clock }
 }
 
 /// A camera by arrival whose samples hold for 100 ms, and a force sensor by stamp, 10 ms.
@@ -192,4 +192,57 @@ fn members_of_a_batch_each_have_their_own_samples() {
     let said = scene.finish(2_100, &[0.0]);
     assert_eq!(said, [(2, Said::Action), (1, Said::Fallback(Reason::InputTooOld))]);
     assert_eq!(scene.members(), [3]);
+}
+
+/// Pictures by arrival, and by stamp.
+fn pictures(clock: SampleClock) -> Scene {
+    let max_age = Duration::from_micros(100_000);
+    Scene::joining(&[task()], &[], &[JoinedSpec { connection: ONLY, carries: Carries::Pictures, max_age, clock }])
+}
+
+impl Scene {
+    fn show(&mut self, micros: u64, picture: Result<u64, Reason>) {
+        let picture = picture.map(Stamp::new);
+        self.handle(micros, Event::Picture { input: CAMERA, arrival: at(micros), wall: WALL, picture });
+    }
+}
+
+#[test]
+fn a_picture_that_is_shown_again_makes_nothing_younger() {
+    let mut scene = pictures(SampleClock::Arrival);
+    scene.show(1_000, Ok(7));
+    scene.show(2_000, Ok(7));
+    assert_eq!((scene.sampled.len(), scene.refused(CAMERA, Reason::PictureRepeated)), (1, 1));
+    // The sender's clock is its own: one that begins anew is one that restarted.
+    scene.show(3_000, Ok(5));
+    // A driver without a clock sends zeros.
+    scene.show(4_000, Ok(0));
+    scene.show(5_000, Ok(0));
+    assert_eq!((scene.sampled.len(), scene.refused(CAMERA, Reason::PictureRepeated)), (4, 1));
+
+    let mut scene = pictures(SampleClock::Synchronised);
+    scene.show(2_000, Ok(1_001_000_000));
+    scene.show(3_000, Ok(1_000_999_999));
+    scene.show(3_000, Ok(1_001_000_000));
+    assert_eq!((scene.sampled.len(), scene.refused(CAMERA, Reason::PictureRepeated)), (1, 2), "never older");
+    scene.show(3_000, Ok(1_000_000_000 + 8_000_001));
+    assert_eq!(scene.refused(CAMERA, Reason::StampAhead), 1, "5 ms ahead and no more");
+    scene.show(3_000, Ok(1_001_000_001));
+    assert_eq!(scene.sampled.len(), 2, "what was refused moved nothing");
+}
+
+#[test]
+fn what_is_no_picture_is_counted_by_its_reason_and_replaces_nothing() {
+    let mut scene = pictures(SampleClock::Arrival);
+    let reasons = [Reason::TooLarge, Reason::PictureMalformed, Reason::PictureUnfit, Reason::PictureBroken];
+    for reason in reasons {
+        scene.show(1_000, Err(reason));
+        assert_eq!(scene.refused(CAMERA, reason), 1);
+    }
+    assert!(scene.sampled.is_empty() && scene.engine.sample_ledger(CAMERA).balances());
+    scene.sample(2_000, CAMERA, &good());
+    assert_eq!(scene.refused(CAMERA, Reason::WrongType), 1, "a frame of values is no picture");
+    let mut scene = camera();
+    scene.show(1_000, Ok(1));
+    assert_eq!((scene.sampled.len(), scene.refused(CAMERA, Reason::WrongType)), (0, 1), "nor the other way round");
 }

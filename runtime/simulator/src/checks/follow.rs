@@ -176,11 +176,7 @@ impl Checks<'_> {
         frame: &Response<'_>,
         excuses: &Excuses,
     ) -> Verdict {
-        let reason = match frame.body {
-            message::Body::Refusal { reason } => Reason::from_number(reason.value()),
-            message::Body::Action { .. } | message::Body::Fallback { .. } => None,
-        };
-        let Some(reason) = reason else {
+        let Some(reason) = refused_for(frame) else {
             return Err(Finding { check: Check::Once, what: "a refusal whose frame is none".into() });
         };
         let connection = match input {
@@ -207,6 +203,7 @@ impl Checks<'_> {
             | Input::RecordVoid { .. }
             | Input::Sent { .. }
             | Input::Sample { .. }
+            | Input::Picture { .. }
             | Input::SampleOversize { .. }
             | Input::SamplesUnseen { .. }
             | Input::Timeout
@@ -352,6 +349,14 @@ impl Checks<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Why this frame refuses; `None` if it refuses nothing.
+fn refused_for(frame: &Response<'_>) -> Option<Reason> {
+    match frame.body {
+        message::Body::Refusal { reason } => Reason::from_number(reason.value()),
+        message::Body::Action { .. } | message::Body::Fallback { .. } => None,
     }
 }
 

@@ -37,9 +37,10 @@ impl Samples {
     pub(super) fn event(&mut self, input: &Input, verdict: Option<Result<usize, Reason>>) {
         self.to_keep = None;
         self.touched = match input {
-            Input::Sample { input, .. } | Input::SampleOversize { input } | Input::SamplesUnseen { input, .. } => {
-                Some(*input)
-            }
+            Input::Sample { input, .. }
+            | Input::Picture { input, .. }
+            | Input::SampleOversize { input }
+            | Input::SamplesUnseen { input, .. } => Some(*input),
             Input::Frame { .. }
             | Input::Oversize { .. }
             | Input::Shed { .. }

@@ -68,6 +68,7 @@ pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
         | Input::Sent { .. }
         | Input::Withheld { .. }
         | Input::Sample { .. }
+        | Input::Picture { .. }
         | Input::SampleOversize { .. }
         | Input::SamplesUnseen { .. }
         | Input::Timeout
@@ -93,6 +94,7 @@ pub(super) fn echoes(now: u64, input: &Input, frame: &Response<'_>) -> Verdict {
         | Input::Sent { .. }
         | Input::Withheld { .. }
         | Input::Sample { .. }
+        | Input::Picture { .. }
         | Input::SampleOversize { .. }
         | Input::SamplesUnseen { .. }
         | Input::Timeout

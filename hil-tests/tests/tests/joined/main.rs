@@ -1,6 +1,8 @@
 //! Joined inputs over real sockets: the newest sample joins, an old or missing one falls back, and a camera that
 //! stalls, floods or restarts takes nobody's answer.
 
+mod pictures;
+
 use std::{
     fs,
     sync::atomic::{AtomicBool, Ordering},
@@ -45,7 +47,11 @@ struct Answered {
 
 impl Scene {
     fn start(inputs: &'static str) -> Self {
-        let genba = Genba::start(&BoxConfig { deadline_us: 900_000, ..config(inputs) });
+        Self::of(&BoxConfig { deadline_us: 900_000, ..config(inputs) })
+    }
+
+    fn of(config: &BoxConfig) -> Self {
+        let genba = Genba::start(config);
         let site = genba.site("steady");
         let stranger = Stranger::connect(&genba, &site);
         let camera = Some(Camera::connect(&genba, &site, "camera"));
@@ -71,26 +77,30 @@ impl Scene {
         eventually("the box has the sample", || Some(self.input()).filter(|input| input.received > before))
     }
 
-    /// Asks with ones in the first six places.
     fn ask(&mut self) -> Answered {
         self.asked += 1;
-        let mut values = vec![0.0; 21];
-        values[..6].fill(1.0);
-        self.stranger.send(Frame { values, ..Frame::of(&self.site, 7, self.asked) }.bytes());
-        let frame = self.stranger.response(PATIENCE).expect("the box answers");
-        let response = Response::decode(&frame).expect("it is a response");
-        assert_eq!(response.sequence.map(message::Sequence::value), Some(self.asked), "in order");
-        let fallback = match response.body {
-            Body::Action { .. } => None,
-            Body::Fallback { reason, .. } => Some(reason.value()),
-            Body::Refusal { reason } => panic!("refused: E-{}", reason.value()),
-        };
-        Answered {
-            fallback,
-            age_us: response.age_us,
-            input_age_us: response.input_age_us,
-            values: message::floats(response.body.values()).collect(),
-        }
+        ask(&self.stranger, &self.site, self.asked)
+    }
+}
+
+/// Asks with ones in the first six places.
+fn ask(stranger: &Stranger, site: &rig::Site, sequence: u64) -> Answered {
+    let mut values = vec![0.0; 21];
+    values[..6].fill(1.0);
+    stranger.send(Frame { values, ..Frame::of(site, 7, sequence) }.bytes());
+    let frame = stranger.response(PATIENCE).expect("the box answers");
+    let response = Response::decode(&frame).expect("it is a response");
+    assert_eq!(response.sequence.map(message::Sequence::value), Some(sequence), "in order");
+    let fallback = match response.body {
+        Body::Action { .. } => None,
+        Body::Fallback { reason, .. } => Some(reason.value()),
+        Body::Refusal { reason } => panic!("refused: E-{}", reason.value()),
+    };
+    Answered {
+        fallback,
+        age_us: response.age_us,
+        input_age_us: response.input_age_us,
+        values: message::floats(response.body.values()).collect(),
     }
 }
 
