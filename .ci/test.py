@@ -95,6 +95,14 @@ def bare_metal(tally):
         tally.add(f"no_std on {BARE_METAL}", 0, skipped=["this Rust has no such target and cannot fetch it"])
 
 
+def renderer():
+    """The camera's tests draw with EGL and Mesa's software renderer. Where they cannot be had, those tests say so."""
+    have = subprocess.run(["sh", "-c", "ldconfig -p | grep -q libEGL.so.1"]).returncode == 0
+    if not have and os.geteuid() == 0 and shutil.which("apt-get"):
+        install = "apt-get install --quiet=2 --yes --no-install-recommends libegl1 libgl1-mesa-dri"
+        run(["sh", "-c", f"apt-get update --quiet=2 && {install}"])
+
+
 def beside_peers(tally):
     """The peers are other people's packages: where they cannot be had, nothing is said of ours."""
     name = "bench beside peers, short"
@@ -116,6 +124,7 @@ def main(requirements):
     # All targets at once: binaries alone would compile zenoh with other features than the tests do.
     if not step(tally, "build", ["cargo", "build", *CARGO, "--workspace", "--all-targets"]):
         return finish(tally)
+    renderer()
     nextest = subprocess.run(["cargo", "nextest", "--version"], capture_output=True).returncode == 0
     rust = r"test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed"
     if nextest:

@@ -3,9 +3,13 @@
 //! A plant is stepped by hand and knows no clock: the same calls give the same states, bit for bit.
 //! It never talks to a model or a box; who closes the loop decides when and with what latency.
 
+mod camera;
 mod ur5e_conveyor;
 
+mod egl;
 mod motion;
 
-pub use motion::{Target, target_at};
-pub use ur5e_conveyor::{JOINTS, LOST_M, LoadError, OBSERVATION_ELEMENTS, Ur5eConveyor};
+pub use camera::{Camera, CameraError, HEIGHT, PICTURE_BYTES, WIDTH};
+pub use egl::NoRenderer;
+pub use motion::{Motion, Target, target_at};
+pub use ur5e_conveyor::{ALONE_ELEMENTS, JOINTS, LOST_M, LoadError, OBSERVATION_ELEMENTS, Pose, Ur5eConveyor};

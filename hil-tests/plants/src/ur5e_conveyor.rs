@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use mujoco_rs::prelude::{MjData, MjModel, MjModelError, MjtObjBase};
 use thiserror::Error;
 
-use crate::motion::{Target, target_at};
+use crate::motion::{Motion, Target};
 
 /// The arm's joints, each with one motor.
 pub const JOINTS: usize = 6;
 
 /// The elements of an observation.
 pub const OBSERVATION_ELEMENTS: usize = 21;
+
+/// The elements of an observation of what the robot knows by itself.
+pub const ALONE_ELEMENTS: usize = 22;
 
 /// Further away than this, in m, the arm does not track the part any more.
 pub const LOST_M: f64 = 0.3;
@@ -24,8 +27,18 @@ pub struct Ur5eConveyor {
     tool: usize,
     /// Milliseconds of simulated time.
     now_ms: u32,
+    motion: Motion,
     target: Target,
     torque: [f64; JOINTS],
+}
+
+/// What a camera can see of a moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pose {
+    /// The joints' positions in rad.
+    pub joints_rad: [f64; JOINTS],
+    /// The middle of the part in m.
+    pub part_m: [f64; 3],
 }
 
 /// Why the arm could not be loaded.
@@ -71,10 +84,17 @@ impl Ur5eConveyor {
         if (model.opt().timestep - STEP_S).abs() > 1e-12 {
             return refuse("its time step is not 1 ms");
         }
-        let mut plant =
-            Self { data: MjData::new(Box::new(model)), tool, now_ms: 0, target: target_at(0.0), torque: [0.0; JOINTS] };
+        let motion = Motion::DEMO;
+        let (data, target) = (MjData::new(Box::new(model)), motion.at(0.0));
+        let mut plant = Self { data, tool, now_ms: 0, motion, target, torque: [0.0; JOINTS] };
         plant.reset();
         Ok(plant)
+    }
+
+    /// Back to the start, with a part that rides like this from now on. The tool is where the demo's part starts.
+    pub fn ride(&mut self, motion: Motion) {
+        self.motion = motion;
+        self.reset();
     }
 
     /// Back to the start.
@@ -98,12 +118,23 @@ impl Ur5eConveyor {
         let position = self.position_error_m().map(|error| 10.0 * error);
         let orientation = self.orientation_error().map(|error| 3.0 * error);
         let velocity = self.velocity_error_m_s();
-        let groups = [self.data.qpos(), self.data.qvel(), &position, &velocity, &orientation];
-        let mut observation = [0.0; OBSERVATION_ELEMENTS];
-        for (element, value) in observation.iter_mut().zip(groups.into_iter().flatten()) {
-            *element = single(*value);
-        }
-        observation
+        elements(&[self.data.qpos(), self.data.qvel(), &position, &velocity, &orientation])
+    }
+
+    /// What the robot knows by itself: joint positions (rad) and velocities (rad/s), where the tool is (m) and its
+    /// velocity (m/s), 3 × its orientation error (rad), and the robot's clock (s), which begins anew after 64.
+    #[must_use]
+    pub fn observe_alone(&self) -> [f32; ALONE_ELEMENTS] {
+        let orientation = self.orientation_error().map(|error| 3.0 * error);
+        let clock = [f64::from(self.now_ms % CLOCK_WRAPS_MS) / 1000.0];
+        let (tool, velocity) = (self.tool_m(), self.tool_m_s());
+        elements(&[self.data.qpos(), self.data.qvel(), &tool, &velocity, &orientation, &clock])
+    }
+
+    /// What a camera can see of this moment.
+    #[must_use]
+    pub fn pose(&self) -> Pose {
+        Pose { joints_rad: self.joints_rad(), part_m: self.part_m() }
     }
 
     /// Sets the torque from now on, 1.0 being a joint's limit; what is beyond ±1 is cut off.
@@ -120,8 +151,7 @@ impl Ur5eConveyor {
         for (joint, limit) in LIMITS_NM.into_iter().enumerate() {
             motors[joint] = (self.torque[joint] * limit + bias[joint]).clamp(-limit, limit);
         }
-        let [x, y, z] = self.target.position_m;
-        self.data.mocap_pos_mut()[0] = [x, y, z - PART_BELOW_TOOL_M];
+        self.data.mocap_pos_mut()[0] = self.part_m();
         self.data.step2();
         self.begin(self.now_ms + 1);
     }
@@ -166,7 +196,7 @@ impl Ur5eConveyor {
     /// Computes what is seen of the present state.
     fn begin(&mut self, now_ms: u32) {
         self.now_ms = now_ms;
-        self.target = target_at(f64::from(now_ms) / 1000.0);
+        self.target = self.motion.at(f64::from(now_ms) / 1000.0);
         self.data.step1();
     }
 
@@ -174,14 +204,23 @@ impl Ur5eConveyor {
         difference(self.target.position_m, self.tool_m())
     }
 
+    fn part_m(&self) -> [f64; 3] {
+        let [x, y, z] = self.target.position_m;
+        [x, y, z - PART_BELOW_TOOL_M]
+    }
+
     fn velocity_error_m_s(&self) -> [f64; 3] {
+        difference(self.target.velocity_m_s, self.tool_m_s())
+    }
+
+    fn tool_m_s(&self) -> [f64; 3] {
         let (jacobian, _) = self.data.jac_site(true, false, self.tool);
         let velocities = self.data.qvel();
         let mut tool = [0.0; 3];
         for (axis, row) in tool.iter_mut().zip(jacobian.chunks_exact(JOINTS)) {
             *axis = row.iter().zip(velocities).map(|(part, velocity)| part * velocity).sum();
         }
-        difference(self.target.velocity_m_s, tool)
+        tool
     }
 
     /// The sine of the angle between the tool and straight down, about the world's axes.
@@ -200,6 +239,9 @@ impl Ur5eConveyor {
 
 const STEP_S: f64 = 0.001;
 
+/// The clock of an observation alone begins anew after this long, so that it keeps its resolution.
+const CLOCK_WRAPS_MS: u32 = 64_000;
+
 /// The joints that put the resting tool on the target at t = 0.
 const START_RAD: [f64; JOINTS] = [-0.806_725, -1.179_320, 1.643_965, -2.035_442, -FRAC_PI_2, -0.806_725];
 
@@ -211,6 +253,15 @@ const TOOL_DOWN_COLUMNS: [[f64; 3]; 3] = [[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0
 
 /// The part's middle hangs this far below the tool's target. Only for the eye.
 const PART_BELOW_TOOL_M: f64 = 0.05;
+
+/// These groups' values one after another, as many as there are elements.
+fn elements<const COUNT: usize>(groups: &[&[f64]]) -> [f32; COUNT] {
+    let mut elements = [0.0; COUNT];
+    for (element, value) in elements.iter_mut().zip(groups.iter().copied().flatten()) {
+        *element = single(*value);
+    }
+    elements
+}
 
 fn six(values: &[f64]) -> [f64; JOINTS] {
     values.try_into().expect("`load` refuses an arm without six joints")

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use manifest::Manifest;
 use onnx_model::{Library, Model, Provider};
-use plants::{OBSERVATION_ELEMENTS, Ur5eConveyor, target_at};
+use plants::{Motion, OBSERVATION_ELEMENTS, Ur5eConveyor, target_at};
 
 mod kinematics;
 
@@ -48,6 +48,35 @@ fn the_observation_is_what_a_calculation_by_hand_gives() {
     let orientation = pose.turn_to_down().map(|sine| 3.0 * sine);
     assert!(orientation.iter().any(|error| error.abs() > 0.05), "nothing to see: {orientation:?}");
     close("orientation error", &observation[18..], &orientation, 1e-6);
+}
+
+/// What the robot knows by itself: the same kinematics, and nothing that tells where the part is.
+#[test]
+fn what_the_robot_knows_alone_does_not_depend_on_the_part() {
+    let moved = |motion| {
+        let mut plant = arm();
+        plant.ride(motion);
+        plant.apply(&[0.05, -0.04, 0.03, 0.05, -0.06, 0.08]);
+        for _ in 0..200 {
+            plant.step();
+        }
+        plant
+    };
+    let plant = moved(Motion::DEMO);
+    let observation = plant.observe_alone().map(f64::from);
+    let (joints, velocities) = (plant.joints_rad(), plant.joints_rad_s());
+    let pose = Pose::of(joints);
+    close("joint positions", &observation[..6], &joints, 1e-6);
+    close("joint velocities", &observation[6..12], &velocities, 1e-6);
+    close("tool position", &observation[12..15], &pose.tool_m, 1e-6);
+    close("tool velocity", &observation[15..18], &Pose::velocity_m_s(joints, velocities), 1e-6);
+    close("orientation error", &observation[18..21], &pose.turn_to_down().map(|sine| 3.0 * sine), 1e-6);
+    close("clock", &observation[21..], &[0.2], 1e-6);
+
+    let other = moved(Motion { reach_m: 0.2, ..Motion::DEMO });
+    assert_ne!(other.observe().map(f32::to_bits), plant.observe().map(f32::to_bits), "the part is elsewhere");
+    assert_eq!(other.observe_alone().map(f32::to_bits), plant.observe_alone().map(f32::to_bits));
+    assert_ne!(other.pose().part_m.map(f64::to_bits), plant.pose().part_m.map(f64::to_bits), "a camera can see that");
 }
 
 #[test]

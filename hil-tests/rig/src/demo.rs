@@ -116,7 +116,7 @@ impl DemoError {
 /// # Errors
 /// [`DemoError`] where the run could not begin. A run that goes badly is an [`Outcome`].
 pub fn demo(options: &Options, stop: &Arc<AtomicBool>) -> Result<Outcome, DemoError> {
-    let site = Site::load(&options.config)?;
+    let site = Site::load(&options.config)?.without_camera()?;
     let plant = Ur5eConveyor::load(&site.arm_xml)?;
     let endpoint = format!("tcp/127.0.0.1:{}", free_port()?);
     let mut process = BoxProcess::start(&options.genba, &options.config, &endpoint)

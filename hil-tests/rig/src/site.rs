@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use manifest::{Contract, Manifest};
 use message::{Address, ContractDigest};
-use plants::{JOINTS, OBSERVATION_ELEMENTS};
+use plants::{ALONE_ELEMENTS, JOINTS, OBSERVATION_ELEMENTS};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -35,6 +35,8 @@ pub struct Site {
     pub deadline: Duration,
     /// Whether the model's last input makes it hang on demand.
     pub can_hang: bool,
+    /// Whether the model takes what the robot knows alone, and a camera tells it where the part is.
+    pub needs_camera: bool,
     /// The arm, beside the model it was trained on.
     pub arm_xml: PathBuf,
 }
@@ -72,6 +74,14 @@ pub enum SiteError {
     /// The task's name is unfit.
     #[error(transparent)]
     Contract(#[from] manifest::ContractError),
+    /// A model that sees its part, for a robot that shows nothing.
+    #[error(
+        "the model {model} needs a camera, which this robot has not; name a config whose first task is the conveyor's"
+    )]
+    NeedsCamera {
+        /// Its name.
+        model: String,
+    },
     /// Another model than this robot's.
     #[error(
         "the model {model} has {inputs} inputs and {outputs} outputs, but this robot sends {OBSERVATION_ELEMENTS} \
@@ -115,6 +125,8 @@ impl Site {
         let folder = config.parent().unwrap_or(Path::new("")).join(&model.folder);
         let manifest = Manifest::load(&folder)?;
 
+        let Takes { can_hang, needs_camera } = takes(&manifest)?;
+
         let key = |given: &Option<String>, leaf| {
             let prefix = &raw.this_box.key_prefix;
             given.clone().unwrap_or_else(|| format!("{prefix}/{}/{}/{leaf}", robot.name, task.name))
@@ -129,9 +141,18 @@ impl Site {
             alive_key: format!("{}/@genba/{}/alive", raw.this_box.key_prefix, raw.this_box.name),
             contract: ContractDigest::new(Contract::new(&task.name, &manifest)?.digest()),
             deadline: Duration::from_micros(task.deadline_us),
-            can_hang: can_hang(&manifest)?,
+            can_hang,
+            needs_camera,
             arm_xml: folder.join("../ur5e-conveyor/arm.xml"),
         })
+    }
+
+    /// Itself, for a robot that has no camera.
+    ///
+    /// # Errors
+    /// [`SiteError::NeedsCamera`] where its model takes pictures.
+    pub fn without_camera(self) -> Result<Self, SiteError> {
+        if self.needs_camera { Err(SiteError::NeedsCamera { model: self.model }) } else { Ok(self) }
     }
 
     /// The address in every frame.
@@ -141,16 +162,27 @@ impl Site {
     }
 }
 
-fn can_hang(manifest: &Manifest) -> Result<bool, SiteError> {
+/// What a model takes beside the conveyor's observation, or in its place.
+struct Takes {
+    can_hang: bool,
+    needs_camera: bool,
+}
+
+fn takes(manifest: &Manifest) -> Result<Takes, SiteError> {
     let (inputs, outputs) = (manifest.input_elements(), manifest.output_elements());
-    match (inputs.len(), outputs.len()) {
-        (OBSERVATION_ELEMENTS, JOINTS) => Ok(false),
-        (_, JOINTS) if inputs.len() == OBSERVATION_ELEMENTS + 1 && inputs[OBSERVATION_ELEMENTS].name == HANG => {
-            Ok(true)
-        }
-        (inputs, outputs) => Err(SiteError::AnotherModel { model: manifest.name().to_owned(), inputs, outputs }),
+    let last = inputs.last().map_or("", |element| element.name.as_str());
+    match (inputs.len(), last, outputs.len()) {
+        (OBSERVATION_ELEMENTS, _, JOINTS) => Ok(Takes { can_hang: false, needs_camera: false }),
+        (WITH_HANG, HANG, JOINTS) => Ok(Takes { can_hang: true, needs_camera: false }),
+        (ALONE_ELEMENTS, CLOCK, JOINTS) => Ok(Takes { can_hang: false, needs_camera: true }),
+        (inputs, _, outputs) => Err(SiteError::AnotherModel { model: manifest.name().to_owned(), inputs, outputs }),
     }
 }
+
+const WITH_HANG: usize = OBSERVATION_ELEMENTS + 1;
+
+/// What tells an observation of a robot alone from the demo's, which is as long.
+const CLOCK: &str = "clock";
 
 /// The demo model's extra input.
 const HANG: &str = "hang_iterations";
@@ -263,6 +295,16 @@ mod tests {
     #[test]
     fn the_plain_policy_cannot_hang() {
         assert!(!site(&config("ur5e-conveyor")).expect("the config is fit").can_hang);
+    }
+
+    #[test]
+    fn a_model_that_sees_its_part_needs_a_camera() {
+        let seeing = site(&config("visual-servo")).expect("the config is fit");
+        assert!(seeing.needs_camera && !seeing.can_hang);
+        let error = seeing.without_camera().expect_err("this robot has none");
+        assert!(error.to_string().contains("visual-servo needs a camera"), "{error}");
+        let blind = site(&config("ur5e-conveyor")).expect("the config is fit");
+        assert!(blind.without_camera().is_ok());
     }
 
     #[test]

@@ -61,6 +61,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// [`DemoError`] where the run could not begin. A run that goes badly is a [`Report`].
 pub fn soak(options: &SoakOptions, stop: &AtomicBool) -> Result<(Report, Verdict), DemoError> {
     let sites = Site::load_all(&options.config)?;
+    let sites = sites.into_iter().map(Site::without_camera).collect::<Result<Vec<_>, _>>()?;
     let endpoint = format!("tcp/127.0.0.1:{}", free_port()?);
     let mut process = BoxProcess::start(&options.genba, &options.config, &endpoint)
         .map_err(|source| DemoError::NoBox { genba: options.genba.clone(), source })?;

@@ -251,6 +251,7 @@ pub(crate) mod tests {
             contract: message::ContractDigest::new([1; 16]),
             deadline: Duration::from_millis(8),
             can_hang: true,
+            needs_camera: false,
             arm_xml: "arm.xml".into(),
         }
     }

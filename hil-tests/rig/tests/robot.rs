@@ -100,6 +100,7 @@ fn site() -> Site {
         contract: message::ContractDigest::new([3; 16]),
         deadline: Duration::from_millis(8),
         can_hang: false,
+        needs_camera: false,
         arm_xml,
     }
 }

@@ -18,6 +18,7 @@ mod stranger;
 mod judge;
 
 mod beside;
+mod servo;
 
 mod architecture;
 mod scheduling;
@@ -35,5 +36,6 @@ pub use picture::{Picture, compressed};
 pub use scheduling::{
     Stall, end_with_parent, into_another_class, policy, real_time_rights, signal, thread_of, threads,
 };
+pub use servo::{Plan, Ride, SETTLED_MS, Sight, Tick, ride};
 pub use status::{Counts, InputStatus, Requests, Status};
 pub use stranger::{Heard, Said, Stranger};
