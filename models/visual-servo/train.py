@@ -5,7 +5,7 @@ An eye finds the part in a picture (eye.py), an observer turns late pictures' pl
 apart on simulated scenes, then all three become one graph (graph.py) whose memory is a recurrent state. Seeds are
 fixed; on one machine the result is the same file every time.
 
-    python train.py train      half an hour on one core: model.onnx, golden.json, then `toml`
+    python train.py train      a quarter of an hour on one core: model.onnx, golden.json, then `toml`
     python train.py check      hashes, golden torques, errors with a camera, a stalled one, and none
     python train.py figures    servo.json, servo.svg, servo.png: the error with the camera, stalled, blind and absent
     python train.py picture    picture.png: what the camera sees

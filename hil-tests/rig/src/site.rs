@@ -302,7 +302,7 @@ mod tests {
         let seeing = site(&config("visual-servo")).expect("the config is fit");
         assert!(seeing.needs_camera && !seeing.can_hang);
         let error = seeing.without_camera().expect_err("this robot has none");
-        assert!(error.to_string().contains("visual-servo needs a camera"), "{error}");
+        assert!(error.to_string().contains("the model policy needs a camera"), "{error}");
         let blind = site(&config("ur5e-conveyor")).expect("the config is fit");
         assert!(blind.without_camera().is_ok());
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use engine::Reason;
 use message::Status;
 use plants::Motion;
-use tests::{BoxConfig, Genba, Plan, Ride, Sight, ride, skip};
+use tests::{BoxConfig, Genba, Plan, Ride, Sight, Tick, ride, skip};
 
 /// A picture at 30 Hz is up to 33 ms old when the next one comes.
 const MAX_AGE_MS: u32 = 80;
@@ -43,7 +43,7 @@ fn the_tool_keeps_to_a_part_that_only_the_camera_sees() {
             return;
         }
         assert_eq!(ride.lost_ms, None);
-        assert!(ride.rms_mm(|tick| tick.settled()) < WITHIN_MM, "{} mm", ride.rms_mm(|tick| tick.settled()));
+        assert!(ride.rms_mm(Tick::settled) < WITHIN_MM, "{} mm", ride.rms_mm(Tick::settled));
         assert!(ride.max_mm() < 5.0 * WITHIN_MM, "{} mm", ride.max_mm());
     }
 }
@@ -76,7 +76,7 @@ fn a_camera_that_stalls_ages_falls_back_and_comes_back() {
         return;
     }
     assert_eq!(ride.lost_ms, None);
-    assert!(ride.rms_mm(|tick| tick.settled()) < 2.0 * WITHIN_MM, "{} mm", ride.rms_mm(|tick| tick.settled()));
+    assert!(ride.rms_mm(Tick::settled) < 2.0 * WITHIN_MM, "{} mm", ride.rms_mm(Tick::settled));
     let recovered =
         ride.rms_mm(|tick| STALLS_MS.iter().any(|start| (start + 800..start + 1_200).contains(&tick.now_ms)));
     println!("0.7 s after a stall: {recovered:.2} mm RMS");
@@ -118,7 +118,7 @@ fn ride_or_skip(genba: &Genba, plan: &Plan) -> Option<Ride> {
             println!(
                 "{:?}: {:.2} mm RMS, {:.2} mm at most, {fallbacks} fallbacks of {}, lost: {:?}",
                 plan.sight,
-                ride.rms_mm(|tick| tick.settled()),
+                ride.rms_mm(Tick::settled),
                 ride.max_mm(),
                 ride.ticks.len(),
                 ride.lost_ms
@@ -139,7 +139,7 @@ fn only_old_pictures_fall_back(ride: &Ride) {
 }
 
 /// Whether so many pictures grew old while the machine stood still that the errors say nothing.
-fn machine_stood_still(ride: &Ride, which: impl Fn(&tests::Tick) -> bool) -> bool {
+fn machine_stood_still(ride: &Ride, which: impl Fn(&Tick) -> bool) -> bool {
     let (mut all, mut old) = (0, 0);
     for tick in ride.ticks.iter().filter(|tick| which(tick)) {
         all += 1;
