@@ -10,6 +10,7 @@ mod contract;
 mod elements;
 mod error;
 mod file;
+mod golden;
 mod manifest;
 mod schema;
 mod tensors;
@@ -18,6 +19,7 @@ mod validate;
 pub use contract::{Contract, ContractError};
 pub use elements::{Dtype, Envelope, InputElement, InputIndex, OutputElement, Provenance, Start, TooFast};
 pub use error::{ManifestError, Position, Problem};
+pub use golden::{Golden, HalfPrecision, Vector, deviation};
 pub use manifest::Manifest;
 pub use tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State, Tensor};
 pub use validate::{

@@ -5,10 +5,12 @@ use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use toml::Spanned;
 
 use crate::elements::{Envelope, InputElement, OutputElement, Provenance};
 use crate::error::{ManifestError, Position, Problem};
 use crate::file;
+use crate::golden::{Golden, HalfPrecision};
 use crate::tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State};
 use crate::validate::{Checked, validate};
 
@@ -16,6 +18,8 @@ use crate::validate::{Checked, validate};
 const MAX_TOML_BYTES: u64 = 1 << 20;
 /// The largest ONNX file: it is held in memory once, besides what the session makes of it.
 const MAX_MODEL_BYTES: u64 = 1 << 30;
+/// The largest file of golden vectors.
+const MAX_GOLDEN_BYTES: u64 = 1 << 26;
 
 /// A model that may be run: its description is complete and its bytes are the ones described.
 ///
@@ -24,6 +28,7 @@ pub struct Manifest {
     path: PathBuf,
     checked: Checked,
     model: Vec<u8>,
+    golden: Option<Golden>,
 }
 
 impl Manifest {
@@ -40,17 +45,26 @@ impl Manifest {
 
         let raw = toml::from_str(&text).map_err(|error| at(offset_of(&error), syntax(&error)))?;
         let checked = validate(raw).map_err(|flaw| at(flaw.offset, Problem::Invalid(flaw.message)))?;
-        let model =
-            read_model(folder, checked.file.get_ref()).map_err(|problem| at(checked.file.span().start, problem))?;
-
-        let found: [u8; 32] = Sha256::digest(&model).into();
-        let declared = *checked.sha256.get_ref();
-        if found != declared {
-            let path = folder.join(checked.file.get_ref());
-            let problem = Problem::WrongDigest { path, found: hex(found), declared: hex(declared) };
-            return Err(at(checked.sha256.span().start, problem));
-        }
-        Ok(Self { path, checked, model })
+        let declared = |file: &Spanned<String>, sha256: &Spanned<[u8; 32]>, limit, advice| {
+            let bytes = read_beside(folder, file.get_ref(), limit, advice);
+            let bytes = bytes.map_err(|problem| at(file.span().start, problem))?;
+            let found: [u8; 32] = Sha256::digest(&bytes).into();
+            if found == *sha256.get_ref() {
+                return Ok(bytes);
+            }
+            let path = folder.join(file.get_ref());
+            let problem = Problem::WrongDigest { path, found: hex(found), declared: hex(*sha256.get_ref()) };
+            Err(at(sha256.span().start, problem))
+        };
+        let advice = "put the ONNX file there, or correct `file`";
+        let model = declared(&checked.file, &checked.sha256, MAX_MODEL_BYTES, advice)?;
+        let golden = checked.golden.as_ref().map(|(file, sha256)| {
+            let bytes = declared(file, sha256, MAX_GOLDEN_BYTES, "put the golden vectors there, or correct `file`")?;
+            let golden = Golden::parse(&bytes, &checked.inputs, &checked.outputs);
+            golden.map_err(|flaw| at(file.span().start, Problem::Invalid(format!("{}: {flaw}", file.get_ref()))))
+        });
+        let golden = golden.transpose()?;
+        Ok(Self { path, checked, model, golden })
     }
 
     /// The `model.toml` this was read from.
@@ -143,6 +157,18 @@ impl Manifest {
         self.checked.state
     }
 
+    /// What the model answered where it was signed off; `None` where it came without.
+    #[must_use]
+    pub fn golden(&self) -> Option<&Golden> {
+        self.golden.as_ref()
+    }
+
+    /// Whether it may be computed in half precision; only with golden vectors.
+    #[must_use]
+    pub fn half_precision(&self) -> Option<HalfPrecision> {
+        self.checked.half_precision
+    }
+
     /// The SHA-256 of [`model_bytes`](Self::model_bytes).
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
@@ -174,16 +200,15 @@ fn read_text(path: &Path) -> Result<String, ManifestError> {
     })
 }
 
-fn read_model(folder: &Path, file: &str) -> Result<Vec<u8>, Problem> {
+fn read_beside(folder: &Path, file: &str, limit: u64, advice: &'static str) -> Result<Vec<u8>, Problem> {
     let path = folder.join(file);
-    let advice = "put the ONNX file there, or correct `file`";
     let unreadable = |source| Problem::Unreadable { path: path.clone(), source, advice };
     let home = folder.canonicalize().map_err(unreadable)?;
     let real = path.canonicalize().map_err(unreadable)?;
     if !real.starts_with(home) {
         return Err(unreadable(Error::new(ErrorKind::InvalidInput, "a link leads out of the model's folder")));
     }
-    file::read(&path, MAX_MODEL_BYTES, advice)
+    file::read(&path, limit, advice)
 }
 
 /// toml gives no place for what concerns the whole file, such as a missing field at the top.

@@ -17,7 +17,8 @@ pub use self::tensor::{MAX_INPUT_ELEMENTS, MAX_TENSORS};
 pub use self::text::MAX_NAME_BYTES;
 use self::text::{filled, label};
 use crate::elements::{Envelope, Provenance, TooFast};
-use crate::schema::{RawEnvelope, RawManifest, RawProvenance, RawState};
+use crate::golden::{HalfPrecision, is_tolerance};
+use crate::schema::{RawEnvelope, RawHalfPrecision, RawManifest, RawProvenance, RawState};
 use crate::tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State};
 
 /// The longest `max_step_us`: an action older than that says nothing about where the robot is.
@@ -44,6 +45,10 @@ pub(crate) struct Checked {
     /// Relative, without a step upwards; the place is for errors about the file itself.
     pub(crate) file: Spanned<String>,
     pub(crate) sha256: Spanned<[u8; 32]>,
+    /// The file of the golden vectors, and its digest.
+    pub(crate) golden: Option<(Spanned<String>, Spanned<[u8; 32]>)>,
+    /// Only with golden vectors.
+    pub(crate) half_precision: Option<HalfPrecision>,
 }
 
 /// A broken rule and the byte in `model.toml` where it is broken.
@@ -59,7 +64,10 @@ pub(crate) fn validate(raw: RawManifest) -> Result<Checked, Flaw> {
     let outputs = outputs::outputs(raw.output, inputs.observation())?;
     let (inputs, observation) = inputs.fed_from(&outputs)?;
     every_state_is_fed_back(&inputs, &outputs, &output_spans)?;
+    let golden = raw.golden.map(|golden| Ok((inside(golden.file)?, digest(&golden.sha256, "golden vectors")?)));
     Ok(Checked {
+        half_precision: half_precision(raw.fp16.as_ref(), golden.is_some())?,
+        golden: golden.transpose()?,
         name: label(raw.name, "name")?,
         version: label(raw.version, "version")?,
         description: filled(raw.description, "description")?,
@@ -71,7 +79,7 @@ pub(crate) fn validate(raw: RawManifest) -> Result<Checked, Flaw> {
         action: action(raw.envelope.as_ref(), &outputs)?,
         outputs,
         file: inside(raw.file)?,
-        sha256: digest(&raw.sha256)?,
+        sha256: digest(&raw.sha256, "ONNX file")?,
     })
 }
 
@@ -140,6 +148,18 @@ fn envelope(raw: &RawEnvelope) -> Result<Envelope, Flaw> {
     Ok(Envelope { too_fast, max_step })
 }
 
+fn half_precision(raw: Option<&Spanned<RawHalfPrecision>>, has_golden: bool) -> Result<Option<HalfPrecision>, Flaw> {
+    let Some(table) = raw else { return Ok(None) };
+    if !has_golden {
+        return flaw(table, "half precision is held to golden vectors; add a [golden] table, or remove [fp16]");
+    }
+    let tolerance = &table.get_ref().tolerance;
+    if !is_tolerance(*tolerance.get_ref()) {
+        return flaw(tolerance, "tolerance must be above 0 and finite; 0.001 of what the outputs span is usual");
+    }
+    Ok(Some(HalfPrecision { tolerance: *tolerance.get_ref() }))
+}
+
 fn provenance(raw: RawProvenance) -> Result<Provenance, Flaw> {
     Ok(Provenance {
         source: filled(raw.source, "source")?,
@@ -160,7 +180,7 @@ fn inside(file: Spanned<String>) -> Result<Spanned<String>, Flaw> {
     Ok(file)
 }
 
-fn digest(raw: &Spanned<String>) -> Result<Spanned<[u8; 32]>, Flaw> {
+fn digest(raw: &Spanned<String>, of: &str) -> Result<Spanned<[u8; 32]>, Flaw> {
     let digits = raw.get_ref().as_bytes();
     let nibble = |digit: u8| match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -171,7 +191,9 @@ fn digest(raw: &Spanned<String>) -> Result<Spanned<[u8; 32]>, Flaw> {
         digits.chunks(2).map(|pair| Some(nibble(*pair.first()?)? << 4 | nibble(*pair.get(1)?)?)).collect();
     match bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
         Some(bytes) => Ok(Spanned::new(raw.span(), bytes)),
-        None => flaw(raw, "sha256 is not 64 lower-case hexadecimal digits; `sha256sum` of the ONNX file prints them"),
+        None => {
+            flaw(raw, format!("sha256 is not 64 lower-case hexadecimal digits; `sha256sum` of the {of} prints them"))
+        }
     }
 }
 

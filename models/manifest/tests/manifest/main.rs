@@ -2,6 +2,7 @@
 
 mod contract;
 mod folder;
+mod golden;
 mod refused;
 mod several;
 mod valid;

@@ -25,7 +25,7 @@ fn unknown_fields_at_every_level() {
         "max_step_us = 10000",
         "max_step_us = 10000\n[colour]\nred = 1",
         "M/model.toml:35:2: unknown field `colour`, expected one of `name`, `version`, `description`, `file`, \
-         `sha256`, `licence`, `provenance`, `input`, `output`, `envelope`, `state`",
+         `sha256`, `licence`, `provenance`, `input`, `output`, `envelope`, `state`, `golden`, `fp16`",
     );
     refused(
         "data = \"simulated\"",
