@@ -62,6 +62,7 @@ impl Graph {
         inspect(graph).map_err(|unfit| GraphError::Refused(refusal(&unfit)))?;
         let session = contain(|| session(library, name, graph, provider))?.map_err(|error| match error {
             SessionError::Provider(reason) | SessionError::Graph(reason) => GraphError::Session { provider, reason },
+            SessionError::Partly(partly) => GraphError::Session { provider, reason: partly.to_string() },
         })?;
         Ok(Self { session })
     }

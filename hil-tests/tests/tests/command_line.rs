@@ -440,6 +440,7 @@ fn the_status_of_a_box() {
         |line: &str| line.split_once(" at once, ").map_or(line.to_owned(), |(kept, _)| kept.to_owned() + " at once, …");
     let rest: Vec<_> = rest.lines().map(steady).collect();
     assert_snapshot!(rest.join("\n"), @r#"
+    model policy: on cpu
     worker first: active, 3 inferences of 3 observations, at most 1 at once, …
     worker second: spare, 0 inferences of 0 observations, at most 0 at once, …
 

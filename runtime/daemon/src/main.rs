@@ -8,6 +8,7 @@ mod config;
 mod joined;
 mod margin;
 mod plan;
+mod providers;
 mod realtime;
 mod schedulability;
 mod state;
