@@ -401,6 +401,7 @@ fn usage() {
     Commands:
       run      Serve the robots of a config until SIGTERM or SIGINT
       check    Check config, models and margins, and print each task's contract: exit 0, or 1 and the reasons
+      doctor   Say what this machine has of what models run on, what is missing and what to install: exit 0, or 1 if something is
       measure  Measure how long models take on a config's workers, and write timing records: exit 0, or 3 if inconclusive
       status   Print what a running box has answered so far
       help     Print this message or the help of the given subcommand(s)
