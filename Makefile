@@ -10,7 +10,7 @@ TEST_PACKAGES = adapters/message/tests/requirements.txt hil-tests/tests/python/r
 PEERS_PYTHON ?= python3
 PEERS ?= native/peers
 
-.PHONY: demo test build native lint bench bench-peers bench-robots soak simulate tools
+.PHONY: demo test build native native-gpu lint bench bench-peers bench-robots soak simulate tools
 
 ## The main job: a UR5e follows a part on a conveyor, its torques answered over zenoh.
 demo: build
@@ -27,6 +27,11 @@ build: native
 ## The libraries of ONNX Runtime and MuJoCo, out of their PyPI wheels, into native/lib.
 native: tools
 	@python3 runtime/native.py
+
+## ONNX Runtime with CUDA and TensorRT into native/gpu, for x86-64: name it as [onnx] library. Nvidia's own libraries are
+## not fetched: `genba doctor` says which are missing and what to install.
+native-gpu: tools
+	@python3 runtime/native.py --gpu
 
 ## Formatting and lints; warnings fail.
 lint: native

@@ -20,6 +20,7 @@ mod beside;
 
 mod architecture;
 mod scheduling;
+mod stand_in;
 
 pub use architecture::{Table, differences};
 pub use asker::{Asked, Asker, Books, Outcome, Question};
@@ -33,5 +34,6 @@ pub use judge::{Verdict, Watched, Window, judge, skip};
 pub use scheduling::{
     Stall, end_with_parent, into_another_class, policy, real_time_rights, signal, thread_of, threads,
 };
+pub use stand_in::{stand_ins, tensorrt_stand_ins};
 pub use status::{Counts, InputStatus, Requests, Status};
 pub use stranger::{Heard, Said, Stranger};
