@@ -360,6 +360,40 @@ fn a_provider_that_is_not_there() {
     assert!(complaint.contains("cuda:0"), "{complaint}");
 }
 
+/// What the doctor says of it, without what differs from machine to machine.
+fn diagnosis(desk: &Desk, code: i32) -> String {
+    let said = desk.run(&["doctor", "--config", "box.toml"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(code), ""), "{said:?}");
+    let machines = ["machine", "driver", "gpu", "library"];
+    let ours = |line: &&str| !machines.iter().any(|name| line.starts_with(name));
+    said.stdout.lines().filter(ours).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_doctor_where_nothing_is_missing() {
+    assert_snapshot!(diagnosis(&Desk::new(), 0), @r"
+    realtime  no config asks for a real-time priority
+    provider  cpu can be used
+    model     policy: cpu holds all of it
+    good
+    ");
+}
+
+#[test]
+fn the_doctor_where_the_library_is_for_processors() {
+    let listed = Desk::with("folder = \"model\"", "folder = \"model\"\nprovider = [\"cuda:0\"]");
+    let told = diagnosis(&listed, 1);
+    for line in [
+        "provider  cuda:0 cannot be used: this ONNX Runtime does not bring it",
+        "model     policy: no provider of cuda:0 holds all of it",
+        "          not on cuda:0: model/model.toml: cuda:0 cannot be used: ",
+        "install   1. ONNX Runtime: ",
+        "bad       something is missing",
+    ] {
+        assert!(told.lines().any(|said| said.starts_with(line)), "{line:?} is not in\n{told}");
+    }
+}
+
 #[test]
 fn endpoints_that_are_none() {
     for endpoint in ["tcp:7447", "127.0.0.1:7447", "carrier-pigeon/7447"] {

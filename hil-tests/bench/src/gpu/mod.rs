@@ -31,7 +31,7 @@ use crate::statistics::Times;
 /// out: then nothing is proven.
 #[derive(Debug, Args)]
 pub(crate) struct Gpu {
-    /// ONNX Runtime with CUDA and TensorRT. Default: what `make native-gpu` fetched, else the one for processors.
+    /// ONNX Runtime for GPUs. Default: what `make native-gpu` fetched, else the one for processors.
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
     /// Where all figures are kept.
