@@ -12,7 +12,7 @@ TEST_PACKAGES = adapters/image/tests/requirements.txt adapters/message/tests/req
 PEERS_PYTHON ?= python3
 PEERS ?= native/peers
 
-.PHONY: demo test build native lint bench bench-peers bench-robots soak simulate tools
+.PHONY: demo test build native native-gpu gpu-proof lint bench bench-peers bench-robots soak simulate tools
 
 ## The main job: a UR5e follows a part on a conveyor, its torques answered over zenoh.
 demo: build
@@ -29,6 +29,11 @@ build: native
 ## The libraries of ONNX Runtime and MuJoCo, out of their PyPI wheels, into native/lib.
 native: tools
 	@python3 runtime/native.py
+
+## ONNX Runtime with CUDA and TensorRT into native/gpu, for x86-64: name it as [onnx] library. Nvidia's own libraries are
+## not fetched: `genba doctor` says which are missing and what to install.
+native-gpu: tools
+	@python3 runtime/native.py --gpu
 
 ## Formatting and lints; warnings fail.
 lint: native
@@ -48,6 +53,13 @@ bench-peers: build
 ## One policy and one worker for 1 to 128 robots, about 7 minutes. Writes robots.json and robots.svg; as above.
 bench-robots: build
 	target/release/genba-bench robots --unthrottled
+
+## For whoever has an Nvidia GPU: the tests that need one, each shipped model on each provider beside trtexec, and whether
+## all answer alike. Writes gpu-proof.html and gpu-proof.json; exits with 3 where there is no GPU. On a Jetson give
+## GPU_LIBRARY=/path/to/libonnxruntime.so, the board's own build.
+gpu-proof: build
+	test -n "$(GPU_LIBRARY)" || python3 runtime/native.py --gpu
+	target/release/genba-bench gpu $(if $(GPU_LIBRARY),--library $(GPU_LIBRARY))
 
 ## 10^8 simulated observations at 90 % load, and 10^8 more in factories where everything goes wrong: half an hour.
 simulate: tools

@@ -145,6 +145,9 @@ def main(requirements):
     robots = ["robots", "--short", "--json", "target/robots-short.json", "--svg", "target/robots-short.svg"]
     step(tally, "bench with robots, short", ["target/release/genba-bench", *robots])
     beside_peers(tally)
+    proof = ["gpu", "--without-tests", "--runs", "200"]
+    files = ["--json", "target/gpu-proof-short.json", "--html", "target/gpu-proof-short.html"]
+    step(tally, "proof on a GPU, short", ["target/release/genba-bench", *proof, *files])
     step(tally, "soak, short", ["target/release/genba-rig", "soak", "--short", "--json", "target/soak-short.json"])
     return finish(tally)
 

@@ -3,6 +3,7 @@
 
     python3 runtime/native.py                                 native/lib: ONNX Runtime and MuJoCo
     python3 runtime/native.py --tests requirements.txt ...    also native/venv, with these packages
+    python3 runtime/native.py --gpu                           only native/gpu: ONNX Runtime with CUDA and TensorRT
 
 The libraries come out of the wheels on the Python package index that pip is configured for. Each is
 checked against the SHA-256 below and moved into place whole: a killed run leaves nothing half, and
@@ -52,6 +53,30 @@ LIBRARIES = [
     ),
 ]
 
+# ONNX Runtime with the providers for Nvidia's GPUs, which must lie beside it: 315 MB, out of one wheel of 256 MB. It opens
+# CUDA 13, cuDNN 9 and TensorRT 10, which are not fetched. For aarch64 the index has none that a Jetson could use.
+GPU = [
+    Library("onnxruntime-gpu", "1.31.1", "onnxruntime/capi/" + name, {"x86_64": sha256}, [])
+    for name, sha256 in [
+        (
+            "libonnxruntime.so.1.31.1",
+            "5104254339ecadae808da771bd0b63b240f0dbd466514234905e54372435c303",
+        ),
+        (
+            "libonnxruntime_providers_shared.so",
+            "086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d",
+        ),
+        (
+            "libonnxruntime_providers_cuda.so",
+            "8387867e857499e045caff5d13ac6a5de29571c801562fa2dde0e45f1f31de52",
+        ),
+        (
+            "libonnxruntime_providers_tensorrt.so",
+            "1882ee49fdb0e6fc2d272b00cfaf9a3310bf8580a34385c0eec4d82014ea172e",
+        ),
+    ]
+]
+
 # What these wheels are tagged with, newest first; the Python they are for does not matter.
 MANYLINUX = ["manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014"]
 
@@ -81,6 +106,9 @@ def main(arguments=None):
         os.makedirs(options.folder, exist_ok=True)
         with open(os.path.join(options.folder, ".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # held until this process ends, however it ends
+            if options.gpu:
+                gpu_libraries(options.folder)
+                return 0
             libraries(options.folder)
             if options.tests:
                 environment(options.folder, options.tests)
@@ -98,6 +126,7 @@ def main(arguments=None):
 def parse(arguments):
     parser = argparse.ArgumentParser(description="Fetch the native libraries, and the tests' Python packages.")
     parser.add_argument("--tests", nargs="+", metavar="REQUIREMENTS", help="also make venv/ with these requirements files")
+    parser.add_argument("--gpu", action="store_true", help="fetch ONNX Runtime with CUDA and TensorRT, and nothing else")
     parser.add_argument("--folder", default=os.path.join(ROOT, "native"), help="where to put it all (default: native)")
     return parser.parse_args(arguments)
 
@@ -120,6 +149,22 @@ def libraries(folder):
                 install(library, library.sha256[machine], wheel, path, work)
         for name in library.links:
             link(os.path.basename(path), os.path.join(target, name), folder)
+
+
+def gpu_libraries(folder):
+    machine = supported_machine()
+    if any(machine not in library.sha256 for library in GPU):
+        raise Failure("no ONNX Runtime with CUDA is known for %s; take your vendor's build" % machine)
+    target = os.path.join(folder, "gpu")
+    os.makedirs(target, exist_ok=True)
+    remove_leftovers(folder)
+    paths = [(library, os.path.join(target, os.path.basename(library.member))) for library in GPU]
+    wrong = [(library, path) for library, path in paths if not os.path.isfile(path) or digest(path) != library.sha256[machine]]
+    if wrong:
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as work:
+            wheel = download(wrong[0][0], machine, work)
+            for library, path in wrong:
+                install(library, library.sha256[machine], wheel, path, work)
 
 
 def supported_machine():

@@ -113,6 +113,26 @@ class Fetch(unittest.TestCase):
         self.assertEqual(self.fetch()[0], 0)
         self.assertEqual(sorted(os.listdir(self.folder)), [".lock", "lib"])
 
+    def test_libraries_for_a_gpu_come_out_of_one_wheel_and_alone(self):
+        members = {"gpu/libonnxruntime.so.1.0": b"gpu", "gpu/libproviders.so": b"providers"}
+        wheel(self.index, "genba-test-gpu", members)
+        with unittest.mock.patch.object(native, "GPU", [library("genba-test-gpu", *one) for one in members.items()]):
+            code, out, err = self.fetch("--gpu")
+            self.assertEqual((code, err), (0, ""))
+            self.assertEqual(out.count("native: fetching"), 1, out)
+            target = os.path.join(self.folder, "gpu")
+            self.assertEqual(sorted(os.listdir(target)), ["libonnxruntime.so.1.0", "libproviders.so"])
+            self.assertFalse(os.path.exists(os.path.join(self.folder, "lib")))
+            os.remove(os.path.join(target, "libproviders.so"))
+            self.assertEqual(self.fetch("--gpu")[0], 0)
+            self.assertEqual(sorted(os.listdir(target)), ["libonnxruntime.so.1.0", "libproviders.so"])
+            with unittest.mock.patch.object(native.subprocess, "run", side_effect=AssertionError("pip was asked")):
+                self.assertEqual(self.fetch("--gpu"), (0, "", ""))
+
+    def test_libraries_for_a_gpu_are_not_known_for_every_machine(self):
+        with unittest.mock.patch.object(native, "GPU", [native.Library("x", "1", "x/libx.so", {}, [])]):
+            self.assert_refused(self.fetch("--gpu"), "take your vendor's build")
+
     def test_another_digest_is_not_installed(self):
         wheel(self.index, "genba-test-one", {"one/libone.so.1.0": b"another"})
         found = hashlib.sha256(b"another").hexdigest()

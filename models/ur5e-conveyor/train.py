@@ -219,10 +219,11 @@ def demo():
 
 def toml():
     for folder in (HERE, DEMO_DIR):
-        model, manifest = folder / "model.onnx", folder / "model.toml"
-        if model.exists() and manifest.exists():
-            text = re.sub(r'(?m)^sha256 = ".*"$', f'sha256 = "{sha256(model)}"', manifest.read_text())
-            manifest.write_text(text)
+        manifest = folder / "model.toml"
+        for file in (folder / "model.onnx", folder / "golden.json"):
+            if file.exists() and manifest.exists():
+                named = rf'(?m)^(file = "{re.escape(file.name)}"\nsha256 = )".*"$'
+                manifest.write_text(re.sub(named, rf'\g<1>"{sha256(file)}"', manifest.read_text()))
 
 
 def sha256(path):

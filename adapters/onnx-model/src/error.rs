@@ -1,5 +1,6 @@
 //! Why a model is refused, and why a run gives nothing.
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -9,6 +10,8 @@ use thiserror::Error;
 use crate::Provider;
 use crate::contain::Panicked;
 use crate::inspect::Outside;
+use crate::parity::Deviates;
+use crate::placement::Partly;
 use crate::signature::Mismatch;
 
 /// Why a model could not be loaded; every text begins with the `model.toml` it is about.
@@ -48,7 +51,35 @@ pub enum ModelError {
         /// What is wrong, and what to do.
         reason: String,
     },
-    /// ONNX Runtime refused the graph, or the provider cannot place all of it.
+    /// The provider takes only part of the model.
+    #[error("{}: {partly}; list a provider that holds the whole model, or export the model without these operators", manifest.display())]
+    Partly {
+        /// The manifest of the model.
+        manifest: PathBuf,
+        /// Which part is elsewhere.
+        partly: Partly,
+    },
+    /// The answers are not those that the model was signed off with.
+    #[error("{}: on {provider} {deviates}", manifest.display())]
+    Deviates {
+        /// The manifest of the model.
+        manifest: PathBuf,
+        /// Where it ran.
+        provider: Provider,
+        /// By how much, and where.
+        deviates: Deviates,
+    },
+    /// Engines cannot be kept where they should be.
+    #[error("{}: cannot keep engines in {}: {source}; choose another folder for them", manifest.display(), folder.display())]
+    Engines {
+        /// The manifest of the model.
+        manifest: PathBuf,
+        /// Where they should be.
+        folder: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// ONNX Runtime refused the graph.
     #[error("{}: the ONNX file cannot be loaded on {provider}: {reason}", manifest.display())]
     Graph {
         /// The manifest of the model.
@@ -90,6 +121,27 @@ pub enum ModelError {
         /// With what message.
         panicked: Panicked,
     },
+}
+
+impl ModelError {
+    /// Whether another provider may still hold the model: what is wrong with the model itself is wrong everywhere.
+    #[must_use]
+    pub fn is_of_the_provider(&self) -> bool {
+        match self {
+            Self::Provider { .. }
+            | Self::Partly { .. }
+            | Self::Deviates { .. }
+            | Self::Engines { .. }
+            | Self::Graph { .. }
+            | Self::FirstRun { .. } => true,
+            Self::NotOnnx { .. }
+            | Self::Outside { .. }
+            | Self::Refused { .. }
+            | Self::Mismatch { .. }
+            | Self::RowsDepend { .. }
+            | Self::Panicked { .. } => false,
+        }
+    }
 }
 
 /// Why one run gave no output.

@@ -46,7 +46,7 @@ pub(crate) fn find(explicit: Option<&Path>) -> Result<PathBuf, FindError> {
 }
 
 /// Where administrators, vendors and Debian's multiarch put shared libraries.
-fn system_folders() -> Vec<PathBuf> {
+pub(crate) fn system_folders() -> Vec<PathBuf> {
     let multiarch = format!("/usr/lib/{}-linux-gnu", consts::ARCH);
     ["/usr/local/lib", &multiarch, "/usr/lib64", "/usr/lib"].map(PathBuf::from).to_vec()
 }

@@ -64,6 +64,7 @@ impl Graph {
         contain(|| known(library, graph))?.map_err(GraphError::Refused)?;
         let session = contain(|| session(library, name, graph, provider, &[]))?.map_err(|error| match error {
             SessionError::Provider(reason) | SessionError::Graph(reason) => GraphError::Session { provider, reason },
+            SessionError::Partly(partly) => GraphError::Session { provider, reason: partly.to_string() },
         })?;
         Ok(Self { session })
     }

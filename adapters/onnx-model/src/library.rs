@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::contain::{Panicked, contain};
 use crate::find::{self, FindError};
 use crate::version::version;
+use crate::{Graph, GraphError, Provider};
 
 /// An opened ONNX Runtime with its environment: telemetry off, its log in `tracing`.
 ///
@@ -102,6 +103,16 @@ impl Library {
                 Ok(library.insert(contain(|| set_up(&asked))??).clone())
             }
         }
+    }
+
+    /// Whether this provider can be used here at all: it is given the smallest of graphs.
+    ///
+    /// # Errors
+    /// What ONNX Runtime said, and what else is known about it.
+    pub fn try_provider(&self, provider: Provider) -> Result<(), GraphError> {
+        /// Doubles what it gets.
+        const GRAPH: &[u8] = include_bytes!("../tests/models/double.onnx");
+        Graph::load(self, "try", GRAPH, provider).map(drop)
     }
 
     /// The version the library says it is, for example `1.31.1`.

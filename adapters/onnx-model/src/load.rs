@@ -2,27 +2,40 @@
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use manifest::Manifest;
 use ort::session::{Session, SessionInputValue};
 
 use crate::call::Names;
+use crate::engines::{Key, library_digest};
 use crate::error::{ModelError, RunError, failed};
 use crate::graph::{known, refusal};
 use crate::inspect::{Allowed, Unfit, inspect};
+use crate::options::{Asked, Options, Profile, kept_in, options};
+use crate::parity::deviates;
 use crate::room::{Room, times};
-use crate::session::{SessionError, session};
-use crate::signature::{Side, compare, open_batch, same_shape};
-use crate::{Library, Model, Provider};
+use crate::session::{SessionError, session, session_with};
+use crate::signature::{Side, compare, leaves_sizes_open, open_batch, same_shape};
+use crate::{Kernel, Library, Model, Provider};
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
-pub(crate) fn load(
-    library: &Library,
-    manifest: &Manifest,
-    provider: Provider,
-    sizes: &[NonZeroUsize],
-) -> Result<Model, ModelError> {
+/// How a model is to be loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Loading<'l> {
+    /// Where all of it runs.
+    pub provider: Provider,
+    /// How many observations it is run on at once, besides one.
+    pub sizes: &'l [NonZeroUsize],
+    /// The most that it may ever be run on, now or after another start: what an engine is built for.
+    pub largest: NonZeroUsize,
+    /// Where built engines are kept; `None`: they are built at each load.
+    pub engines: Option<&'l Path>,
+}
+
+pub(crate) fn load(library: &Library, manifest: &Manifest, loading: &Loading<'_>) -> Result<Model, ModelError> {
+    let Loading { provider, sizes, .. } = *loading;
     let path = || manifest.path().to_path_buf();
     let (graph, weights) = (manifest.model_bytes(), manifest.weights());
     let files: Vec<_> = weights.iter().map(|one| (one.file(), &one.bytes()[..])).collect();
@@ -34,11 +47,23 @@ pub(crate) fn load(
         }
     })?;
     known(library, graph).map_err(|reason| ModelError::Refused { manifest: path(), reason })?;
-    let session = session(library, manifest.name(), graph, provider, weights);
-    let mut session = session.map_err(|error| match error {
+    let refused = |provider, error| match error {
         SessionError::Provider(reason) => ModelError::Provider { manifest: path(), provider, reason },
         SessionError::Graph(reason) => ModelError::Graph { manifest: path(), provider, reason },
-    })?;
+        SessionError::Partly(partly) => ModelError::Partly { manifest: path(), partly },
+    };
+    let told = match provider {
+        Provider::Cpu | Provider::Cuda { .. } => options(provider, &Asked::default()),
+        Provider::TensorRt { .. } => {
+            // An engine takes minutes to build: what is wrong with the model is found before.
+            let graph = session(library, manifest.name(), graph, Provider::Cpu, weights)
+                .map_err(|error| refused(Provider::Cpu, error))?;
+            compare(manifest, &graph).map_err(|mismatch| ModelError::Mismatch { manifest: path(), mismatch })?;
+            tensorrt(library, manifest, &graph, loading)?
+        }
+    };
+    let session = session_with(library, manifest.name(), (graph, weights), provider, &told);
+    let mut session = session.map_err(|error| refused(provider, error))?;
     compare(manifest, &session).map_err(|mismatch| ModelError::Mismatch { manifest: path(), mismatch })?;
 
     let first_run = |reason| ModelError::FirstRun { manifest: path(), reason };
@@ -60,13 +85,40 @@ pub(crate) fn load(
         names,
         rooms,
         digest: manifest.digest(),
+        provider,
         observation: manifest.observation(),
         action: manifest.action(),
     };
     if let Some(rows) = rows_that_depend(&mut model).map_err(first_run)? {
         return Err(ModelError::RowsDepend { manifest: path(), rows });
     }
+    if let Some(deviates) = deviates(&mut model, manifest).map_err(first_run)? {
+        return Err(ModelError::Deviates { manifest: path(), provider, deviates });
+    }
     Ok(model)
+}
+
+/// What `TensorRT` is told of this model: the sizes that the graph leaves open, and where its engines are kept.
+fn tensorrt(
+    library: &Library,
+    manifest: &Manifest,
+    graph: &Session,
+    loading: &Loading<'_>,
+) -> Result<Options, ModelError> {
+    let largest = if open_batch(manifest, graph) { loading.largest } else { ONE };
+    let asked = Asked {
+        fp16: manifest.half_precision().is_some(),
+        profile: leaves_sizes_open(graph).then(|| Profile::of(manifest, largest)),
+    };
+    let mut told = options(loading.provider, &asked);
+    let Some(engines) = loading.engines else { return Ok(told) };
+    let unkept =
+        |source| ModelError::Engines { manifest: manifest.path().to_path_buf(), folder: engines.to_path_buf(), source };
+    let of = (manifest.digest(), library.version(), library_digest(library.path()).map_err(unkept)?);
+    if let Some(key) = Key::of(of, &Kernel::default(), loading.provider, &told) {
+        told.extend(kept_in(&key.folder(engines).map_err(unkept)?));
+    }
+    Ok(told)
 }
 
 /// Runs once without memory laid out, to see the shapes that the graph may leave open.

@@ -9,9 +9,10 @@ use crate::call::Names;
 use crate::contain::contain;
 use crate::error::{ModelError, RunError};
 use crate::load::load;
+use crate::options::{Asked, options, told};
 use crate::room::Room;
 use crate::session::settings;
-use crate::{Library, Provider};
+use crate::{Library, Loading, Provider};
 
 /// A model that is loaded, compared with its manifest and has run once.
 ///
@@ -28,6 +29,7 @@ pub struct Model {
     pub(crate) digest: [u8; 32],
     pub(crate) observation: InputPlace,
     pub(crate) action: Option<OutputPlace>,
+    pub(crate) provider: Provider,
 }
 
 /// A model's memory for several observations, to be filled and run.
@@ -70,8 +72,26 @@ impl Model {
         provider: Provider,
         sizes: &[NonZeroUsize],
     ) -> Result<Self, ModelError> {
+        let largest = sizes.iter().copied().max().unwrap_or(ONE);
+        Self::load_as(library, manifest, &Loading { provider, sizes, largest, engines: None })
+    }
+
+    /// The same, with what only a GPU needs.
+    ///
+    /// What a provider builds for the model is built here, never in [`run`](Self::run): every size that can be run has run
+    /// when this returns, and there is no memory for another.
+    ///
+    /// # Errors
+    /// [`ModelError`], whose text names the `model.toml`.
+    pub fn load_as(library: &Library, manifest: &Manifest, loading: &Loading<'_>) -> Result<Self, ModelError> {
         let panicked = |panicked| ModelError::Panicked { manifest: manifest.path().to_path_buf(), panicked };
-        contain(|| load(library, manifest, provider, sizes)).map_err(panicked)?
+        contain(|| load(library, manifest, loading)).map_err(panicked)?
+    }
+
+    /// Where all of it runs: every operator was asked.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        self.provider
     }
 
     /// The most observations that one run can answer.
@@ -89,10 +109,18 @@ impl Model {
         Some(Batch { session, names, room, observation: *observation, action: *action })
     }
 
-    /// How every session is set up, whatever the model: what was measured under other settings does not hold.
+    /// How its session is set up: what was measured under other settings does not hold.
     #[must_use]
-    pub fn session_settings() -> String {
-        settings()
+    pub fn session_settings(manifest: &Manifest, provider: Provider, largest: NonZeroUsize) -> String {
+        let asked = Asked { fp16: manifest.half_precision().is_some(), profile: None };
+        match provider {
+            Provider::Cpu => settings(),
+            Provider::Cuda { .. } => format!("{}, {}", settings(), told(&options(provider, &asked))),
+            Provider::TensorRt { .. } => {
+                let options = told(&options(provider, &asked));
+                format!("{}, {options}, engines for up to {largest} at once", settings())
+            }
+        }
     }
 
     /// The observation to run on, row-major, in the order of the manifest's elements.

@@ -110,6 +110,12 @@ pub(crate) fn open_batch(manifest: &Manifest, session: &Session) -> bool {
     tensors.all(|tensor| tensor.shape.first() == Some(&1)) && open(session.inputs()) && open(session.outputs())
 }
 
+/// Whether the graph leaves the size of any input open.
+pub(crate) fn leaves_sizes_open(session: &Session) -> bool {
+    let shapes = session.inputs().iter().filter_map(|outlet| outlet.dtype().tensor_shape());
+    shapes.into_iter().any(|shape| shape.contains(&-1))
+}
+
 fn side(side: Side, declared: &[&Tensor], found: &[Outlet]) -> Result<(), Mismatch> {
     for tensor in declared {
         let Some(outlet) = found.iter().find(|outlet| outlet.name() == tensor.name) else {

@@ -22,6 +22,7 @@ mod progress;
 mod report;
 mod statistics;
 
+mod gpu;
 mod peers;
 mod robots;
 
@@ -58,6 +59,8 @@ struct Cli {
 enum Other {
     /// genba beside what others would put in its place: Triton, dora, Python, naive servers.
     Peers(peers::Peers),
+    /// The tests that need a GPU, and the shipped models on each provider: one report.
+    Gpu(gpu::Gpu),
     /// One policy and one worker for 1 to 128 robots.
     Robots(robots::Robots),
     #[command(hide = true)]
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         None => cli.bench.run(),
+        Some(Other::Gpu(gpu)) => gpu.run(),
         Some(Other::Peers(peers)) => peers.run(),
         Some(Other::Robots(robots)) => robots.run(),
         Some(Other::PeerServer(server)) => server.run().map(|()| ExitCode::SUCCESS),

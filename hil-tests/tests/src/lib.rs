@@ -22,6 +22,7 @@ mod servo;
 
 mod architecture;
 mod scheduling;
+mod stand_in;
 
 pub use architecture::{Table, differences};
 pub use asker::{Asked, Asker, Books, Outcome, Question};
@@ -37,5 +38,6 @@ pub use scheduling::{
     Stall, end_with_parent, into_another_class, policy, real_time_rights, signal, thread_of, threads,
 };
 pub use servo::{Plan, Ride, SETTLED_MS, Sight, Tick, ride};
+pub use stand_in::{stand_ins, tensorrt_stand_ins};
 pub use status::{Counts, InputStatus, Requests, Status};
 pub use stranger::{Heard, Said, Stranger};

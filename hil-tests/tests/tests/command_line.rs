@@ -23,7 +23,7 @@ impl Desk {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let (source, target) = (repository().join("models/ur5e-conveyor"), folder.path().join("model"));
         fs::create_dir(&target).expect("the temporary folder can be written");
-        for file in ["model.toml", "model.onnx"] {
+        for file in ["model.toml", "model.onnx", "golden.json"] {
             fs::copy(source.join(file), target.join(file)).expect("the model can be copied");
         }
         Self { folder, config: CONFIG.to_owned() }
@@ -326,6 +326,8 @@ fn a_model_that_joins() {
         let desk = Desk::new();
         let manifest = desk.path().join("model/model.toml");
         let described = fs::read_to_string(&manifest).expect("the model was copied");
+        // Its golden vectors are of the one input.
+        let (described, _) = described.split_once("[golden]").expect("it declares them");
         let tables = format!("[[input]]\nname = \"more\"\ndtype = \"f32\"\nshape = [1, {shape}]\nsource = {source}\n");
         fs::write(&manifest, format!("{described}\n{tables}")).expect("the temporary folder can be written");
         desk.complaint()
@@ -356,6 +358,40 @@ fn a_library_that_is_none() {
 fn a_provider_that_is_not_there() {
     let complaint = Desk::with("folder = \"model\"", "folder = \"model\"\nprovider = \"cuda:0\"").complaint();
     assert!(complaint.contains("cuda:0"), "{complaint}");
+}
+
+/// What the doctor says of it, without what differs from machine to machine.
+fn diagnosis(desk: &Desk, code: i32) -> String {
+    let said = desk.run(&["doctor", "--config", "box.toml"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(code), ""), "{said:?}");
+    let machines = ["machine", "driver", "gpu", "library"];
+    let ours = |line: &&str| !machines.iter().any(|name| line.starts_with(name));
+    said.stdout.lines().filter(ours).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_doctor_where_nothing_is_missing() {
+    assert_snapshot!(diagnosis(&Desk::new(), 0), @r"
+    realtime  no config asks for a real-time priority
+    provider  cpu can be used
+    model     policy: cpu holds all of it
+    good
+    ");
+}
+
+#[test]
+fn the_doctor_where_the_library_is_for_processors() {
+    let listed = Desk::with("folder = \"model\"", "folder = \"model\"\nprovider = [\"cuda:0\"]");
+    let told = diagnosis(&listed, 1);
+    for line in [
+        "provider  cuda:0 cannot be used: this ONNX Runtime does not bring it",
+        "model     policy: no provider of cuda:0 holds all of it",
+        "          not on cuda:0: model/model.toml: cuda:0 cannot be used: ",
+        "install   1. ONNX Runtime: ",
+        "bad       something is missing",
+    ] {
+        assert!(told.lines().any(|said| said.starts_with(line)), "{line:?} is not in\n{told}");
+    }
 }
 
 #[test]
@@ -399,6 +435,7 @@ fn usage() {
     Commands:
       run      Serve the robots of a config until SIGTERM or SIGINT
       check    Check config, models and margins, and print each task's contract: exit 0, or 1 and the reasons
+      doctor   Say what this machine has of what models run on, what is missing and what to install: exit 0, or 1 if something is
       measure  Measure how long models take on a config's workers, and write timing records: exit 0, or 3 if inconclusive
       status   Print what a running box has answered so far
       help     Print this message or the help of the given subcommand(s)
@@ -438,6 +475,7 @@ fn the_status_of_a_box() {
         |line: &str| line.split_once(" at once, ").map_or(line.to_owned(), |(kept, _)| kept.to_owned() + " at once, …");
     let rest: Vec<_> = rest.lines().map(steady).collect();
     assert_snapshot!(rest.join("\n"), @r#"
+    model policy: on cpu
     worker first: active, 3 inferences of 3 observations, at most 1 at once, …
     worker second: spare, 0 inferences of 0 observations, at most 0 at once, …
 

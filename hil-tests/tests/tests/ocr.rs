@@ -112,7 +112,7 @@ fn labels_are_read_while_robots_are_answered_in_time() {
     let mut reader = Reader::start("");
     let ready = || {
         let ended = reader.child.try_wait().expect("a child can be waited for");
-        assert!(ended.is_none(), "the box ended: {}", fs::read_to_string(reader.folder.path().join("log")).unwrap());
+        assert!(ended.is_none(), "the box ended: {}", reader.log());
         Path::new(&reader.folder.path().join("status.sock")).exists().then_some(())
     };
     eventually("the box serves", ready);

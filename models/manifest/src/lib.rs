@@ -11,6 +11,7 @@ mod domain;
 mod elements;
 mod error;
 mod file;
+mod golden;
 pub mod image;
 mod manifest;
 mod schema;
@@ -21,6 +22,7 @@ pub use contract::{Contract, ContractError};
 pub use domain::Domain;
 pub use elements::{Dtype, Envelope, InputElement, InputIndex, OutputElement, Provenance, Start, TooFast};
 pub use error::{ManifestError, Position, Problem};
+pub use golden::{Golden, HalfPrecision, Vector, deviation};
 pub use manifest::{Manifest, Weights};
 pub use tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State, Tensor};
 pub use validate::{

@@ -12,6 +12,7 @@ use crate::domain::Domain;
 use crate::elements::{Envelope, InputElement, OutputElement, Provenance};
 use crate::error::{ManifestError, Position, Problem};
 use crate::file;
+use crate::golden::{Golden, HalfPrecision};
 use crate::tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State};
 use crate::validate::{Checked, WeightsFile, validate};
 
@@ -21,6 +22,8 @@ const MAX_TOML_BYTES: u64 = 1 << 20;
 const MAX_MODEL_BYTES: u64 = 1 << 30;
 /// The most that all files of weights together may have; held in memory likewise.
 const MAX_WEIGHTS_BYTES: u64 = 1 << 33;
+/// The largest file of golden vectors.
+const MAX_GOLDEN_BYTES: u64 = 1 << 26;
 
 /// A model that may be run: its description is complete and its bytes are the ones described.
 ///
@@ -31,6 +34,7 @@ pub struct Manifest {
     model: Vec<u8>,
     weights: Vec<Weights>,
     digest: [u8; 32],
+    golden: Option<Golden>,
 }
 
 /// A file that holds tensors of the model, as it was when its digest was checked.
@@ -76,8 +80,14 @@ impl Manifest {
             room -= bytes.len() as u64;
             weights.push(Weights { file: file.get_ref().clone(), bytes: bytes.into() });
         }
+        let golden = checked.golden.as_ref().map(|(file, sha256)| {
+            let bytes = signed_off(folder, file, sha256, MAX_GOLDEN_BYTES).map_err(flawed)?;
+            let golden = Golden::parse(&bytes, &checked.inputs, &checked.outputs);
+            golden.map_err(|flaw| at(file.span().start, Problem::Invalid(format!("{}: {flaw}", file.get_ref()))))
+        });
+        let golden = golden.transpose()?;
         let digest = digest_of(&checked);
-        Ok(Self { path, checked, model, weights, digest })
+        Ok(Self { path, checked, model, weights, digest, golden })
     }
 
     /// The `model.toml` this was read from.
@@ -186,6 +196,18 @@ impl Manifest {
     #[must_use]
     pub fn state(&self) -> Option<State> {
         self.checked.state
+    }
+
+    /// What the model answered where it was signed off; `None` where it came without.
+    #[must_use]
+    pub fn golden(&self) -> Option<&Golden> {
+        self.golden.as_ref()
+    }
+
+    /// Whether it may be computed in half precision; only with golden vectors.
+    #[must_use]
+    pub fn half_precision(&self) -> Option<HalfPrecision> {
+        self.checked.half_precision
     }
 
     /// What says which model this is: the SHA-256 of [`model_bytes`](Self::model_bytes), or with weights in other files

@@ -25,6 +25,8 @@ pub(crate) struct RawManifest {
     pub(crate) weights: Vec<RawWeights>,
     pub(crate) envelope: Option<Spanned<RawEnvelope>>,
     pub(crate) state: Option<Spanned<RawState>>,
+    pub(crate) golden: Option<RawGoldenFile>,
+    pub(crate) fp16: Option<Spanned<RawHalfPrecision>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -117,6 +119,20 @@ pub(crate) struct RawOutputElement {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawState {
     pub(crate) max_gap_us: Spanned<u64>,
+}
+
+/// A file beside `model.toml`, and its digest.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawGoldenFile {
+    pub(crate) file: Spanned<String>,
+    pub(crate) sha256: Spanned<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawHalfPrecision {
+    pub(crate) tolerance: Spanned<f32>,
 }
 
 #[derive(serde::Deserialize)]

@@ -22,7 +22,8 @@ pub(crate) use self::weights::WeightsFile;
 use self::weights::weights;
 use crate::domain::Domain;
 use crate::elements::{Envelope, Provenance, TooFast};
-use crate::schema::{RawEnvelope, RawManifest, RawProvenance, RawState};
+use crate::golden::{HalfPrecision, is_tolerance};
+use crate::schema::{RawEnvelope, RawHalfPrecision, RawManifest, RawProvenance, RawState};
 use crate::tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State};
 
 /// The longest `max_step_us`: an action older than that says nothing about where the robot is.
@@ -53,6 +54,10 @@ pub(crate) struct Checked {
     pub(crate) weights: Vec<WeightsFile>,
     /// Whose operators it may use besides ONNX's own.
     pub(crate) domains: Vec<Domain>,
+    /// The file of the golden vectors, and its digest.
+    pub(crate) golden: Option<(Spanned<String>, Spanned<[u8; 32]>)>,
+    /// Only with golden vectors.
+    pub(crate) half_precision: Option<HalfPrecision>,
 }
 
 /// A broken rule and the byte in `model.toml` where it is broken.
@@ -69,7 +74,10 @@ pub(crate) fn validate(raw: RawManifest) -> Result<Checked, Flaw> {
     let (inputs, observation) = inputs.fed_from(&outputs)?;
     every_state_is_fed_back(&inputs, &outputs, &output_spans)?;
     let file = inside(raw.file)?;
+    let golden = raw.golden.map(|golden| Ok((inside(golden.file)?, digest(&golden.sha256)?)));
     Ok(Checked {
+        half_precision: half_precision(raw.fp16.as_ref(), golden.is_some())?,
+        golden: golden.transpose()?,
         name: label(raw.name, "name")?,
         version: label(raw.version, "version")?,
         description: filled(raw.description, "description")?,
@@ -150,6 +158,18 @@ fn envelope(raw: &RawEnvelope) -> Result<Envelope, Flaw> {
         return flaw(&raw.max_step_us, message);
     }
     Ok(Envelope { too_fast, max_step })
+}
+
+fn half_precision(raw: Option<&Spanned<RawHalfPrecision>>, has_golden: bool) -> Result<Option<HalfPrecision>, Flaw> {
+    let Some(table) = raw else { return Ok(None) };
+    if !has_golden {
+        return flaw(table, "half precision is held to golden vectors; add a [golden] table, or remove [fp16]");
+    }
+    let tolerance = &table.get_ref().tolerance;
+    if !is_tolerance(*tolerance.get_ref()) {
+        return flaw(tolerance, "tolerance must be above 0 and finite; 0.001 of what the outputs span is usual");
+    }
+    Ok(Some(HalfPrecision { tolerance: *tolerance.get_ref() }))
 }
 
 fn provenance(raw: RawProvenance) -> Result<Provenance, Flaw> {

@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     logging, margin,
     plan::{Plan, millis},
+    providers,
     realtime::LinkThreads,
     schedulability::{self, Group, Verdict},
     status::clock_name,
@@ -57,6 +58,11 @@ struct TaskFound {
     task: String,
     model: String,
     model_sha256: String,
+    /// Where it runs: all of it.
+    provider: String,
+    /// Listed before that one, and why it is not there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passed: Vec<String>,
     contract: String,
     contract_text: String,
     deadline_us: u64,
@@ -123,12 +129,15 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
     let config = Config::load(path)?;
     zenoh_link::prepare_process(config.link.one_worker).into_diagnostic()?;
     let _logs = logging::start();
-    let plan = Plan::load(config)?;
+    let mut plan = Plan::load(config)?;
     plan.check_link()?;
     let library =
         Library::load(&Library::find(plan.config.onnx_library.as_deref()).into_diagnostic()?).into_diagnostic()?;
+    providers::settle(&mut plan, &library)?;
     for (declared, manifest) in plan.config.models.iter().zip(&plan.manifests) {
-        Model::load(&library, manifest, declared.provider).into_diagnostic()?;
+        if !providers::is_chosen(declared) {
+            Model::load(&library, manifest, declared.provider).into_diagnostic()?;
+        }
     }
     if !json {
         println!("measures the margin for {} s …", margin::MEASURED_FOR.as_secs());
@@ -225,6 +234,8 @@ fn task_found(
         task: declared.name.clone(),
         model: plan.config.models[declared.model].name.clone(),
         model_sha256: ModelDigest::new(plan.manifests[declared.model].digest()).to_string(),
+        provider: plan.config.models[declared.model].provider.to_string(),
+        passed: plan.config.models[declared.model].passed.clone(),
         contract: ContractDigest::new(contract.digest()).to_string(),
         contract_text: contract.text().to_owned(),
         deadline_us: declared.deadline.nanos() / 1_000,
@@ -270,6 +281,12 @@ fn print(plan: &Plan, found: &Found, config: &Path) {
             println!("batches   up to {members} observations that wait are answered by one inference of {time}");
         }
         println!("model     {} {}", task.model, task.model_sha256);
+        if providers::is_chosen(&plan.config.models[declared.model]) {
+            println!("provider  {} holds all of {}", task.provider, task.model);
+        }
+        for passed in &task.passed {
+            println!("          {passed}");
+        }
         println!("contract  {}", task.contract);
         for robot in &task.robots {
             println!("robot     {}: {} -> {}", robot.robot, robot.observation_key, robot.response_key);

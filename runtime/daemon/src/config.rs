@@ -35,6 +35,8 @@ pub(crate) struct Config {
     /// The folder of the timing records.
     pub(crate) records: PathBuf,
     pub(crate) onnx_library: Option<PathBuf>,
+    /// The folder of the engines that `TensorRT` builds.
+    pub(crate) engines: PathBuf,
     pub(crate) models: Vec<ModelConfig>,
     pub(crate) workers: Vec<WorkerConfig>,
     pub(crate) tasks: Vec<TaskConfig>,
@@ -99,7 +101,12 @@ impl Default for Quarantine {
 pub(crate) struct ModelConfig {
     pub(crate) name: String,
     pub(crate) folder: PathBuf,
+    /// In the order in which they are tried; at least one.
+    pub(crate) providers: Vec<Provider>,
+    /// The one that it runs on: the first until [`settle`](crate::providers::settle) has tried them.
     pub(crate) provider: Provider,
+    /// Why it is on none of those before it.
+    pub(crate) passed: Vec<String>,
     /// The most observations that one inference may answer.
     pub(crate) max_batch: usize,
 }
@@ -221,6 +228,31 @@ mod tests {
         assert_eq!(config.quarantine.hang_ms, default.hang_ms);
         assert_eq!(config.min_margin, Duration::ZERO);
         assert!(config.link.one_worker);
+    }
+
+    #[test]
+    fn providers_are_one_or_a_list_in_the_order_of_trying() {
+        let providers = |written: &str| {
+            let text = EXAMPLE.replace("provider = \"cpu\"", &format!("provider = {written}"));
+            parse(&text).expect("it is good").models[0].providers.clone()
+        };
+        assert_eq!(providers("\"cuda:1\""), [Provider::Cuda { device: 1 }]);
+        let all = [Provider::TensorRt { device: 0 }, Provider::Cuda { device: 0 }, Provider::Cpu];
+        assert_eq!(providers("[\"tensorrt\", \"cuda:0\", \"cpu\"]"), all);
+        let without = EXAMPLE.replace("provider = \"cpu\"\n", "");
+        assert_eq!(parse(&without).expect("it is good").models[0].providers, [Provider::Cpu]);
+        assert_eq!(parse(EXAMPLE).expect("it is good").engines, Path::new("engines"));
+    }
+
+    #[test]
+    fn providers_that_cannot_be_tried_are_refused() {
+        let refused = |wrong: &str| refused("provider = \"cpu\"", &format!("provider = {wrong}"));
+        assert!(refused("\"gpu\"").contains("\"gpu\" is no provider"));
+        assert!(refused("[\"cuda\", \"gpu\"]").contains("\"gpu\" is no provider"));
+        assert!(refused("[]").contains("its list of providers is empty"));
+        assert!(refused("[\"cuda\", \"cuda:0\"]").contains("cuda:0 is listed twice"));
+        let other = refused("7");
+        assert!(other.contains("a provider such as \"cpu\", or a list of them"), "{other}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod config;
 mod joined;
 mod margin;
 mod plan;
+mod providers;
 mod realtime;
 mod schedulability;
 mod state;
@@ -30,6 +31,7 @@ mod snapshot;
 mod status;
 
 mod check;
+mod doctor;
 mod logging;
 mod measure;
 mod run;
@@ -69,6 +71,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say what this machine has of what models run on, what is missing and what to install: exit 0, or 1 if something is.
+    Doctor(doctor::Arguments),
     /// Measure how long models take on a config's workers, and write timing records: exit 0, or 3 if inconclusive.
     Measure(measure::Arguments),
     /// Print what a running box has answered so far.
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run { config, listen, accept_late } => run::run(&config, listen, accept_late),
         Command::Check { config, json } => check::check(&config, json),
+        Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Measure(arguments) => measure::measure(&arguments),
         Command::Status { config, json } => status::print(&config, json),
     };

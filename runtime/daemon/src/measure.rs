@@ -34,7 +34,7 @@ use crate::{
     config::Config,
     logging,
     plan::Plan,
-    realtime,
+    providers, realtime,
     timing::{self, Origin, Present, Record},
 };
 
@@ -74,12 +74,13 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<ExitCode> {
     let config = Config::load(&arguments.config)?;
     refuse_beside(&config)?;
     let logs = logging::start();
-    let plan = Plan::load(config)?;
+    let mut plan = Plan::load(config)?;
     let library =
         Library::load(&Library::find(plan.config.onnx_library.as_deref()).into_diagnostic()?).into_diagnostic()?;
     if plan.config.realtime.lock_memory {
         realtime::lock_memory();
     }
+    providers::settle(&mut plan, &library)?;
     let present = Present::look(&plan, &library)?;
     let setups = match setups(&plan, &present, arguments.model.as_deref()) {
         Ok(setups) => setups,

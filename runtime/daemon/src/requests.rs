@@ -51,6 +51,7 @@ pub(crate) struct Reply {
 }
 
 /// An encoded reply.
+#[expect(clippy::large_enum_variant, reason = "a short one is copied, so that nothing is allocated for it")]
 pub(crate) enum Frame {
     /// So many of these bytes.
     Short([u8; LONGEST], usize),

@@ -37,6 +37,7 @@ use crate::{
     margin,
     perform::{Performer, Shared},
     plan::{Plan, millis},
+    providers,
     realtime::{self, LinkThreads},
     reports::{REPORTS, Report, Reporter},
     requests::{self, Replier},
@@ -68,7 +69,7 @@ pub(crate) fn run(config: &Path, listen: Option<String>, accept_late: bool) -> R
     }
     zenoh_link::prepare_process(config.link.one_worker).into_diagnostic()?;
     let logs = logging::start();
-    let plan: &'static Plan = Box::leak(Box::new(Plan::load(config)?));
+    let mut plan = Plan::load(config)?;
     plan.check_link()?;
     if let Some(warning) = plan.warning() {
         tracing::warn!("{warning}");
@@ -81,6 +82,8 @@ pub(crate) fn run(config: &Path, listen: Option<String>, accept_late: bool) -> R
         library.version(),
         library.path().display()
     );
+    providers::settle(&mut plan, &library)?;
+    let plan: &'static Plan = Box::leak(Box::new(plan));
     if plan.config.realtime.lock_memory {
         realtime::lock_memory();
     }

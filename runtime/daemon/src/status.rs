@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     allocation,
-    config::Config,
+    config::{Config, ModelConfig},
     joined::JoinedInput,
     plan::Plan,
     snapshot::{Counter, InputSnapshot, RecordSnapshot, Snapshot},
@@ -45,6 +45,8 @@ pub(crate) struct Report {
     clients: Vec<ClientLine>,
     /// What joins robots' observations.
     inputs: Vec<InputLine>,
+    /// Where each model runs.
+    models: Vec<ModelLine>,
     workers: Vec<WorkerLine>,
     records: Vec<RecordLine>,
     /// Counted in a build with the feature `count-allocations` only.
@@ -149,6 +151,15 @@ struct RecordLine {
     /// Why it no longer holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     void: Option<String>,
+}
+
+/// Where a model runs: all of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct ModelLine {
+    name: String,
+    provider: String,
+    /// Listed before that one, and why it is not there.
+    passed: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -319,10 +330,15 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         requests: requests(&snapshot.requests),
         clients: clients.collect(),
         inputs: plan.joined().zip(&snapshot.inputs).map(|(one, entry)| input_line(plan, &one, entry)).collect(),
+        models: plan.config.models.iter().map(model_line).collect(),
         workers: workers.collect(),
         records: snapshot.records.iter().map(|record| record_line(plan, record)).collect(),
         own_allocations: allocation::count(),
     }
+}
+
+fn model_line(model: &ModelConfig) -> ModelLine {
+    ModelLine { name: model.name.clone(), provider: model.provider.to_string(), passed: model.passed.clone() }
 }
 
 fn input_line(plan: &Plan, one: &JoinedInput<'_>, entry: &InputSnapshot) -> InputLine {
@@ -428,6 +444,12 @@ fn human(report: &Report) -> String {
         text,
         "genba {version}  box {name}  boot {boot}  up {uptime_s} s  margin {margin_us} us  {scheduling}"
     );
+    for ModelLine { name, provider, passed } in &report.models {
+        let _ = writeln!(text, "model {name}: on {provider}");
+        for passed in passed {
+            let _ = writeln!(text, "  {passed}");
+        }
+    }
     for worker in &report.workers {
         let WorkerLine { name, service, inferences, observations, largest_batch, execution_us } = worker;
         let _ = writeln!(

@@ -22,6 +22,7 @@ use crate::{
     allocation, clock,
     config::{Config, Realtime, WorkerConfig},
     joined,
+    providers::{Building, loading},
     realtime::{self, Class},
     samples::Joined,
     state::Layout,
@@ -164,7 +165,9 @@ fn start(
     for place in &worker.models {
         let (declared, manifest) = (&config.models[*place], &manifests[*place]);
         let begun = time::Instant::now();
-        let model = Model::load_batches(library, manifest, declared.provider, &batches(*place)).into_diagnostic()?;
+        let sizes = batches(*place);
+        let _building = Building::begins(declared, declared.provider);
+        let model = Model::load_as(library, manifest, &loading(config, *place, &sizes)).into_diagnostic()?;
         largest_batch[*place] = model.largest_batch();
         tracing::info!(
             "worker {}: model {} on {}, up to {} at once, loaded in {} ms",

@@ -2,6 +2,7 @@
 
 mod contract;
 mod folder;
+mod golden;
 mod image;
 mod refused;
 mod several;

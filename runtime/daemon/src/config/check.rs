@@ -10,7 +10,9 @@ use super::{
     ClientConfig, Config, ConfigError, ModelConfig, Quarantine, RobotConfig, TaskConfig, WorkerConfig,
     error::File,
     joined::check_inputs,
-    raw::{RawClient, RawConfig, RawDegraded, RawMode, RawModel, RawQuarantine, RawRobot, RawTask, RawWorker},
+    raw::{
+        RawClient, RawConfig, RawDegraded, RawMode, RawModel, RawProviders, RawQuarantine, RawRobot, RawTask, RawWorker,
+    },
 };
 use crate::{requests, status, timing::Quantile};
 
@@ -58,6 +60,7 @@ impl RawConfig {
             min_margin: Duration::from_micros(self.timing.margin_us),
             records: file.in_folder(&self.timing.records),
             onnx_library: self.onnx.library.map(|path| file.in_folder(&path)),
+            engines: file.in_folder(&self.onnx.engines),
             models,
             workers,
             tasks,
@@ -104,30 +107,49 @@ fn check_models(file: &File<'_>, models: Vec<RawModel>) -> Result<Vec<ModelConfi
         return Err(file.at(&extra.name, "a box has at most 32 models".into(), "spread the models over several boxes"));
     }
     let check = |model: RawModel| {
-        let provider = match &model.provider {
-            None => Provider::Cpu,
-            Some(text) => provider(text.get_ref()).ok_or_else(|| {
-                let what = format!("{:?} is no provider", text.get_ref());
-                file.at(text, what, "write \"cpu\", \"cuda:0\" or \"tensorrt:0\"")
-            })?,
-        };
+        let providers = check_providers(file, model.provider)?;
         let max_batch = model.max_batch.as_ref().map_or(engine::MAX_BATCH, |most| *most.get_ref());
         if let Some(most) = model.max_batch.filter(|most| !(1..=engine::MAX_BATCH).contains(most.get_ref())) {
             let what = format!("an inference cannot answer {} observations", most.get_ref());
             return Err(file.at(&most, what, "choose between 1 and 64, which is the default"));
         }
-        Ok(ModelConfig { name: file.chunk(&model.name)?, folder: file.in_folder(&model.folder), provider, max_batch })
+        Ok(ModelConfig {
+            name: file.chunk(&model.name)?,
+            folder: file.in_folder(&model.folder),
+            provider: providers[0],
+            providers,
+            passed: Vec::new(),
+            max_batch,
+        })
     };
     models.into_iter().map(check).collect()
 }
 
-fn provider(text: &str) -> Option<Provider> {
-    match text.split_once(':') {
-        None if text == "cpu" => Some(Provider::Cpu),
-        Some(("cuda", device)) => device.parse().ok().map(|device| Provider::Cuda { device }),
-        Some(("tensorrt", device)) => device.parse().ok().map(|device| Provider::TensorRt { device }),
-        None | Some(_) => None,
+/// At least one, in the order in which they are tried; without the field the processor.
+fn check_providers(file: &File<'_>, given: Option<Spanned<RawProviders>>) -> Result<Vec<Provider>, ConfigError> {
+    let Some(given) = given else { return Ok(vec![Provider::Cpu]) };
+    let span = given.span();
+    let named = match given.into_inner() {
+        RawProviders::One(one) => vec![Spanned::new(span, one)],
+        RawProviders::Several(several) if several.is_empty() => {
+            let what = "the model runs nowhere: its list of providers is empty".to_owned();
+            return Err(file.error(span, what, Some("name at least one, such as \"cpu\"; nothing else is ever used")));
+        }
+        RawProviders::Several(several) => several,
+    };
+    let mut providers = Vec::with_capacity(named.len());
+    for text in named {
+        let provider: Provider = text.get_ref().parse().map_err(|_| {
+            let what = format!("{:?} is no provider", text.get_ref());
+            file.at(&text, what, "write \"cpu\", \"cuda:0\" or \"tensorrt:0\"")
+        })?;
+        if providers.contains(&provider) {
+            let what = format!("the provider {provider} is listed twice");
+            return Err(file.at(&text, what, "the first that holds the whole model is taken, so each is tried once"));
+        }
+        providers.push(provider);
     }
+    Ok(providers)
 }
 
 fn find_model(file: &File<'_>, models: &[ModelConfig], name: &Spanned<String>) -> Result<usize, ConfigError> {

@@ -1,8 +1,11 @@
 //! The config as it is written: every field known, values with their places, nothing checked yet.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, SeqAccess, Visitor},
+};
 use toml::Spanned;
 
 use super::Realtime;
@@ -82,10 +85,52 @@ pub(super) struct RawQuarantine {
     pub(super) hang_ms: Option<Spanned<u64>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawOnnx {
     pub(super) library: Option<PathBuf>,
+    pub(super) engines: PathBuf,
+}
+
+impl Default for RawOnnx {
+    fn default() -> Self {
+        Self { library: None, engines: "engines".into() }
+    }
+}
+
+/// One provider, or a list of which the first that holds the model is taken.
+pub(super) enum RawProviders {
+    One(String),
+    Several(Vec<Spanned<String>>),
+}
+
+// Written by hand: serde's `untagged` would lose the places.
+impl<'de> Deserialize<'de> for RawProviders {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ProvidersVisitor)
+    }
+}
+
+struct ProvidersVisitor;
+
+impl<'de> Visitor<'de> for ProvidersVisitor {
+    type Value = RawProviders;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a provider such as \"cpu\", or a list of them")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RawProviders, E> {
+        Ok(RawProviders::One(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawProviders, A::Error> {
+        let mut several = Vec::new();
+        while let Some(one) = list.next_element()? {
+            several.push(one);
+        }
+        Ok(RawProviders::Several(several))
+    }
 }
 
 #[derive(Deserialize)]
@@ -93,7 +138,7 @@ pub(super) struct RawOnnx {
 pub(super) struct RawModel {
     pub(super) name: Spanned<String>,
     pub(super) folder: PathBuf,
-    pub(super) provider: Option<Spanned<String>>,
+    pub(super) provider: Option<Spanned<RawProviders>>,
     pub(super) max_batch: Option<Spanned<usize>>,
 }
 

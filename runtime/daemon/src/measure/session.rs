@@ -16,6 +16,7 @@ use crate::{
     config::Priority,
     joined::places,
     plan::Plan,
+    providers::loading,
     realtime,
     state::Layout,
     timing::{Distribution, Recorder},
@@ -30,8 +31,8 @@ pub(super) fn time(
     observations: &mut Observations,
     share: Share,
 ) -> Result<Distribution> {
-    let (manifest, provider) = (&plan.manifests[model], plan.config.models[model].provider);
-    let mut session = Model::load(library, manifest, provider).into_diagnostic()?;
+    let manifest = &plan.manifests[model];
+    let mut session = Model::load_as(library, manifest, &loading(&plan.config, model, &[])).into_diagnostic()?;
     let places = places(manifest);
     let like_the_worker = || {
         let priority = plan.config.realtime.fifo_priority.map(Priority::worker);

@@ -10,13 +10,14 @@ use std::{
 };
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use onnx_model::{Library, Model, Provider};
+use onnx_model::{Kernel, Library, Model, Provider};
 use sha2::{Digest, Sha256};
 
 use super::binding::{Binding, CoRunner, Device, EngineThread, LibraryFile};
 use crate::{
     config::Priority,
     plan::Plan,
+    providers,
     realtime::{self, Class},
 };
 
@@ -93,7 +94,7 @@ impl<'p> Present<'p> {
             device: Device { name: self.device(provider), cores: granted.cores.clone() },
             library: self.library.clone(),
             driver: self.driver(provider),
-            session: Model::session_settings(),
+            session: self.session(model),
             scheduling: granted.class.to_string(),
             engine: EngineThread { scheduling: self.engine.class.to_string(), cores: self.engine.cores.clone() },
             memory_locked: self.memory_locked,
@@ -115,24 +116,23 @@ impl<'p> Present<'p> {
         hex(&self.plan.manifests[model].digest())
     }
 
+    fn session(&self, model: usize) -> String {
+        let declared = &self.plan.config.models[model];
+        let largest = providers::largest(declared);
+        Model::session_settings(&self.plan.manifests[model], declared.provider, largest)
+    }
+
     fn device(&self, provider: Provider) -> String {
-        match provider {
-            Provider::Cpu => self.cpu.clone(),
-            Provider::Cuda { device } | Provider::TensorRt { device } => {
-                let gpu = gpu(Path::new("/proc/driver/nvidia/gpus"), device);
-                format!("{} beside {}", gpu.as_deref().unwrap_or(UNKNOWN), self.cpu)
-            }
-        }
+        let Some(device) = provider.device() else { return self.cpu.clone() };
+        let gpu = usize::try_from(device).ok().and_then(|device| Kernel::default().gpus().into_iter().nth(device));
+        format!("{} beside {}", gpu.map_or_else(|| UNKNOWN.to_owned(), |gpu| gpu.name), self.cpu)
     }
 
     fn driver(&self, provider: Provider) -> String {
-        match provider {
-            Provider::Cpu => self.kernel.clone(),
-            Provider::Cuda { .. } | Provider::TensorRt { .. } => {
-                let driver = line("/proc/driver/nvidia/version").unwrap_or_else(|| UNKNOWN.to_owned());
-                format!("{}; {driver}", self.kernel)
-            }
+        if provider == Provider::Cpu {
+            return self.kernel.clone();
         }
+        format!("{}; {}", self.kernel, Kernel::default().driver().unwrap_or_else(|| UNKNOWN.to_owned()))
     }
 }
 
@@ -154,14 +154,6 @@ fn cpu() -> String {
 fn kernel() -> String {
     let part = |name: &str| line(format!("/proc/sys/kernel/{name}")).unwrap_or_else(|| UNKNOWN.to_owned());
     format!("{} {} {}", part("ostype"), part("osrelease"), part("version"))
-}
-
-/// The name of the GPU with this number. The driver lists them by their place on the bus, as `nvidia-smi` counts.
-fn gpu(list: &Path, device: u32) -> Option<String> {
-    let mut folders: Vec<_> = fs::read_dir(list).ok()?.flatten().map(|entry| entry.path()).collect();
-    folders.sort();
-    let folder = folders.get(usize::try_from(device).ok()?)?;
-    field(&fs::read_to_string(folder.join("information")).ok()?, "Model")
 }
 
 /// The frequency governors of these cores.
@@ -205,19 +197,6 @@ mod tests {
         let list = "processor\t: 0\nmodel\t\t: 207\nmodel name\t: A Processor: 3 GHz\n\nmodel name\t: B\n";
         assert_eq!(field(list, "model name").as_deref(), Some("A Processor: 3 GHz"));
         assert_eq!(field("", "model name"), None);
-    }
-
-    #[test]
-    fn gpus_are_counted_by_their_place_on_the_bus() {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        for (bus, name) in [("0000:41:00.0", "Second"), ("0000:04:00.0", "First")] {
-            let gpu = folder.path().join(bus);
-            fs::create_dir(&gpu).expect("it can be made");
-            fs::write(gpu.join("information"), format!("Model: \t\t {name}\nIRQ: 1\n")).expect("it can be written");
-        }
-        assert_eq!(gpu(folder.path(), 0).as_deref(), Some("First"));
-        assert_eq!(gpu(folder.path(), 1).as_deref(), Some("Second"));
-        assert_eq!(gpu(folder.path(), 2), None);
     }
 
     #[test]
