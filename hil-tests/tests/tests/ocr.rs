@@ -70,6 +70,9 @@ status_socket = "status.sock"
 [link]
 listen = ["{endpoint}"]
 
+[quarantine]
+hang_ms = 10000
+
 [[model]]
 name = "det"
 folder = "det"
@@ -84,13 +87,13 @@ name = "ocr"
 [[task]]
 name = "detect"
 model = "det"
-deadline_us = 20000000
+deadline_us = 8000000
 {robots}clients = [{{ name = "reader", min_period_us = 1000, queue = 2 }}]
 
 [[task]]
 name = "recognise"
 model = "rec"
-deadline_us = 20000000
+deadline_us = 8000000
 clients = [{{ name = "reader", min_period_us = 1000, queue = 2 }}]
 "#
     )

@@ -227,10 +227,10 @@ fn an_output_that_is_not_what_it_says() {
 fn an_observation_without_names_is_a_tensor_for_results_alone() {
     let observation =
         "elements = [{ name = \"hip/position\", unit = \"rad\" }, { name = \"knee/position\", unit = \"rad\" }]\n";
-    refused(
-        observation,
-        "",
-        "13:1: missing field `elements`: an observation that an action answers names each of them",
+    let unnamed = changed_in(&changed_in(SEVERAL, observation, ""), "start = \"hip/position\"", "start = 0.0");
+    assert_eq!(
+        Folder::with(&unnamed).complaint(),
+        "M/model.toml:13:1: missing field `elements`: an observation that an action answers names each of them"
     );
     let head = SEVERAL.split("[[input]]").next().expect("split has a first part");
     let toml = format!(
