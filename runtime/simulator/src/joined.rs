@@ -51,39 +51,14 @@ impl<'s> JoinedInputs<'s> {
 
     /// A sample comes: whether it is taken, or why not. `None`: the event brings none that can be read.
     pub(crate) fn arrives(&mut self, now: u64, input: &Input) -> Option<Result<usize, Reason>> {
-        let (input, verdict) = match input {
-            Input::Sample { input, arrival, wall, bytes } => {
-                let plan = &self.scenario.joined[*input];
-                (input, self.inputs[*input].take(self.scenario, plan, (now, *arrival, *wall), bytes))
-            }
-            Input::Picture { input, arrival, wall, picture } => {
-                let synchronised = self.scenario.joined[*input].synchronised;
-                let seen = &mut self.inputs[*input];
-                (input, picture.and_then(|stamp| seen.see(synchronised, *arrival, wall + arrival, stamp)))
-            }
-            Input::Frame { .. }
-            | Input::Oversize { .. }
-            | Input::Shed { .. }
-            | Input::ShedUnseen { .. }
-            | Input::Stray { .. }
-            | Input::Query
-            | Input::QueriesUnseen { .. }
-            | Input::Reset { .. }
-            | Input::ResetsShed { .. }
-            | Input::Finished { .. }
-            | Input::RecordVoid { .. }
-            | Input::Sent { .. }
-            | Input::Withheld { .. }
-            | Input::Request { .. }
-            | Input::RequestOversize { .. }
-            | Input::RequestsUnseen { .. }
-            | Input::Replied { .. }
-            | Input::ReplyWithheld { .. }
-            | Input::SampleOversize { .. }
-            | Input::SamplesUnseen { .. }
-            | Input::Timeout
-            | Input::Drain => return None,
-        };
+        if let Input::Sample { input, arrival, wall, bytes } = input {
+            let plan = &self.scenario.joined[*input];
+            let verdict = self.inputs[*input].take(self.scenario, plan, (now, *arrival, *wall), bytes);
+            return Some(verdict.map(|()| *input));
+        }
+        let Input::Picture { input, arrival, wall, picture } = input else { return None };
+        let (synchronised, seen) = (self.scenario.joined[*input].synchronised, &mut self.inputs[*input]);
+        let verdict = picture.and_then(|stamp| seen.see(synchronised, *arrival, wall + arrival, stamp));
         Some(verdict.map(|()| *input))
     }
 
