@@ -157,11 +157,13 @@ mod tests {
 
     #[test]
     fn zenoh_knows_every_setting() {
-        for mode in [Mode::Peer, Mode::Router] {
-            let config = Settings { mode, ..settings() }.to_zenoh(0, false, true).expect("zenoh takes it");
-            for (key, value) in FIXED.into_iter().chain(WITH_ROBOTS) {
+        for (mode, robots) in [(Mode::Peer, true), (Mode::Router, true), (Mode::Peer, false), (Mode::Router, false)] {
+            let config = Settings { mode, ..settings() }.to_zenoh(0, robots, robots).expect("zenoh takes it");
+            let by_robots = if robots { WITH_ROBOTS } else { WITHOUT_ROBOTS };
+            for (key, value) in FIXED.into_iter().chain(by_robots) {
                 assert_eq!(config.get_json(key).expect("known"), value, "{key}");
             }
+            assert_eq!(config.get_json("transport/shared_memory/enabled").expect("known"), robots.to_string());
             let listen = config.get_json("listen/endpoints").expect("known");
             assert!(listen.contains("tcp/127.0.0.1:7447"), "{listen}");
         }
