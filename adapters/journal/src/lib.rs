@@ -1,0 +1,2 @@
+//! What left the box, to whom and under which rule, on disk before it leaves: the audit chain; and the spool, which
+//! keeps durable requests until they are delivered.
