@@ -175,7 +175,10 @@ impl Ledger {
     }
 
     fn because(&mut self, reason: Reason, kind: ReasonKind, count: u64) {
-        assert!(reason.row().kind == kind, "{reason} cannot explain a {kind:?}");
+        // Why a hand-off gave nothing explains a fallback too.
+        let fits =
+            reason.row().kind == kind || (reason.row().kind == ReasonKind::HandOff && kind == ReasonKind::Fallback);
+        assert!(fits, "{reason} cannot explain a {kind:?}");
         if let Some(counter) = self.by_reason.get_mut(reason.index()) {
             add(counter, count);
         }

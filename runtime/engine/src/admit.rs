@@ -158,6 +158,9 @@ impl Engine<'_> {
         }
         let keep_reference = self.fault.is(Fault::EpochKeepsReference);
         let keep_state = self.fault.is(Fault::StateSurvivesEpoch);
+        if !self.fault.is(Fault::PlanSurvivesEpoch) {
+            self.forget_plans(id);
+        }
         let connection = self.connection(id);
         connection.session.change(header.epoch, now, keep_sequence);
         if !keep_reference {

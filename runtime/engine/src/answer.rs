@@ -2,15 +2,17 @@
 //!
 //! Outcome, last action and counts change only when the caller reports what happened to the send.
 
-use message::Status;
+use message::{Place, Status};
 
 use crate::{
     account::Outcome,
     connection::{Connection, Job, Sending, Stage},
     engine::{Engine, Pending},
-    face::{ModelFailed, Withheld},
+    face::Withheld,
     fault::Fault,
     guard::{self, Guarded, Origin},
+    hand_off::Failed,
+    plan::Provenance,
     reason::Reason,
     respond::{Answer, Echo, Party, Send, Target, Ticket},
     task::{ConnectionId, MAX_BATCH, SlotId, WorkerId},
@@ -41,7 +43,10 @@ impl Engine<'_> {
         let newer_first = self.fault.is(Fault::NewerFallbackFirst);
         let connection = self.connection(id);
         match core::mem::replace(&mut connection.stage, Stage::Idle) {
-            Stage::Idle => self.fall_back_waiting(id, Reason::Unstarted),
+            Stage::Idle => match self.task(id).plan() {
+                Some(spec) => self.play(id, &spec),
+                None => self.fall_back_waiting(id, Reason::Unstarted),
+            },
             Stage::Running { worker, .. } if newer_first && connection.waiting.is_some_and(|job| job.due <= now) => {
                 self.fall_back_waiting(id, Reason::Unstarted);
                 self.abandon(id, worker, Awaited::Closed);
@@ -54,7 +59,7 @@ impl Engine<'_> {
     }
 
     /// A worker is free again: the result of each member goes to the guard, or is discarded.
-    pub(crate) fn finished(&mut self, worker: WorkerId, outputs: Result<&[&[f32]], ModelFailed>, execution: Duration) {
+    pub(crate) fn finished(&mut self, worker: WorkerId, outputs: Result<&[&[f32]], Failed>, execution: Duration) {
         // Where a member failed the others were run once more, each alone: that is no execution of a batch.
         let ran_well = outputs.is_ok_and(|outputs| outputs.iter().all(|output| !output.is_empty()));
         if let (Some(running), true) = (&self.peek_worker(worker).running, ran_well) {
@@ -78,28 +83,34 @@ impl Engine<'_> {
             let swapped = running.seats.len().saturating_sub(place).saturating_sub(1);
             let place = if self.fault.is(Fault::BatchSwapsOutputs) { swapped } else { place };
             // What has no output failed.
-            let output = outputs.and_then(|outputs| outputs.get(place).copied().ok_or(ModelFailed));
+            let output = outputs.and_then(|outputs| outputs.get(place).copied().ok_or(Failed::Model));
             match seat.answer {
-                Awaited::Open => self.answer_with(seat.member, output),
+                Awaited::Open => self.answer_with(worker, seat.member, output),
                 Awaited::Closed | Awaited::FellDue => self.discard(worker, seat.member, output),
             }
         }
         if let Some(one_off) = running.one_off {
-            let output = outputs.and_then(|outputs| outputs.first().copied().ok_or(ModelFailed));
+            let output = outputs.and_then(|outputs| outputs.first().copied().ok_or(Failed::Model));
             self.finished_one_off(worker, one_off, output);
+        }
+        if let Some(run) = running.plan {
+            let output = outputs.and_then(|outputs| outputs.first().copied().ok_or(Failed::Model));
+            self.finished_plan(worker, &running, run, output);
         }
         self.count_overrun(worker, &running);
     }
 
-    fn answer_with(&mut self, Member { connection: id, slot, .. }: Member, output: Result<&[f32], ModelFailed>) {
+    fn answer_with(&mut self, worker: WorkerId, member: Member, output: Result<&[f32], Failed>) {
+        let Member { connection: id, slot, .. } = member;
         let Stage::Running { job, .. } = core::mem::replace(&mut self.connection(id).stage, Stage::Idle) else {
             unreachable!("an answer is awaited as long as its connection waits for it")
         };
         let guarded = self.guard(id, output);
-        self.hand_out(id, job, guarded, Some(slot));
+        let place = self.peek_worker(worker).place;
+        self.hand_out(id, job, (guarded, Provenance::at(place)), Some(slot));
     }
 
-    fn discard(&mut self, worker: WorkerId, member: Member, output: Result<&[f32], ModelFailed>) {
+    fn discard(&mut self, worker: WorkerId, member: Member, output: Result<&[f32], Failed>) {
         let Member { connection: id, slot, .. } = member;
         let connection = self.connection(id);
         connection.ledger.discard();
@@ -127,6 +138,8 @@ impl Engine<'_> {
         let no_deadline = self.fault.is(Fault::NoDeadlineOnSend);
         let unmarked = self.fault.is(Fault::ClampUnmarked);
         let untold = self.fault.is(Fault::InputAgeUntold);
+        let place_untold = self.fault.is(Fault::PlaceUntold);
+        let step_untold = self.fault.is(Fault::PlanUntold);
         let connection = self.connection(id);
         let Stage::Sending(sending) = &mut connection.stage else {
             unreachable!("an answer is announced when the connection begins to send")
@@ -136,6 +149,13 @@ impl Engine<'_> {
             Origin::Model { .. } | Origin::Fallback(Reason::InputTooOld) if !untold => sending.job.oldest,
             Origin::Model { .. } | Origin::Fallback(_) => None,
         };
+        let mut provenance = sending.provenance;
+        if place_untold {
+            provenance.place = Place::Box;
+        }
+        if step_untold {
+            provenance.step = None;
+        }
         let mut guarded = sending.guarded.take().expect("each answer is announced once");
         if unmarked {
             guarded = guarded.unmarked();
@@ -147,6 +167,7 @@ impl Engine<'_> {
             identity,
             echo: sending.job.echo,
             oldest,
+            provenance,
             answer: Answer::Guarded(guarded),
         }
     }
@@ -194,7 +215,7 @@ impl Engine<'_> {
         let oldest = if reason == Reason::InputTooOld { self.oldest_sample(id) } else { None };
         let job = Job { oldest, ..job };
         let stand_in = self.stand_in(id, reason);
-        self.hand_out(id, job, stand_in, Some(job.slot));
+        self.hand_out(id, job, (stand_in, Provenance::at(Place::Box)), Some(job.slot));
     }
 
     fn fall_back_running(&mut self, id: ConnectionId, job: Job, worker: WorkerId) {
@@ -209,7 +230,7 @@ impl Engine<'_> {
         self.abandon(id, worker, answer);
         let stand_in = self.stand_in(id, reason);
         let early = self.fault.is(Fault::FreeSlotWhileRunning).then_some(job.slot);
-        self.hand_out(id, job, stand_in, early);
+        self.hand_out(id, job, (stand_in, Provenance::at(Place::Box)), early);
     }
 
     /// Blames a worker, once for each inference, if that took by itself longer than a whole deadline leaves to a member
@@ -219,7 +240,8 @@ impl Engine<'_> {
         let left = |seat: &Seat| self.task(seat.member.connection).deadline().less(self.settings.margin);
         let blames = |seat: &Seat| seat.answer == Awaited::FellDue && took >= left(seat);
         let at_fault = running.seats.iter().any(blames) || self.one_off_blames(running, took);
-        if !at_fault || self.fault.is(Fault::NeverQuarantine) {
+        let answers_for_it = self.peek_worker(worker).is_blamed() || self.fault.is(Fault::ClusterQuarantined);
+        if !at_fault || !answers_for_it || self.fault.is(Fault::NeverQuarantine) {
             return;
         }
         let (now, window, max) = (self.now, self.settings.overrun_window, self.settings.max_overruns);
@@ -229,7 +251,7 @@ impl Engine<'_> {
         }
     }
 
-    fn guard(&self, id: ConnectionId, output: Result<&[f32], ModelFailed>) -> Guarded {
+    fn guard(&self, id: ConnectionId, output: Result<&[f32], Failed>) -> Guarded {
         let envelope = self.task(id).envelope();
         let reference = &self.peek(id).reference;
         #[cfg(feature = "faults")]
@@ -242,23 +264,30 @@ impl Engine<'_> {
         }
         let checked = match output {
             Ok(raw) => guard::action(&envelope, reference, self.now, raw),
-            Err(ModelFailed) => Err(Reason::ModelFailed),
+            Err(failed) => Err(failed.reason()),
         };
         checked.unwrap_or_else(|reason| self.stand_in(id, reason))
     }
 
-    fn stand_in(&self, id: ConnectionId, reason: Reason) -> Guarded {
+    pub(crate) fn stand_in(&self, id: ConnectionId, reason: Reason) -> Guarded {
         let task = self.task(id);
         let forever = self.fault.is(Fault::HoldForever);
         let hold = if forever { Duration::from_nanos(u64::MAX) } else { task.hold() };
         guard::fallback(&task.envelope(), &self.peek(id).reference, self.now, hold, reason)
     }
 
-    fn hand_out(&mut self, id: ConnectionId, job: Job, guarded: Guarded, slot: Option<SlotId>) {
+    pub(crate) fn hand_out(
+        &mut self,
+        id: ConnectionId,
+        job: Job,
+        (guarded, provenance): (Guarded, Provenance),
+        slot: Option<SlotId>,
+    ) {
         let marks = self.marks(id);
         let unmarked = self.fault.is(Fault::StateResetUnmarked);
         let connection = self.connection(id);
         let by_model = matches!(guarded.origin(), Origin::Model { .. });
+        let anew = if by_model { connection.plans.marks() } else { Status::NONE };
         let fresh = by_model && !unmarked && job.beginning.is_some_and(|beginning| beginning.fresh);
         let reset = if fresh || connection.reference.is_fresh() { Status::STATE_RESET } else { Status::NONE };
         connection.serial = connection.serial.saturating_add(1);
@@ -268,7 +297,8 @@ impl Engine<'_> {
             values: guarded.held(),
             origin: guarded.origin(),
             guarded: Some(guarded),
-            marks: marks.with(reset),
+            marks: marks.with(reset).with(anew),
+            provenance,
             slot,
             retired: false,
         });
@@ -294,13 +324,13 @@ impl Engine<'_> {
     }
 
     /// The fault that sends a result although its answer is closed.
-    fn send_late(&mut self, id: ConnectionId, output: Result<&[f32], ModelFailed>) {
+    fn send_late(&mut self, id: ConnectionId, output: Result<&[f32], Failed>) {
         if !self.fault.is(Fault::SendLateResult) || !matches!(self.peek(id).stage, Stage::Idle) {
             return;
         }
         if let Some(job) = self.connection(id).waiting.take() {
             let guarded = self.guard(id, output);
-            self.hand_out(id, job, guarded, Some(job.slot));
+            self.hand_out(id, job, (guarded, Provenance::at(Place::Box)), Some(job.slot));
         }
     }
 }
@@ -309,5 +339,8 @@ fn advance(connection: &mut Connection, sending: &Sending, at: Instant) {
     if !sending.retired {
         connection.reference.advance(sending.values, sending.origin, at);
         connection.session.sent(sending.job.sequence);
+        if sending.provenance.step.is_some() && matches!(sending.origin, Origin::Model { .. }) {
+            connection.plans.sent();
+        }
     }
 }

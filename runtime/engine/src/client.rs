@@ -4,7 +4,7 @@
 //! occupies at most one worker in service: however many it asks for, and whatever they do to the model.
 
 use heapless::Vec;
-use message::{Stamp, Status};
+use message::{Place, Stamp, Status};
 
 use crate::{
     account::RequestLedger,
@@ -126,4 +126,6 @@ pub(crate) struct Sending {
     pub(crate) result: Option<Outcome>,
     /// What it is marked with, as things were when it was made.
     pub(crate) marks: Status,
+    /// Where it was computed.
+    pub(crate) place: Place,
 }

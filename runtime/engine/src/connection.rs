@@ -9,6 +9,7 @@ use crate::{
     guard::Origin,
     guard::{Guarded, Values},
     joined::{Places, Sampled},
+    plan::{Plans, Provenance},
     reference::Reference,
     reset::ResetLedger,
     respond::Echo,
@@ -37,6 +38,7 @@ pub struct Connection {
     pub(crate) joined: Places,
     pub(crate) reference: Reference,
     pub(crate) state: State,
+    pub(crate) plans: Plans,
     pub(crate) ledger: Ledger,
     pub(crate) resets: ResetLedger,
     pub(crate) serial: u64,
@@ -56,6 +58,7 @@ impl Connection {
             joined: Places::default(),
             reference: Reference::default(),
             state: State::default(),
+            plans: Plans::default(),
             ledger: Ledger::default(),
             resets: ResetLedger::default(),
             serial: 0,
@@ -133,6 +136,8 @@ pub(crate) struct Sending {
     pub(crate) origin: Origin,
     /// What it is marked with, as things were when it was made.
     pub(crate) marks: Status,
+    /// Where it was computed, and of which plan it is a step.
+    pub(crate) provenance: Provenance,
     /// The slot to free afterwards; `None`: a worker still runs on it.
     pub(crate) slot: Option<SlotId>,
     /// Its epoch was retired meanwhile: it counts, but advances nothing.

@@ -53,7 +53,7 @@ pub(crate) struct Expected<'t> {
 /// # Errors
 /// Why it is refused, and what the refusal can echo.
 pub(crate) fn decode<'f>(frame: &'f [u8], expected: &Expected<'_>) -> Result<Decoded<'f>, (Reason, Option<Header>)> {
-    let observation = Observation::decode(frame).map_err(|malformed| (reason(malformed), message::peek(frame)))?;
+    let observation = Observation::decode(frame).map_err(|malformed| (unreadable(malformed), message::peek(frame)))?;
     let Observation { epoch, sequence, stamp, .. } = observation;
     let refused = |reason| (reason, Some(Header { epoch, sequence, stamp }));
     let budget = validate(&observation, expected).map_err(refused)?;
@@ -91,7 +91,9 @@ fn budget(budget_us: u32, expected: &Expected<'_>) -> Result<Duration, Reason> {
     }
 }
 
-pub(crate) fn reason(malformed: Malformed) -> Reason {
+/// Why a frame that cannot be read is refused.
+#[must_use]
+pub fn unreadable(malformed: Malformed) -> Reason {
     match malformed {
         Malformed::Truncated => Reason::Truncated,
         Malformed::Encapsulation => Reason::Encapsulation,

@@ -4,15 +4,16 @@
 //! work; `poll_action` hands out what follows from it, one action at a time, until there is none.
 
 use heapless::Deque;
-use message::{Address, ContractDigest, Epoch, ModelDigest, Observation, Status};
+use message::{Address, ContractDigest, Epoch, ModelDigest, Observation, Place, Status};
 
 use crate::{
     account::{Ledger, Outcome, RequestLedger},
-    client::{Asked, Client},
+    client::{self, Asked, Client},
     connection::{Agenda, Connection},
     face::{Action, Event, Timeout, Timer, Withheld},
     fault::{Fault, Injected},
     joined::{self, InputId, Joined, MAX_INPUTS},
+    plan::{self, Provenance},
     reason::Reason,
     record::{Record, Standing},
     respond::{Answer, Echo, Identity, Notify, Refusal, Send, Target},
@@ -20,7 +21,7 @@ use crate::{
     schedule,
     task::{ClientId, ConnectionId, Gives, MAX_BATCH, MAX_QUEUE, ModelId, Settings, SlotId, Task, WorkerId},
     time::{Duration, Instant},
-    worker::{MAX_OVERRUNS, Member, Running, Service, Work, Worker},
+    worker::{Awaited, MAX_OVERRUNS, Member, OneOff, Running, Service, Work, Worker},
 };
 
 /// More than one event can cause before its actions are taken: an answer for each member of a batch, and then a
@@ -44,6 +45,8 @@ pub struct Tables<'t> {
     pub workers: &'t mut [Worker],
     /// The timing records, one at most for each model of a worker. What has none is marked as unmeasured.
     pub records: &'t mut [Record],
+    /// The values of the connections' plans: at least as many as [`plan_room`](crate::plan_room); may be empty.
+    pub plans: &'t mut [f32],
     /// Each slot's id once: at least as many as [`slots_needed`].
     pub free_slots: &'t mut [SlotId],
 }
@@ -51,8 +54,8 @@ pub struct Tables<'t> {
 /// Why the tables cannot serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitError {
-    /// A table is empty, longer than its ids can name, or the agenda is not as long as the connections. Of connections
-    /// and clients one table may be empty.
+    /// There is no task or no worker, a table is longer than its ids can name, or the agenda is not as long as the
+    /// connections. Connections and clients may be none.
     TableSize,
     /// A connection names a task that is not there.
     UnknownTask(ConnectionId),
@@ -60,7 +63,7 @@ pub enum LimitError {
     Deadline(ConnectionId),
     /// A connection's task gives results and no action.
     NoAction(ConnectionId),
-    /// A client names a task that is not there or whose deadline leaves no room before the margin, or its shortest
+    /// A client names a task that is not there, that has plans, or whose deadline leaves no room before the margin, or its shortest
     /// period or its queue is out of bounds.
     Client(ClientId),
     /// A joined input is of no connection, out of the connections' order or one too many, or has no values or no age.
@@ -73,12 +76,18 @@ pub enum LimitError {
     MaxOverruns,
     /// A timing record names a worker that does not serve this model, or is the second one.
     Record(ModelId),
+    /// Fewer values for plans than [`plan_room`](crate::plan_room).
+    PlanRoom,
+    /// A worker on a cluster has a timing record, or is a spare.
+    Cluster(WorkerId),
 }
 
 impl core::fmt::Display for LimitError {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::TableSize => formatter.write_str("a table is empty, too long, or the agenda is of another length"),
+            Self::TableSize => {
+                formatter.write_str("no task, no worker, a table that is too long, or an agenda of another length")
+            }
             Self::UnknownTask(ConnectionId(id)) => write!(formatter, "connection {id} names a task that is not there"),
             Self::NoAction(ConnectionId(id)) => {
                 write!(formatter, "connection {id}: its task's model gives no action, so no robot can be answered")
@@ -88,7 +97,7 @@ impl core::fmt::Display for LimitError {
             }
             Self::Client(ClientId(id)) => write!(
                 formatter,
-                "client {id}: no such task, no room before its deadline, no period, or a queue not from 1 to {MAX_QUEUE}"
+                "client {id}: no such task, one with plans, no room before its deadline, no period, or a queue not from 1 to {MAX_QUEUE}"
             ),
             Self::Input(InputId(id)) => write!(
                 formatter,
@@ -101,6 +110,10 @@ impl core::fmt::Display for LimitError {
             ),
             Self::Record(ModelId(id)) => {
                 write!(formatter, "a timing record of model {id} is of a worker without it, or there are two")
+            }
+            Self::PlanRoom => formatter.write_str("each connection with a plan needs room for two of them"),
+            Self::Cluster(WorkerId(id)) => {
+                write!(formatter, "worker {id} hands off to a cluster: it can have no timing record and be no spare")
             }
             Self::MaxOverruns => write!(formatter, "max_overruns must be between 1 and {MAX_OVERRUNS}"),
         }
@@ -204,6 +217,12 @@ impl<'t> Engine<'t> {
         for (id, connection) in (0u16..).zip(tables.connections.iter_mut()) {
             connection.joined = joined::places(tables.inputs, ConnectionId(id));
         }
+        let mut room = 0usize;
+        for connection in tables.connections.iter_mut() {
+            connection.plans.room = room;
+            let task = tables.tasks.get(usize::from(connection.spec.task.0)).expect("just checked");
+            room = room.saturating_add(task.plan_values().saturating_mul(2));
+        }
         let standing = Standing::of(&tables);
         Ok(Self {
             settings,
@@ -290,7 +309,7 @@ impl<'t> Engine<'t> {
         let due = due.map(|(id, entry)| (entry.due, Timer::FallbackDue(ConnectionId(id))));
         let hangs = (0u16..).zip(self.tables.workers.iter());
         let hang = hangs
-            .map(|(id, worker)| (worker.hang_at(self.settings.hang), Timer::Hang(WorkerId(id))))
+            .map(|(id, worker)| (worker.hang_at(self.settings.hang, self.fault), Timer::Hang(WorkerId(id))))
             .min_by_key(|(at, _)| *at);
         let request = self.next_request_due().map(|(at, client)| (at, Timer::RequestDue(client)));
         [due, request, hang].into_iter().flatten().filter(|(at, _)| *at != Instant::NEVER).min_by_key(|(at, _)| *at)
@@ -376,6 +395,26 @@ impl<'t> Engine<'t> {
     pub fn members(&self, worker: WorkerId) -> impl Iterator<Item = Member> + '_ {
         let running = self.peek_worker(worker).running.iter();
         running.flat_map(|running| &running.seats).map(|seat| seat.member)
+    }
+
+    /// By when what this worker runs must be back for its answer: the deadline of a one-off, when an observation's fallback
+    /// falls due, the timeout of a plan. `None`: it runs nothing, or only what will be discarded. Ask when
+    /// [`Action::StartInference`] is taken: later on it says something else.
+    #[must_use]
+    pub fn deadline_on(&self, worker: WorkerId) -> Option<Instant> {
+        let running = self.peek_worker(worker).running.as_ref()?;
+        if let Some(OneOff { client, answer: Awaited::Open, .. }) = running.one_off {
+            return match self.peek_client(client).stage {
+                client::Stage::Running { request, .. } => Some(request.deadline),
+                client::Stage::Idle | client::Stage::Sending(_) => None,
+            };
+        }
+        if let Some(run) = running.plan {
+            let timeout = self.task(run.member.connection).plan().map(|spec| spec.timeout);
+            return timeout.filter(|_| run.answer == Awaited::Open).map(|timeout| running.since.after(timeout));
+        }
+        let open = running.seats.iter().filter(|seat| seat.answer == Awaited::Open);
+        open.map(|seat| self.peek(seat.member.connection).due()).min()
     }
 
     /// Whose one-off request this worker runs, if it runs one.
@@ -480,12 +519,23 @@ impl<'t> Engine<'t> {
             }
         };
         let answer = Answer::Refusal(Refusal::new(reason));
-        Send { target, ticket: None, deadline: None, identity, echo, oldest: None, answer }
+        Send {
+            target,
+            ticket: None,
+            deadline: None,
+            identity,
+            echo,
+            oldest: None,
+            provenance: Provenance::at(Place::Box),
+            answer,
+        }
     }
 
     fn hung(&self) -> Option<WorkerId> {
         let mut workers = (0u16..).zip(self.tables.workers.iter());
-        workers.find(|(_, worker)| worker.hang_at(self.settings.hang) <= self.now).map(|(id, _)| WorkerId(id))
+        workers
+            .find(|(_, worker)| worker.hang_at(self.settings.hang, self.fault) <= self.now)
+            .map(|(id, _)| WorkerId(id))
     }
 
     /// Takes a worker out of service for good, and a spare in.
@@ -499,6 +549,7 @@ impl<'t> Engine<'t> {
             spare.service = Service::Active;
             WorkerId(id)
         });
+        self.give_up_plan_on(worker);
         self.judge_records();
         self.push(Pending::Quarantine { worker, reason, spare });
         if !self.exiting && self.unserved().is_some() {
@@ -515,7 +566,7 @@ impl<'t> Engine<'t> {
         let (model, since) = (self.task(first).model(), self.now);
         let members = self.batch(worker, first);
         let seats = members.into_iter().map(|connection| self.begin(connection, worker)).collect();
-        self.worker(worker).running = Some(Running { model, since, seats, one_off: None });
+        self.worker(worker).running = Some(Running { model, since, seats, one_off: None, plan: None });
         self.push(Pending::Start(worker));
     }
 
@@ -613,8 +664,13 @@ impl<'t> Engine<'t> {
 
     /// Brings the agenda's entry up to date; called after each change of a connection.
     pub(crate) fn refresh(&mut self, id: ConnectionId) {
-        let waits = self.peek(id).waits() && !self.occupies_a_worker(id);
+        let waits = self.peek(id).waits() && !self.occupies_a_worker(id) && self.task(id).plan().is_none();
         let (due, startable) = match self.peek(id) {
+            // What is answered from a plan waits for no worker.
+            connection if self.task(id).plan().is_some() => {
+                let answered_now = connection.startable() != Instant::NEVER;
+                (if answered_now { self.now } else { connection.due() }, Instant::NEVER)
+            }
             // A task that rests waits for nothing.
             connection if self.rests(id) && connection.startable() != Instant::NEVER => (self.now, Instant::NEVER),
             connection if self.occupies_a_worker(id) => (connection.due(), Instant::NEVER),
@@ -669,16 +725,20 @@ pub fn slots_needed(connections: usize, clients: &[Client], workers: usize, reco
 }
 
 fn check(settings: &Settings, tables: &Tables<'_>) -> Result<(), LimitError> {
-    let Tables { tasks, connections, agenda, clients, inputs, workers, records, free_slots } = tables;
-    let sizes = [tasks.len(), connections.len().saturating_add(clients.len()), workers.len(), free_slots.len()];
-    if sizes.iter().any(|size| *size == 0 || *size > usize::from(u16::MAX))
+    let Tables { tasks, connections, agenda, clients, inputs, workers, records, plans, free_slots } = tables;
+    let ids = usize::from(u16::MAX);
+    let asking = connections.len().saturating_add(clients.len());
+    if [tasks.len(), workers.len()].iter().any(|size| *size == 0 || *size > ids)
+        || [asking, free_slots.len(), inputs.len()].iter().any(|size| *size > ids)
         || agenda.len() != connections.len()
-        || inputs.len() > usize::from(u16::MAX)
     {
         return Err(LimitError::TableSize);
     }
     if free_slots.len() < slots_needed(connections.len(), clients, workers.len(), records) {
         return Err(LimitError::TooFewSlots);
+    }
+    if plans.len() < plan::plan_room(tasks, connections) {
+        return Err(LimitError::PlanRoom);
     }
     if !(1..=MAX_OVERRUNS).contains(&usize::from(settings.max_overruns)) {
         return Err(LimitError::MaxOverruns);
@@ -688,6 +748,12 @@ fn check(settings: &Settings, tables: &Tables<'_>) -> Result<(), LimitError> {
         let again = records.iter().take(place).any(|other| other.is_of(spec.worker, spec.model));
         if !serves || again {
             return Err(LimitError::Record(spec.model));
+        }
+    }
+    for (id, worker) in (0u16..).zip(workers.iter()).filter(|(_, worker)| !worker.is_blamed()) {
+        let recorded = records.iter().any(|record| record.spec().worker == WorkerId(id));
+        if recorded || worker.service == Service::Spare {
+            return Err(LimitError::Cluster(WorkerId(id)));
         }
     }
     if let Some(unfit) = joined::unfit(inputs, connections.len()) {
@@ -703,7 +769,9 @@ fn check(settings: &Settings, tables: &Tables<'_>) -> Result<(), LimitError> {
         }
     }
     for (id, spec) in (0u16..).zip(clients.iter().map(|client| client.spec)) {
-        let task = tasks.get(usize::from(spec.task.0)).filter(|task| task.deadline() > settings.margin);
+        let task = tasks
+            .get(usize::from(spec.task.0))
+            .filter(|task| task.deadline() > settings.margin && task.plan().is_none());
         let bounded = (1..=MAX_QUEUE).contains(&usize::from(spec.queue)) && spec.min_period > Duration::ZERO;
         if task.is_none() || !bounded {
             return Err(LimitError::Client(ClientId(id)));

@@ -3,6 +3,7 @@
 use message::{Header, Stamp};
 
 use crate::{
+    hand_off::Failed,
     joined::InputId,
     reason::Reason,
     reply::Reply,
@@ -137,8 +138,8 @@ pub enum Event<'e> {
         /// Which.
         worker: WorkerId,
         /// The model's action for each member, in the order of the slots that were started, lent for this call: empty
-        /// where it failed; or that it failed, for all of them.
-        outputs: Result<&'e [&'e [f32]], ModelFailed>,
+        /// where it failed; or why there is none, for all of them.
+        outputs: Result<&'e [&'e [f32]], Failed>,
         /// How long the model ran, measured by the worker itself: once for all members.
         execution: Duration,
     },
@@ -171,10 +172,6 @@ pub enum Event<'e> {
 
 /// The slots of one inference.
 pub type Slots = heapless::Vec<SlotId, MAX_BATCH>;
-
-/// The model could not be run; the worker's log says why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ModelFailed;
 
 /// What voids a worker's timing records beside its inferences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

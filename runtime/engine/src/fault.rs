@@ -90,6 +90,21 @@ pub enum Fault {
     ResetTooSoon,
     ResetWithoutEffect,
     ResetOfAnyEpoch,
+    PlaceUntold,
+    ClusterQuarantined,
+    PlanUntold,
+    PlanWrongStep,
+    PlanPlayedBeyondEnd,
+    PlanSurvivesEpoch,
+    PlanSurvivesReset,
+    PlanOfOldEpochAdopted,
+    PlanOutOfRangeAdopted,
+    PlanTooLateAdopted,
+    PlanUnblended,
+    PlanAskedLate,
+    PlanRetryStorm,
+    PlanSlotFreedEarly,
+    TwoPlansAtOnce,
 }
 
 #[cfg(feature = "faults")]
@@ -174,6 +189,21 @@ impl Fault {
         Self::ResetTooSoon,
         Self::ResetWithoutEffect,
         Self::ResetOfAnyEpoch,
+        Self::PlaceUntold,
+        Self::ClusterQuarantined,
+        Self::PlanUntold,
+        Self::PlanWrongStep,
+        Self::PlanPlayedBeyondEnd,
+        Self::PlanSurvivesEpoch,
+        Self::PlanSurvivesReset,
+        Self::PlanOfOldEpochAdopted,
+        Self::PlanOutOfRangeAdopted,
+        Self::PlanTooLateAdopted,
+        Self::PlanUnblended,
+        Self::PlanAskedLate,
+        Self::PlanRetryStorm,
+        Self::PlanSlotFreedEarly,
+        Self::TwoPlansAtOnce,
     ];
 }
 

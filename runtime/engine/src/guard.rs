@@ -142,7 +142,11 @@ pub(crate) fn results(wanted: usize, raw: &[f32]) -> Result<Complete, Reason> {
     if raw.iter().all(|value| value.is_finite()) { Ok(Complete { _checked: () }) } else { Err(Reason::ActionNotFinite) }
 }
 
-fn in_range(envelope: &Envelope<'_>, raw: &[f32]) -> Result<(), Reason> {
+/// Whether values may leave, but for how fast they change.
+///
+/// # Errors
+/// Why they may not.
+pub(crate) fn in_range(envelope: &Envelope<'_>, raw: &[f32]) -> Result<(), Reason> {
     if raw.len() != envelope.elements().len() {
         return Err(Reason::ModelFailed);
     }

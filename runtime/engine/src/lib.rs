@@ -22,6 +22,7 @@
     )
 )]
 
+pub mod residency;
 pub mod schedulability;
 
 mod engine;
@@ -40,9 +41,11 @@ mod decode;
 mod executions;
 mod fault;
 mod guard;
+mod hand_off;
 mod joined;
 mod one_off;
 mod outlook;
+mod plan;
 mod reason;
 mod record;
 mod reference;
@@ -58,16 +61,20 @@ mod worker;
 pub use account::{Ledger, Outcome, RequestLedger};
 pub use client::Client;
 pub use connection::{Agenda, Connection};
+pub use decode::unreadable;
 pub use engine::{Engine, LimitError, Tables, slots_needed};
 pub use executions::{Executions, ExecutionsError};
-pub use face::{Action, Event, ModelFailed, Slots, Timeout, Timer, VoidCause, Withheld};
+pub use face::{Action, Event, Slots, Timeout, Timer, VoidCause, Withheld};
 #[cfg(feature = "faults")]
 pub use fault::Fault;
 pub use guard::{Complete, Guarded, Origin, Ranged};
+pub use hand_off::{Failed, HandOff, HandOffFailure, HandOffLedger};
 pub use joined::{Carries, InputId, Joined, JoinedSpec, MAX_INPUTS, SampleClock};
+pub use plan::{Interpolation, MAX_PLAN, PlanLedger, PlanSpec, PlanStatus, plan_room};
 pub use reason::{Reason, ReasonKind, Row, TABLE};
 pub use record::{Record, RecordSpec, Share, WindowError};
 pub use reply::{Replied, Reply};
+pub use request::proper;
 pub use reset::ResetLedger;
 pub use respond::{Answer, Notify, Refusal, Send, Target, Ticket};
 pub use sample::SampleLedger;

@@ -3,15 +3,16 @@
 //! A free worker starts a one-off only while no observation waits for it: control is held up by the one that runs, if
 //! one does, and by no more. Whoever was served least recently is next; one-offs are not batched.
 
-use message::Status;
+use message::{Place, Status};
 
 use crate::{
     account::RequestOutcome,
     client::{Asked, Outcome, Request, Sending, Stage},
     engine::{Draining, Engine, Pending},
-    face::{ModelFailed, Withheld},
+    face::Withheld,
     fault::Fault,
     guard,
+    hand_off::Failed,
     reason::Reason,
     reply::{Replied, Reply},
     respond::{Party, Refusal, Ticket},
@@ -121,10 +122,10 @@ impl Engine<'_> {
     }
 
     /// A worker that ran a one-off is free again: its result goes to the guard, or is discarded.
-    pub(crate) fn finished_one_off(&mut self, worker: WorkerId, ended: OneOff, output: Result<&[f32], ModelFailed>) {
+    pub(crate) fn finished_one_off(&mut self, worker: WorkerId, ended: OneOff, output: Result<&[f32], Failed>) {
         let OneOff { client: id, slot, answer } = ended;
         match answer {
-            Awaited::Open => self.reply_with(id, output),
+            Awaited::Open => self.reply_with(id, self.peek_worker(worker).place, output),
             Awaited::Closed | Awaited::FellDue => {
                 let client = self.client(id);
                 client.ledger.discard();
@@ -134,13 +135,13 @@ impl Engine<'_> {
         }
     }
 
-    fn reply_with(&mut self, id: ClientId, output: Result<&[f32], ModelFailed>) {
+    fn reply_with(&mut self, id: ClientId, place: Place, output: Result<&[f32], Failed>) {
         let task = self.task_of(id);
         let marks = self.marks_of(&task);
         let Stage::Running { request, .. } = core::mem::replace(&mut self.client(id).stage, Stage::Idle) else {
             unreachable!("a result is awaited as long as its client waits for it")
         };
-        let result = output.map_err(|ModelFailed| Reason::ModelFailed).and_then(|raw| match task.gives() {
+        let result = output.map_err(Failed::reason).and_then(|raw| match task.gives() {
             Gives::Action(envelope) => guard::result(&envelope, raw).map(Outcome::Action),
             Gives::Results { values } => guard::results(values, raw).map(Outcome::Results),
         });
@@ -149,14 +150,14 @@ impl Engine<'_> {
             Ok(raw) if raw.len() == task.envelope().elements().len() && self.fault.is(Fault::ResultUnchecked) => {
                 Ok(Outcome::Action(guard::unranged(&task.envelope(), raw)))
             }
-            Ok(_) | Err(ModelFailed) => result,
+            Ok(_) | Err(_) => result,
         };
         match result {
             Ok(result) => {
                 let client = self.client(id);
                 client.serial = client.serial.saturating_add(1);
                 let (serial, result) = (client.serial, Some(result));
-                client.stage = Stage::Sending(Sending { request, serial, result, marks });
+                client.stage = Stage::Sending(Sending { request, serial, result, marks, place });
                 self.push(Pending::Reply(id));
             }
             Err(reason) => {
@@ -180,6 +181,7 @@ impl Engine<'_> {
         let (boot, model, address) =
             (self.settings.boot, self.task_of(id).model_digest(), self.peek_client(id).spec.address);
         let no_deadline = self.fault.is(Fault::ExpiredResultLeaves);
+        let untold = self.fault.is(Fault::PlaceUntold);
         let Stage::Sending(sending) = &mut self.client(id).stage else {
             unreachable!("a reply is announced when the client's result begins to be sent")
         };
@@ -193,6 +195,7 @@ impl Engine<'_> {
             boot,
             model,
             status: sending.marks,
+            place: if untold { Place::Box } else { sending.place },
             asked: sending.request.asked,
             says: match result {
                 Outcome::Action(result) => Replied::Result(result),
@@ -218,6 +221,7 @@ impl Engine<'_> {
             boot: self.settings.boot,
             model: task.model_digest(),
             status: marks,
+            place: Place::Box,
             asked,
             says: Replied::Refusal(Refusal::new(reason)),
         }

@@ -217,7 +217,10 @@ impl Engine<'_> {
 
     /// The marks of this task's responses that come from its model's timing.
     pub(crate) fn timing_marks(&self, task: &Task<'_>) -> Status {
-        if self.standing.degraded.contains(task.model()) && !self.fault.is(Fault::DegradedUnmarked) {
+        // Nothing waits for the model of a task with plans.
+        if task.plan().is_some() {
+            Status::NONE
+        } else if self.standing.degraded.contains(task.model()) && !self.fault.is(Fault::DegradedUnmarked) {
             Status::UNMEASURED.with(Status::DEGRADED)
         } else if self.standing.unmeasured.contains(task.model()) && !self.fault.is(Fault::UnmeasuredUnmarked) {
             Status::UNMEASURED

@@ -37,6 +37,8 @@ pub struct Reply {
     pub(crate) boot: Boot,
     pub(crate) model: ModelDigest,
     pub(crate) status: Status,
+    /// Where a result was computed.
+    pub(crate) place: Place,
     pub(crate) asked: Asked,
     pub(crate) says: Replied,
 }
@@ -98,7 +100,7 @@ impl Reply {
             model: self.model,
             age_us: now.since(self.asked.arrival).wire_micros(),
             status: self.status,
-            place: Place::Box,
+            place: self.place,
             values,
         };
         result.encode(out)
@@ -115,7 +117,7 @@ impl Reply {
             Replied::Result(result) => {
                 let length = message::put_floats(result.values(), &mut bytes).expect("MAX_ACTION values have room");
                 let values = bytes.get(..length).expect("as many bytes as were written");
-                (InferBody::Result { place: Place::Box, values }, self.model)
+                (InferBody::Result { place: self.place, values }, self.model)
             }
             Replied::Results(_) => unreachable!("results have a frame of their own"),
             Replied::Refusal(refusal) => (InferBody::Refusal { reason: refusal.reason().number() }, ModelDigest::NONE),

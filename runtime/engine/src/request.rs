@@ -2,7 +2,7 @@
 //!
 //! The order of checks is that of an observation. A refused request waits nowhere and moves no bucket.
 
-use message::{Address, InferRequest};
+use message::{Address, ContractDigest, InferRequest};
 
 use crate::{
     account::RequestOutcome,
@@ -24,7 +24,7 @@ impl Engine<'_> {
         let unreadable = Asked::unreadable(arrival);
         let request = match InferRequest::decode(bytes) {
             Ok(request) => request,
-            Err(malformed) => return self.refuse_request(id, None, unreadable, decode::reason(malformed)),
+            Err(malformed) => return self.refuse_request(id, None, unreadable, decode::unreadable(malformed)),
         };
         let asked = Asked { request: request.request, stamp: request.stamp, arrival };
         match self.admissible(id, arrival, &request) {
@@ -46,7 +46,7 @@ impl Engine<'_> {
         if self.draining != Draining::No {
             return Err(Reason::Draining);
         }
-        proper(request, &task, client.spec.address)?;
+        proper(request, client.spec.address, task.contract(), task.inputs())?;
         let budget = self.budget(request, &task)?;
         if !client.bucket.conforms(arrival, client.spec.arrival_jitter) {
             return Err(Reason::Period);
@@ -107,14 +107,23 @@ impl Engine<'_> {
     }
 }
 
-fn proper(request: &InferRequest<'_>, task: &Task<'_>, address: Address) -> Result<(), Reason> {
+/// Whether a request is one of this client's, with so many finite numbers.
+///
+/// # Errors
+/// The first thing that is wrong with it, in the order of an observation's checks.
+pub fn proper(
+    request: &InferRequest<'_>,
+    address: Address,
+    contract: ContractDigest,
+    inputs: usize,
+) -> Result<(), Reason> {
     if request.address != address {
         return Err(Reason::Address);
     }
-    if request.contract != task.contract() {
+    if request.contract != contract {
         return Err(Reason::Contract);
     }
-    if request.values.len() != task.inputs().saturating_mul(size_of::<f32>()) {
+    if request.values.len() != inputs.saturating_mul(size_of::<f32>()) {
         return Err(Reason::ValuesLength);
     }
     if !message::floats(request.values).all(f32::is_finite) {

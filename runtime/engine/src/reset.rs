@@ -76,6 +76,7 @@ impl Engine<'_> {
                 let connection = self.connection(id);
                 connection.resets.accept();
                 connection.state.demand(reset.from_sequence);
+                connection.plans.demand(reset.from_sequence);
             }
             Err(reason) => self.connection(id).resets.refuse(reason, 1),
         }
@@ -87,7 +88,7 @@ impl Engine<'_> {
     }
 
     fn read_reset(&self, id: ConnectionId, bytes: &[u8]) -> Result<Reset, Reason> {
-        let reset = Reset::decode(bytes).map_err(decode::reason)?;
+        let reset = Reset::decode(bytes).map_err(decode::unreadable)?;
         let connection = self.peek(id);
         if reset.address != connection.spec.address {
             return Err(Reason::Address);

@@ -4,13 +4,13 @@
 //! deadline; the caller reads the clock just before the put, puts or withholds, and reports which.
 
 use message::{
-    Address, Body, Boot, ContractDigest, Epoch, ModelDigest, Notice, NoticeKind, Place, Response, Sequence, Stamp,
-    Status,
+    Address, Body, Boot, ContractDigest, Epoch, ModelDigest, Notice, NoticeKind, Response, Sequence, Stamp, Status,
 };
 
 use crate::{
     guard::{Guarded, Origin},
     joined::Sampled,
+    plan::Provenance,
     reason::Reason,
     task::{ClientId, ConnectionId, MAX_ACTION},
     time::Instant,
@@ -127,6 +127,8 @@ pub struct Send {
     pub(crate) echo: Echo,
     /// The oldest joined sample behind it.
     pub(crate) oldest: Option<Sampled>,
+    /// Where an action was computed, and of which plan it is a step.
+    pub(crate) provenance: Provenance,
     pub(crate) answer: Answer,
 }
 
@@ -190,7 +192,9 @@ impl Send {
                 let length = message::put_floats(guarded.values(), &mut bytes).expect("MAX_ACTION values have room");
                 let values = bytes.get(..length).expect("as many bytes as were written");
                 match guarded.origin() {
-                    Origin::Model { clamped } => (Body::Action { place: Place::Box, values }, model, clamped),
+                    Origin::Model { clamped } => {
+                        (Body::Action { place: self.provenance.place, values }, model, clamped)
+                    }
                     Origin::Fallback(reason) => {
                         (Body::Fallback { reason: reason.number(), values }, ModelDigest::NONE, false)
                     }
@@ -198,6 +202,8 @@ impl Send {
             }
             Answer::Refusal(refusal) => (Body::Refusal { reason: refusal.reason().number() }, ModelDigest::NONE, false),
         };
+        let step = self.provenance.step.filter(|_| matches!(body, Body::Action { .. }));
+        let planned_us = step.map_or(0, |step| now.since(step.origin).wire_micros());
         let response = Response {
             address,
             contract,
@@ -206,10 +212,10 @@ impl Send {
             sequence: self.echo.sequence,
             stamp: self.echo.stamp,
             model,
-            plan: 0,
-            plan_step: 0,
+            plan: step.map_or(0, |step| step.plan),
+            plan_step: step.map_or(0, |step| step.place),
             age_us,
-            input_age_us: age_us.max(sampled_us),
+            input_age_us: age_us.max(sampled_us).max(planned_us),
             status: if clamped { status.with(Status::CLAMPED) } else { status },
             body,
         };

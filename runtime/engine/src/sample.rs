@@ -136,7 +136,7 @@ impl Engine<'_> {
 
     /// Takes a sample as its input's newest.
     fn admit_sample(&mut self, id: InputId, arrival: Instant, wall: WallClock, bytes: &[u8]) -> Result<(), Reason> {
-        let sample = Input::decode(bytes).map_err(decode::reason)?;
+        let sample = Input::decode(bytes).map_err(decode::unreadable)?;
         let (spec, now, fault) = (self.peek_input(id).spec, self.now, self.fault);
         let contract = self.task(spec.connection).contract();
         let Carries::Values { address, values } = spec.carries else { return Err(Reason::WrongType) };

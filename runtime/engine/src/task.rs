@@ -2,9 +2,12 @@
 //!
 //! Everything is checked when it is built, so that the engine meets no task that cannot be answered.
 
-use message::{Address, ContractDigest, ModelDigest};
+use message::{Address, ContractDigest, ModelDigest, Place};
 
-use crate::time::Duration;
+use crate::{
+    plan::{MAX_PLAN, PlanSpec},
+    time::Duration,
+};
 
 /// The most elements an action may have.
 pub const MAX_ACTION: usize = 64;
@@ -149,6 +152,9 @@ pub enum DeclarationError {
     Inputs,
     /// `min_period` is zero.
     MinPeriod,
+    /// A plan has no period, fewer than two steps, more than [`MAX_PLAN`] values or no timeout, or its task gives no action,
+    /// remembers something or changes with a timing record.
+    Plan,
     /// The factor of a lower rate is below 2.
     RateFactor,
 }
@@ -164,6 +170,9 @@ impl core::fmt::Display for DeclarationError {
             Self::MaxStep => "max_step_us must be above zero",
             Self::Inputs => "the observation has no element",
             Self::MinPeriod => "min_period_us must be above zero",
+            Self::Plan => {
+                "a plan needs a period, two steps, at most 16384 values and a timeout; its task gives an action, has no state and keeps on when degraded"
+            }
             Self::RateFactor => "the factor of a lower rate must be at least 2",
         })
     }
@@ -261,6 +270,8 @@ pub struct TaskSpec<'t> {
     pub degraded: Degraded,
     /// How long after it last advanced the state of a connection counts; `None`: the model remembers nothing.
     pub max_gap: Option<Duration>,
+    /// How it plays its model's output; `None`: that is one action, for the observation that it was computed from.
+    pub plan: Option<PlanSpec>,
     /// What each of its responses is marked with. With [`message::Status::UNSCHEDULABLE`] its observations may also be
     /// overtaken by batches of other models.
     pub status: message::Status,
@@ -301,6 +312,9 @@ impl<'t> Task<'t> {
         }
         if matches!(spec.gives, Gives::Results { values: 0 }) {
             return Err(DeclarationError::Elements);
+        }
+        if !Self(spec).plays_what_it_may() {
+            return Err(DeclarationError::Plan);
         }
         for element in Self(spec).envelope().elements() {
             match element.start {
@@ -388,6 +402,26 @@ impl<'t> Task<'t> {
         self.0.max_gap
     }
 
+    /// How it plays its model's output, if that is a plan.
+    #[must_use]
+    pub const fn plan(&self) -> Option<PlanSpec> {
+        self.0.plan
+    }
+
+    /// How many f32 values its model's plan has; 0: it gives none.
+    #[must_use]
+    pub fn plan_values(&self) -> usize {
+        let steps = self.0.plan.map_or(0, |plan| usize::from(plan.steps));
+        steps.saturating_mul(self.envelope().elements().len())
+    }
+
+    fn plays_what_it_may(&self) -> bool {
+        let Some(plan) = self.0.plan else { return true };
+        let sizes = plan.steps >= 2 && self.plan_values() <= MAX_PLAN && self.plan_values() > 0;
+        let times = plan.period > Duration::ZERO && plan.timeout > Duration::ZERO;
+        sizes && times && self.0.max_gap.is_none() && self.0.degraded == Degraded::Keep
+    }
+
     /// What each of its responses is marked with.
     #[must_use]
     pub const fn status(&self) -> message::Status {
@@ -424,13 +458,17 @@ pub struct ClientSpec {
     pub queue: u8,
 }
 
-/// One worker: a thread with a session for each of its models.
+/// One worker: a thread with a session for each of its models, or one that hands each request off to a cluster.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerSpec {
     /// The models of which it owns a session.
     pub models: ModelSet,
     /// Whether it waits until another is quarantined.
     pub spare: bool,
+    /// Where it computes. One on a cluster hands each request off and is back by
+    /// [`Engine::deadline_on`](crate::Engine::deadline_on): it is never quarantined, no timing record is its, and it is
+    /// nobody's spare.
+    pub place: Place,
 }
 
 /// What holds for the whole box.

@@ -1,9 +1,11 @@
 //! One worker, as the engine sees it: what it runs and for whom, how often it overran, whether it is in service.
 
 use heapless::{Deque, Vec};
-use message::{Epoch, Sequence};
+use message::{Epoch, Place, Sequence};
 
 use crate::{
+    fault::{Fault, Injected},
+    joined::Sampled,
     task::{ClientId, ConnectionId, MAX_BATCH, ModelId, ModelSet, SlotId, WorkerSpec},
     time::{Duration, Instant},
 };
@@ -15,6 +17,7 @@ pub(crate) const MAX_OVERRUNS: usize = 16;
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) models: ModelSet,
+    pub(crate) place: Place,
     pub(crate) service: Service,
     pub(crate) running: Option<Running>,
     pub(crate) work: Work,
@@ -63,21 +66,27 @@ pub(crate) struct Running {
     /// In the order of their ranks, each of another connection; none in a one-off.
     pub(crate) seats: Vec<Seat, MAX_BATCH>,
     pub(crate) one_off: Option<OneOff>,
+    pub(crate) plan: Option<PlanRun>,
 }
 
 impl Running {
     pub(crate) const fn one_off(model: ModelId, since: Instant, one_off: OneOff) -> Self {
-        Self { model, since, seats: Vec::new(), one_off: Some(one_off) }
+        Self { model, since, seats: Vec::new(), one_off: Some(one_off), plan: None }
+    }
+
+    pub(crate) const fn plan(model: ModelId, since: Instant, plan: PlanRun) -> Self {
+        Self { model, since, seats: Vec::new(), one_off: None, plan: Some(plan) }
     }
 
     /// How many it answers.
     pub(crate) fn size(&self) -> usize {
-        if self.one_off.is_some() { 1 } else { self.seats.len() }
+        if self.one_off.is_some() || self.plan.is_some() { 1 } else { self.seats.len() }
     }
 
     /// Where the values lie that it runs on.
     pub(crate) fn slots(&self) -> impl Iterator<Item = SlotId> + '_ {
-        self.seats.iter().map(|seat| seat.member.slot).chain(self.one_off.map(|one_off| one_off.slot))
+        let alone = self.one_off.map(|one_off| one_off.slot).or(self.plan.map(|plan| plan.member.slot));
+        self.seats.iter().map(|seat| seat.member.slot).chain(alone)
     }
 }
 
@@ -86,6 +95,18 @@ impl Running {
 pub(crate) struct OneOff {
     pub(crate) client: ClientId,
     pub(crate) slot: SlotId,
+    pub(crate) answer: Awaited,
+}
+
+/// An observation from which a plan is computed, and what becomes of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlanRun {
+    pub(crate) member: Member,
+    /// When that observation arrived.
+    pub(crate) origin: Instant,
+    /// The oldest joined sample that it is computed from.
+    pub(crate) oldest: Option<Sampled>,
+    /// Closed: it will be discarded when it comes. Fell due: it was, with its worker.
     pub(crate) answer: Awaited,
 }
 
@@ -125,7 +146,8 @@ impl Worker {
     #[must_use]
     pub fn new(spec: WorkerSpec) -> Self {
         let service = if spec.spare { Service::Spare } else { Service::Active };
-        Self { models: spec.models, service, running: None, work: Work::default(), overruns: Deque::new() }
+        let WorkerSpec { models, place, .. } = spec;
+        Self { models, place, service, running: None, work: Work::default(), overruns: Deque::new() }
     }
 
     /// Whether it may be given work now.
@@ -151,6 +173,14 @@ impl Worker {
         self.running.as_mut()?.one_off.as_mut()
     }
 
+    pub(crate) fn plan_run(&self) -> Option<PlanRun> {
+        self.running.as_ref()?.plan
+    }
+
+    pub(crate) fn plan_run_mut(&mut self) -> Option<&mut PlanRun> {
+        self.running.as_mut()?.plan.as_mut()
+    }
+
     /// The seat at this place, if its inference has one.
     pub(crate) fn seat(&self, place: usize) -> Option<Seat> {
         self.running.as_ref()?.seats.get(place).copied()
@@ -160,10 +190,17 @@ impl Worker {
         self.service == Service::Quarantined && self.running.is_none()
     }
 
+    /// Whether it may be taken out of service for what its inferences do. One that hands off is not: its thread is back
+    /// by its deadline whatever the cluster does, and the link has a breaker for each endpoint.
+    pub(crate) fn is_blamed(&self) -> bool {
+        self.place == Place::Box
+    }
+
     /// When its inference counts as hung.
-    pub(crate) fn hang_at(&self, hang: Duration) -> Instant {
+    pub(crate) fn hang_at(&self, hang: Duration, fault: Injected) -> Instant {
+        let blamed = self.is_blamed() || fault.is(Fault::ClusterQuarantined);
         match (self.service, &self.running) {
-            (Service::Active, Some(running)) => running.since.after(hang),
+            (Service::Active, Some(running)) if blamed => running.since.after(hang),
             (Service::Active | Service::Spare | Service::Quarantined, _) => Instant::NEVER,
         }
     }

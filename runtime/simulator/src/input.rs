@@ -1,8 +1,8 @@
 //! An event that owns what the engine's [`Event`] only borrows, so that it can wait in a queue.
 
 use engine::{
-    ClientId, ConnectionId, Duration, Event, InputId, Instant, ModelFailed, Reason, Ticket, VoidCause, WallClock,
-    Withheld, WorkerId,
+    ClientId, ConnectionId, Duration, Event, Failed, InputId, Instant, Reason, Ticket, VoidCause, WallClock, Withheld,
+    WorkerId,
 };
 use message::{Address, ContractDigest, Header, Stamp};
 
@@ -45,7 +45,7 @@ pub(crate) enum Input {
     },
     Finished {
         worker: usize,
-        outputs: Result<Vec<Vec<f32>>, ModelFailed>,
+        outputs: Result<Vec<Vec<f32>>, Failed>,
         execution: u64,
     },
     RecordVoid {

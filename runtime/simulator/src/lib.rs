@@ -36,6 +36,7 @@ mod joined;
 mod link;
 mod mangle;
 mod outlook;
+pub mod plans;
 pub mod quiet;
 mod reference;
 mod report;

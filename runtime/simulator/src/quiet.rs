@@ -11,7 +11,9 @@ use engine::{
     RequestLedger, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
     schedulability::Demand, slots_needed,
 };
-use message::{Address, Boot, ContractDigest, Epoch, InferRequest, ModelDigest, Observation, Sequence, Stamp, Status};
+use message::{
+    Address, Boot, ContractDigest, Epoch, InferRequest, ModelDigest, Observation, Place, Sequence, Stamp, Status,
+};
 
 use crate::controller::encode;
 
@@ -108,7 +110,8 @@ pub fn serve_beside(
     let spec = |place: usize| ConnectionSpec { task: TaskId(id(place)), address: Address::new(0) };
     let mut connections: Vec<Connection> = (0..set.len()).map(|place| Connection::new(spec(place))).collect();
     let all = (0..=models).fold(ModelSet::EMPTY, |set, model| set.with(ModelId(model)));
-    let mut table: Vec<Worker> = (0..workers).map(|_| Worker::new(WorkerSpec { models: all, spare: false })).collect();
+    let mut table: Vec<Worker> =
+        (0..workers).map(|_| Worker::new(WorkerSpec { models: all, spare: false, place: Place::Box })).collect();
     let mut agenda = vec![Agenda::default(); set.len()];
     let slots = slots_needed(set.len(), &clients, usize::from(workers), &records);
     let mut free_slots: Vec<SlotId> = (0..id(slots)).map(SlotId).collect();
@@ -129,6 +132,7 @@ pub fn serve_beside(
         inputs: &mut [],
         workers: &mut table,
         records: &mut records,
+        plans: &mut [],
         free_slots: &mut free_slots,
     };
     let engine = Engine::new(settings, tables).expect("a set that can be declared");
@@ -287,6 +291,7 @@ fn task((demand, model): (Demand, u8), status: Status, elements: &[Element]) -> 
         gives: Gives::Action(Envelope::new(elements, TooFast::Clamp, max_step).expect("one good element")),
         degraded: Degraded::Keep,
         max_gap: None,
+        plan: None,
         status,
     };
     Task::new(spec).expect("a set that can be declared")

@@ -11,7 +11,7 @@ mod records;
 mod state;
 mod workers;
 
-use engine::{ModelFailed, Reason, TooFast, Withheld};
+use engine::{Failed, Reason, TooFast, Withheld};
 use message::{Address, ContractDigest, Observation, Status};
 
 pub(crate) use self::compare::{Expected, ExpectedAnswer, Says, To, actions, frame};
@@ -279,7 +279,7 @@ impl<'s> Reference<'s> {
         self.refuse_unread(to, Reason::UnknownTask, message::peek(bytes), arrival);
     }
 
-    fn finished(&mut self, now: u64, worker: usize, outputs: &Result<Vec<Vec<f32>>, ModelFailed>) {
+    fn finished(&mut self, now: u64, worker: usize, outputs: &Result<Vec<Vec<f32>>, Failed>) {
         let inference = self.workers[worker].running.take().expect("a worker that finishes was running");
         for (place, member) in inference.members.iter().enumerate() {
             if let Answer::Open(key) = member.answer {
@@ -289,13 +289,16 @@ impl<'s> Reference<'s> {
         self.count_overrun(now, worker, &inference);
     }
 
-    fn answer_with(&mut self, now: u64, key: Key, output: Result<&[f32], &ModelFailed>) {
+    fn answer_with(&mut self, now: u64, key: Key, output: Result<&[f32], &Failed>) {
         let line = &mut self.lines[key.connection];
         let Phase::Running { job, .. } = std::mem::replace(&mut line.phase, Phase::Idle) else {
             unreachable!("an inference whose answer is open is its connection's");
         };
         let task = &self.scenario.tasks[self.scenario.connections[key.connection].task];
-        let Ok(raw) = output else { return self.fall_back(now, job, Reason::ModelFailed) };
+        let raw = match output {
+            Ok(raw) => raw,
+            Err(failed) => return self.fall_back(now, job, failed.reason()),
+        };
         if raw.len() != task.elements.len() {
             return self.fall_back(now, job, Reason::ModelFailed);
         }

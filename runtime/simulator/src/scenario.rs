@@ -6,7 +6,7 @@ use engine::{
     TooFast, WorkerSpec,
 };
 use fastrand::Rng;
-use message::{Address, Boot, ContractDigest, ModelDigest, Status};
+use message::{Address, Boot, ContractDigest, ModelDigest, Place, Status};
 
 use crate::{
     clock::{MICRO, MILLI, SECOND},
@@ -218,6 +218,7 @@ impl TaskPlan {
             gives: Gives::Action(envelope),
             degraded: self.degraded,
             max_gap: self.max_gap.map(Duration::from_nanos),
+            plan: None,
             status: self.status,
         };
         envelope
@@ -458,15 +459,17 @@ fn workers(rng: &mut Rng, models: u8, few: bool) -> Vec<WorkerSpec> {
         if rng.bool() { all } else { first }
     };
     let mut workers: Vec<WorkerSpec> = if few || rng.bool() {
-        vec![WorkerSpec { models: all, spare: false }]
+        vec![WorkerSpec { models: all, spare: false, place: Place::Box }]
     } else {
-        (0..models).map(|model| WorkerSpec { models: ModelSet::EMPTY.with(ModelId(model)), spare: false }).collect()
+        (0..models)
+            .map(|model| WorkerSpec { models: ModelSet::EMPTY.with(ModelId(model)), spare: false, place: Place::Box })
+            .collect()
     };
     for _ in 0..rng.u8(..=if few { 0 } else { 2 }) {
-        workers.push(WorkerSpec { models: some(rng), spare: false });
+        workers.push(WorkerSpec { models: some(rng), spare: false, place: Place::Box });
     }
     for _ in 0..rng.u8(..=2) {
-        workers.push(WorkerSpec { models: some(rng), spare: true });
+        workers.push(WorkerSpec { models: some(rng), spare: true, place: Place::Box });
     }
     rng.shuffle(&mut workers);
     workers

@@ -1,6 +1,6 @@
 //! Fake workers: how long an inference takes and what comes out, good or bad.
 
-use engine::{Element, ModelFailed};
+use engine::{Element, Failed};
 use fastrand::Rng;
 
 use crate::{
@@ -46,7 +46,7 @@ pub(crate) fn output(
     seen: &mut Disturbances,
     task: &TaskPlan,
     last: &[f32],
-) -> Result<Vec<f32>, ModelFailed> {
+) -> Result<Vec<f32>, Failed> {
     let step = seconds(task.max_step.min(task.deadline)) * 0.7;
     let mut values: Vec<f32> =
         task.elements.iter().zip(last).map(|(element, last)| near(rng, element, *last, step)).collect();
@@ -84,7 +84,7 @@ pub(crate) fn output(
         }
         _ => {
             seen.note(Disturbance::WorkerFailed);
-            return Err(ModelFailed);
+            return Err(Failed::Model);
         }
     };
     seen.note(what);

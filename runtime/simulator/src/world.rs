@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use engine::{Client, Connection, Engine, Joined, ModelFailed, SlotId, Tables, Task, slots_needed};
+use engine::{Client, Connection, Engine, Failed, Joined, SlotId, Tables, Task, slots_needed};
 use fastrand::Rng;
 
 use crate::{
@@ -24,7 +24,7 @@ pub(crate) enum Happening {
     Publish { controller: usize },
     Arrive { connection: usize, bytes: Vec<u8> },
     Turn { boot: u64, serial: u64 },
-    Finish { boot: u64, worker: usize, outputs: Result<Vec<Vec<f32>>, ModelFailed>, execution: u64 },
+    Finish { boot: u64, worker: usize, outputs: Result<Vec<Vec<f32>>, Failed>, execution: u64 },
     Put { boot: u64, serial: u64 },
     Reported { boot: u64, input: Input },
     ArriveReset { connection: usize, bytes: Vec<u8> },
@@ -172,6 +172,7 @@ impl World<'_> {
             inputs: &mut inputs,
             workers: &mut workers,
             records: &mut records,
+            plans: &mut [],
             free_slots: &mut free_slots,
         };
         let engine = Engine::new(scenario.box_plan.declare(message::Boot::new(id)), tables);

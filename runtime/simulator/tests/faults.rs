@@ -11,11 +11,17 @@ use std::{
 };
 
 use engine::Fault;
-use simulator::{Options, Violation, simulate};
+use simulator::{
+    Options, Violation,
+    plans::{OF_PLANS, PlayOptions, play},
+    simulate,
+};
 
 /// A fault must show within this many seeds.
 const SEEDS: u64 = 24;
 const OBSERVATIONS: u64 = 3_000;
+/// How long robots play plans for each seed, in virtual time.
+const SECONDS: u64 = 6;
 
 /// What caught one fault: with both judges, and with the promise's checks alone.
 struct Caught {
@@ -35,6 +41,9 @@ fn each_deliberate_fault_is_caught() {
         for _ in 0..cores {
             scope.spawn(|| {
                 while let Some(&fault) = Fault::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if OF_PLANS.contains(&fault) {
+                        continue;
+                    }
                     let caught = Caught {
                         fault,
                         by_either: first_violation(Some(fault), true),
@@ -54,7 +63,24 @@ fn each_deliberate_fault_is_caught() {
     let passed = |caught: &&Caught| caught.by_either.is_none() || caught.from_outside.is_none();
     let missed: Vec<Fault> = table.iter().filter(passed).map(|caught| caught.fault).collect();
     assert!(missed.is_empty(), "nothing caught {missed:?} in {SEEDS} seeds of {OBSERVATIONS} observations");
-    assert_eq!(table.len(), Fault::ALL.len());
+    assert_eq!(table.len() + OF_PLANS.len(), Fault::ALL.len());
+}
+
+#[test]
+fn each_fault_of_plans_and_clusters_is_caught() {
+    panic::set_hook(Box::new(|_| {}));
+    let first =
+        |fault| (0..SEEDS).find_map(|seed| play(seed, SECONDS, PlayOptions { fault, ..PlayOptions::default() }).err());
+    let caught: Vec<_> = OF_PLANS.iter().map(|fault| (*fault, first(Some(*fault)))).collect();
+    let without = first(None);
+    let _ = panic::take_hook();
+    for (fault, what) in &caught {
+        let what = what.as_deref().unwrap_or("-");
+        println!("{:28} {}", format!("{fault:?}"), what.chars().take(120).collect::<String>());
+    }
+    let missed: Vec<_> = caught.iter().filter(|(_, what)| what.is_none()).map(|(fault, _)| *fault).collect();
+    assert!(missed.is_empty(), "nothing caught {missed:?} in {SEEDS} seeds of {SECONDS} s");
+    assert_eq!(without, None, "without a fault the same seeds pass");
 }
 
 #[test]

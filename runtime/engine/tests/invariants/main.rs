@@ -2,7 +2,9 @@
 //! these say what is meant.
 
 mod batches;
+mod cluster;
 mod joined;
+mod plans;
 mod records;
 mod results;
 mod scene;

@@ -1,11 +1,12 @@
 //! Models that give results and no action: who asks once gets all of them, finite and complete, or a typed refusal.
 
 use engine::{
-    Action, Client, ClientId, ClientSpec, Duration, Engine, Event, Gives, LimitError, ModelFailed, ModelSet, Reason,
-    Replied, Settings, SlotId, Tables, Task, TaskId, TaskSpec, Worker, WorkerId, WorkerSpec,
+    Action, Client, ClientId, ClientSpec, Duration, Engine, Event, Failed, Gives, HandOffFailure, Interpolation,
+    LimitError, ModelSet, PlanSpec, Reason, Replied, Settings, SlotId, Tables, Task, TaskId, TaskSpec, Worker,
+    WorkerId, WorkerSpec,
 };
 use engine::{Agenda, Connection, ConnectionId, ConnectionSpec, slots_needed};
-use message::{Address, Boot, InferReply, InferRequest, InferResult, Stamp, Status};
+use message::{Address, Boot, InferReply, InferRequest, InferResult, Place, Stamp, Status};
 
 use crate::scene::{CONTRACT, at, task};
 
@@ -34,8 +35,14 @@ fn tables(task: TaskSpec<'static>, connections: usize) -> Tables<'static> {
         agenda: vec![Agenda::default(); connections].leak(),
         clients: clients.leak(),
         inputs: &mut [],
-        workers: vec![Worker::new(WorkerSpec { models: ModelSet::EMPTY.with(task.model), spare: false })].leak(),
+        workers: vec![Worker::new(WorkerSpec {
+            models: ModelSet::EMPTY.with(task.model),
+            spare: false,
+            place: Place::Box,
+        })]
+        .leak(),
         records: &mut [],
+        plans: &mut [],
         free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
     }
 }
@@ -54,7 +61,13 @@ fn settings() -> Settings {
 
 /// An engine that runs request 7, and the slot that it runs in.
 fn running() -> (Engine<'static>, SlotId) {
-    let mut engine = Engine::new(settings(), tables(results(), 0)).expect("good tables");
+    running_at(Place::Box)
+}
+
+fn running_at(place: Place) -> (Engine<'static>, SlotId) {
+    let models = ModelSet::EMPTY.with(task().model);
+    let workers = vec![Worker::new(WorkerSpec { models, spare: false, place })].leak();
+    let mut engine = Engine::new(settings(), Tables { workers, ..tables(results(), 0) }).expect("good tables");
     let request = InferRequest {
         address: ADDRESS,
         contract: CONTRACT,
@@ -75,7 +88,7 @@ fn running() -> (Engine<'static>, SlotId) {
 }
 
 /// What becomes of it.
-fn ended(outputs: Result<&[f32], ModelFailed>) -> (Engine<'static>, SlotId, engine::Reply) {
+fn ended(outputs: Result<&[f32], Failed>) -> (Engine<'static>, SlotId, engine::Reply) {
     let (mut engine, slot) = running();
     let each = outputs.map(|output| [output]);
     let outputs = each.as_ref().map(|each| &each[..]).map_err(|failed| *failed);
@@ -104,8 +117,39 @@ fn all_results_are_handed_over_from_their_slot_before_the_deadline() {
 }
 
 #[test]
+fn results_say_where_they_were_computed_and_their_worker_is_back_by_their_deadline() {
+    for place in [Place::Box, Place::Cluster] {
+        let (mut engine, _) = running_at(place);
+        assert_eq!(engine.deadline_on(WorkerId(0)), Some(at(50_000)), "a one-off has no margin");
+        let values = vec![0.5; VALUES];
+        let (outputs, execution): ([&[f32]; 1], _) = ([&values], Duration::from_micros(9_000));
+        engine.handle(at(10_000), Event::Finished { worker: WorkerId(0), outputs: Ok(&outputs), execution });
+        let Some(Action::Reply(reply)) = engine.poll_action() else { panic!("it is answered") };
+        let mut frame = vec![0; InferResult::OVERHEAD + 4];
+        let length = reply.encode_results(at(11_000), &[0; 4], &mut frame).expect("there is room");
+        assert_eq!(InferResult::decode(&frame[..length]).expect("it is a result").place, place);
+    }
+}
+
+#[test]
+fn a_task_with_plans_has_no_clients() {
+    let plan = PlanSpec {
+        period: Duration::from_micros(10_000),
+        steps: 2,
+        interpolation: Interpolation::Hold,
+        blend: Duration::ZERO,
+        refresh: None,
+        timeout: Duration::SECOND,
+        retry: Duration::ZERO,
+    };
+    let planned = TaskSpec { plan: Some(plan), ..task() };
+    assert_eq!(Engine::new(settings(), tables(planned, 0)).err(), Some(LimitError::Client(CLIENT)));
+    assert!(Engine::new(settings(), tables(task(), 0)).is_ok(), "without a plan it may have");
+}
+
+#[test]
 fn results_that_are_not_finite_or_not_all_there_are_refused() {
-    let refused = |outputs: Result<&[f32], ModelFailed>| {
+    let refused = |outputs: Result<&[f32], Failed>| {
         let (_, _, reply) = ended(outputs);
         let mut frame = [0; InferReply::MAX_FRAME];
         let length = reply.encode(at(10_000), &mut frame);
@@ -119,7 +163,10 @@ fn results_that_are_not_finite_or_not_all_there_are_refused() {
     last[VALUES - 1] = f32::NAN;
     assert_eq!(refused(Ok(&last)), Reason::ActionNotFinite);
     assert_eq!(refused(Ok(&last[1..])), Reason::ModelFailed);
-    assert_eq!(refused(Err(ModelFailed)), Reason::ModelFailed);
+    assert_eq!(refused(Err(Failed::Model)), Reason::ModelFailed);
+    for failure in HandOffFailure::ALL {
+        assert_eq!(refused(Err(Failed::HandOff(failure))), failure.reason());
+    }
 }
 
 #[test]

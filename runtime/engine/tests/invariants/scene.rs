@@ -2,11 +2,13 @@
 
 use engine::{
     Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope,
-    Event, Executions, Gives, InputId, Instant, Joined, JoinedSpec, ModelId, ModelSet, Origin, Reason, Record,
-    RecordSpec, Send, Settings, Share, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Withheld, Worker,
-    WorkerId, WorkerSpec, slots_needed,
+    Event, Executions, Failed, Gives, InputId, Instant, Joined, JoinedSpec, LimitError, ModelId, ModelSet, Origin,
+    Reason, Record, RecordSpec, Send, Settings, Share, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast,
+    Withheld, Worker, WorkerId, WorkerSpec, slots_needed,
 };
-use message::{Address, Boot, ContractDigest, Epoch, ModelDigest, Observation, Response, Sequence, Stamp, Status};
+use message::{
+    Address, Body, Boot, ContractDigest, Epoch, ModelDigest, Observation, Place, Response, Sequence, Stamp, Status,
+};
 
 pub(crate) const CONTRACT: ContractDigest = ContractDigest::new([3; 16]);
 pub(crate) const ONLY: ConnectionId = ConnectionId(0);
@@ -38,6 +40,10 @@ pub(crate) struct Scene {
     pub(crate) advanced: Vec<(ConnectionId, SlotId)>,
     /// Why each record was told to be void.
     pub(crate) void: Vec<Reason>,
+    /// Where the last response's action was computed; none of a fallback.
+    pub(crate) place: Option<Place>,
+    /// Of which plan the last response was which step.
+    pub(crate) plan: (u64, u32),
 }
 
 impl Scene {
@@ -70,38 +76,31 @@ impl Scene {
     /// The first connection's task has these joined inputs.
     pub(crate) fn joining(tasks: &[TaskSpec<'static>], records: &[&[u64]], inputs: &[JoinedSpec]) -> Self {
         let records = (0..).zip(records).map(|(model, micros)| record(model, micros)).collect();
-        Self::declared_with(tasks, records, inputs)
+        Self::declared_with(tasks, records, inputs, Place::Box)
+    }
+
+    /// A worker on the box, which was not measured.
+    pub(crate) fn declared_once(task: TaskSpec<'static>) -> Self {
+        Self::declared(&[task], Vec::new())
+    }
+
+    /// Why it cannot be, where there is no room for plans.
+    pub(crate) fn without_room(task: TaskSpec<'static>) -> Option<LimitError> {
+        built(&[task], Vec::new(), &[], (Place::Box, 0)).err()
+    }
+
+    /// Its worker hands off to a cluster.
+    pub(crate) fn clustered(task: TaskSpec<'static>) -> Self {
+        Self::declared_with(&[task], Vec::new(), &[], Place::Cluster)
     }
 
     fn declared(tasks: &[TaskSpec<'static>], records: Vec<Record>) -> Self {
-        Self::declared_with(tasks, records, &[])
+        Self::declared_with(tasks, records, &[], Place::Box)
     }
 
-    fn declared_with(tasks: &[TaskSpec<'static>], records: Vec<Record>, inputs: &[JoinedSpec]) -> Self {
-        let spec = |task| ConnectionSpec { task: TaskId(task), address: Address::new(5) };
-        let count = u16::try_from(tasks.len()).expect("a scene is small");
-        let models = tasks.iter().fold(ModelSet::EMPTY, |models, task| models.with(task.model));
-        let slots = u16::try_from(slots_needed(tasks.len(), &[], 1, &records)).expect("a scene is small");
-        let tables = Tables {
-            tasks: tasks.iter().map(|task| Task::new(*task).expect("a good task")).collect::<Vec<_>>().leak(),
-            connections: (0..count).map(|task| Connection::new(spec(task))).collect::<Vec<_>>().leak(),
-            agenda: vec![Agenda::default(); tasks.len()].leak(),
-            clients: &mut [],
-            inputs: inputs.iter().map(|spec| Joined::new(*spec)).collect::<Vec<_>>().leak(),
-            workers: vec![Worker::new(WorkerSpec { models, spare: false })].leak(),
-            records: records.leak(),
-            free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
-        };
-        let settings = Settings {
-            boot: Boot::new(1),
-            margin: Duration::from_micros(1_000),
-            max_overruns: 16,
-            overrun_window: Duration::SECOND,
-            hang: Duration::SECOND,
-            overhead: Duration::ZERO,
-            status: Status::NONE,
-        };
-        let engine = Engine::new(settings, tables).expect("good tables");
+    fn declared_with(tasks: &[TaskSpec<'static>], records: Vec<Record>, inputs: &[JoinedSpec], place: Place) -> Self {
+        let room = engine::plan_room(&declare(tasks), &connect(tasks));
+        let engine = built(tasks, records, inputs, (place, room)).expect("good tables");
         Self {
             engine,
             withhold: false,
@@ -114,6 +113,8 @@ impl Scene {
             began: Vec::new(),
             advanced: Vec::new(),
             void: Vec::new(),
+            place: None,
+            plan: (0, 0),
         }
     }
 
@@ -139,6 +140,11 @@ impl Scene {
     /// The sequences that the inference answers.
     pub(crate) fn members(&self) -> Vec<u64> {
         self.engine.members(WORKER).map(|member| member.sequence.value()).collect()
+    }
+
+    /// The inference gave nothing.
+    pub(crate) fn fail(&mut self, micros: u64, failed: Failed) -> Vec<(u64, Said)> {
+        self.handle(micros, Event::Finished { worker: WORKER, outputs: Err(failed), execution: Duration::ZERO })
     }
 
     pub(crate) fn finish(&mut self, micros: u64, action: &[f32]) -> Vec<(u64, Said)> {
@@ -190,6 +196,11 @@ impl Scene {
         let length = send.encode(at(micros), &mut frame);
         let response = Response::decode(&frame[..length]).expect("the engine encodes what it may");
         self.status = response.status;
+        self.place = match response.body {
+            Body::Action { place, .. } => Some(place),
+            Body::Fallback { .. } | Body::Refusal { .. } => None,
+        };
+        self.plan = (response.plan, response.plan_step);
         self.ages = (response.input_age_us, response.age_us);
         if let Some(ticket) = send.ticket() {
             if self.withhold {
@@ -212,6 +223,47 @@ impl Scene {
     }
 }
 
+fn declare(tasks: &[TaskSpec<'static>]) -> Vec<Task<'static>> {
+    tasks.iter().map(|task| Task::new(*task).expect("a good task")).collect()
+}
+
+fn connect(tasks: &[TaskSpec<'static>]) -> Vec<Connection> {
+    let spec = |task| ConnectionSpec { task: TaskId(task), address: Address::new(5) };
+    let count = u16::try_from(tasks.len()).expect("a scene is small");
+    (0..count).map(|task| Connection::new(spec(task))).collect()
+}
+
+fn built(
+    tasks: &[TaskSpec<'static>],
+    records: Vec<Record>,
+    inputs: &[JoinedSpec],
+    (place, room): (Place, usize),
+) -> Result<Engine<'static>, LimitError> {
+    let models = tasks.iter().fold(ModelSet::EMPTY, |models, task| models.with(task.model));
+    let slots = u16::try_from(slots_needed(tasks.len(), &[], 1, &records)).expect("a scene is small");
+    let tables = Tables {
+        tasks: declare(tasks).leak(),
+        connections: connect(tasks).leak(),
+        agenda: vec![Agenda::default(); tasks.len()].leak(),
+        clients: &mut [],
+        inputs: inputs.iter().map(|spec| Joined::new(*spec)).collect::<Vec<_>>().leak(),
+        workers: vec![Worker::new(WorkerSpec { models, spare: false, place })].leak(),
+        records: records.leak(),
+        plans: vec![0.0; room].leak(),
+        free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
+    };
+    let settings = Settings {
+        boot: Boot::new(1),
+        margin: Duration::from_micros(1_000),
+        max_overruns: 16,
+        overrun_window: Duration::SECOND,
+        hang: Duration::SECOND,
+        overhead: Duration::ZERO,
+        status: Status::NONE,
+    };
+    Engine::new(settings, tables)
+}
+
 /// Deadline 8 ms, two inputs, one element in the range of ±1.
 pub(crate) fn task() -> TaskSpec<'static> {
     let element = Element { min: -1.0, max: 1.0, max_change_per_s: 10.0, rest: 0.0, start: Start::Value(0.0) };
@@ -228,11 +280,12 @@ pub(crate) fn task() -> TaskSpec<'static> {
         gives: Gives::Action(Envelope::new(vec![element].leak(), TooFast::Clamp, max_step).expect("a good element")),
         degraded: Degraded::Keep,
         max_gap: None,
+        plan: None,
         status: Status::NONE,
     }
 }
 
-fn record(model: u8, micros: &[u64]) -> Record {
+pub(crate) fn record(model: u8, micros: &[u64]) -> Record {
     let sizes: Vec<Duration> = micros.iter().copied().map(Duration::from_micros).collect();
     let executions = Executions::new(&sizes).expect("good sizes");
     let above = Share::from_parts_per_million(1_000).expect("a small share");

@@ -220,7 +220,7 @@ impl Checks<'_> {
         match reason.row().kind {
             ReasonKind::Refusal => line.tally.refuse(reason, 1),
             ReasonKind::Miss => line.tally.miss(reason),
-            ReasonKind::Fallback | ReasonKind::Alarm | ReasonKind::Notice => {
+            ReasonKind::Fallback | ReasonKind::Alarm | ReasonKind::Notice | ReasonKind::HandOff => {
                 return Err(Finding { check: Check::Once, what: format!("{reason} cannot refuse") });
             }
         }
