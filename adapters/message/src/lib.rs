@@ -1,9 +1,10 @@
 //! The wire format between robot controllers and genba.
 //!
-//! Seven messages: a controller sends an [`Observation`], the box answers each with one
+//! Nine messages: a controller sends an [`Observation`], the box answers each with one
 //! [`Response`], and tells what belongs to no observation in a [`Notice`]. A sensor beside the controller
 //! sends an [`Input`] that joins its observations. With a [`Reset`] a controller lets the model's memory
-//! begin anew. Outside any control loop a client sends an [`InferRequest`] and gets one [`InferReply`]. All are CDR
+//! begin anew. Outside any control loop a client sends an [`InferRequest`] and gets one [`InferReply`], from a
+//! model without an action an [`InferResult`], and for a durable request that is on disk an [`InferStored`]. All are CDR
 //! little-endian, ROS 2's own encoding, and described by the files in `msg/`. Fixed-size fields come
 //! first and one bounded sequence of bytes last, so that a microcontroller reads every field at a
 //! constant offset.
@@ -53,6 +54,7 @@ mod identity;
 mod infer_reply;
 mod infer_request;
 mod infer_result;
+mod infer_stored;
 mod input;
 mod layout;
 mod notice;
@@ -68,6 +70,7 @@ pub use identity::{Address, Boot, ContractDigest, Epoch, ModelDigest, Sequence, 
 pub use infer_reply::{InferBody, InferReply};
 pub use infer_request::InferRequest;
 pub use infer_result::InferResult;
+pub use infer_stored::InferStored;
 pub use input::Input;
 pub use notice::{Notice, NoticeKind};
 pub use observation::{Header, Observation, peek};

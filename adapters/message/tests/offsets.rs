@@ -2,10 +2,12 @@
 
 mod samples;
 
-use message::{Address, InferReply, InferRequest, InferResult, Input, Notice, Observation, Reset, Response};
+use message::{
+    Address, InferReply, InferRequest, InferResult, InferStored, Input, Notice, Observation, Reset, Response,
+};
 use samples::{
     VALUES, counting, input, input_frame, notice, notice_frame, observation, observation_frame, reply, reply_frame,
-    request, request_frame, reset, reset_frame, response, response_frame,
+    request, request_frame, reset, reset_frame, response, response_frame, stored, stored_frame,
 };
 
 #[test]
@@ -75,6 +77,21 @@ fn reset_fields_lie_at_constant_offsets() {
 }
 
 #[test]
+fn stored_fields_lie_at_constant_offsets() {
+    let frame = stored_frame(&stored());
+    assert_eq!(frame[..4], [0, 1, 0, 0], "encapsulation");
+    assert_eq!(frame[4..8], 0xb7b5_f2b6_u32.to_le_bytes(), "type_id");
+    assert_eq!(frame[8..12], [1, 2, 3, 4], "address");
+    assert_eq!(frame[12..20], counting::<8>(0x21), "boot");
+    assert_eq!(frame[20..28], counting::<8>(0x31), "request");
+    assert_eq!(frame[28..36], counting::<8>(0x41), "stamp");
+    assert_eq!(frame[36..44], counting::<8>(0x51), "position");
+    assert_eq!(frame[44..48], counting::<4>(0x61), "time_to_live_ms");
+    assert_eq!(frame[48..52], [0b10_0100, 0, 0, 0], "status");
+    assert_eq!(frame[56..], [0, 0, 0, 0], "length of the detail");
+}
+
+#[test]
 fn request_fields_lie_at_constant_offsets() {
     let frame = request_frame(&request());
     assert_eq!(frame[..4], [0, 1, 0, 0], "encapsulation");
@@ -138,6 +155,8 @@ fn sizes_are_those_of_the_wire_format() {
     assert_eq!(InferReply::OVERHEAD, 88);
     assert_eq!(InferReply::MAX_FRAME, 1624);
     assert_eq!(InferResult::OVERHEAD, InferReply::OVERHEAD);
+    assert_eq!(InferStored::OVERHEAD, 60);
+    assert_eq!(InferStored::MAX_FRAME, 124);
     assert_eq!(InferResult::MAX_VALUES, InferRequest::MAX_VALUES);
 }
 
@@ -152,6 +171,7 @@ fn type_ids_are_those_in_the_msg_files() {
         (Input::TYPE_ID, include_str!("../msg/InputV1.msg")),
         (InferReply::TYPE_ID, include_str!("../msg/InferReplyV1.msg")),
         (InferResult::TYPE_ID, include_str!("../msg/InferResultV1.msg")),
+        (InferStored::TYPE_ID, include_str!("../msg/InferStoredV1.msg")),
     ] {
         assert!(msg.contains(&format!("\nuint32 TYPE_ID={type_id}\n")), "{msg}");
         assert!(msg.contains(&format!(", 0x{type_id:08x}.\n")), "{msg}");

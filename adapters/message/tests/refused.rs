@@ -3,13 +3,14 @@
 mod samples;
 
 use message::{
-    Body, InferBody, InferReply, InferRequest, InferResult, Input, Malformed, NoRoom, Notice, Observation, Place,
-    Reset, Response, Sequence, Status, peek,
+    Body, InferBody, InferReply, InferRequest, InferResult, InferStored, Input, Malformed, NoRoom, Notice, Observation,
+    Place, Reset, Response, Sequence, Status, peek,
 };
 use samples::{
-    INPUT_CRC, NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESET_CRC, RESPONSE_CRC, VALUES, changed, input,
-    input_frame, notice, notice_frame, observation, observation_frame, reason, replies, reply, reply_frame, request,
-    request_frame, resealed, reset, reset_frame, response, response_frame, responses, result, result_frame,
+    INPUT_CRC, NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESET_CRC, RESPONSE_CRC, STORED_CRC, VALUES,
+    changed, input, input_frame, notice, notice_frame, observation, observation_frame, reason, replies, reply,
+    reply_frame, request, request_frame, resealed, reset, reset_frame, response, response_frame, responses, result,
+    result_frame, stored, stored_frame,
 };
 
 #[test]
@@ -28,6 +29,9 @@ fn every_changed_byte_is_refused() {
     let reset = reset_frame(&reset());
     assert!(Reset::decode(&reset).is_ok(), "unchanged");
     for_each_changed_byte(&reset, |frame| Reset::decode(frame).is_err());
+    let stored = stored_frame(&stored());
+    assert!(InferStored::decode(&stored).is_ok(), "unchanged");
+    for_each_changed_byte(&stored, |frame| InferStored::decode(frame).is_err());
     let request = request_frame(&request());
     assert!(InferRequest::decode(&request).is_ok(), "unchanged");
     for_each_changed_byte(&request, |frame| InferRequest::decode(frame).is_err());
@@ -64,6 +68,10 @@ fn every_lost_tail_is_refused() {
     let reset = reset_frame(&reset());
     for length in 0..reset.len() {
         assert_eq!(Reset::decode(&reset[..length]), Err(Malformed::Truncated));
+    }
+    let stored = stored_frame(&stored());
+    for length in 0..stored.len() {
+        assert_eq!(InferStored::decode(&stored[..length]), Err(Malformed::Truncated));
     }
     let request = request_frame(&request());
     for length in 0..request.len() {
@@ -103,6 +111,11 @@ fn every_trailing_byte_is_refused() {
         reset.resize(reset.len() + padding, 0);
         let reset = resealed(reset, RESET_CRC);
         assert_eq!(Reset::decode(&reset), Err(Malformed::Length));
+
+        let mut stored = stored_frame(&stored());
+        stored.resize(stored.len() + padding, 0);
+        let stored = resealed(stored, STORED_CRC);
+        assert_eq!(InferStored::decode(&stored), Err(Malformed::Length));
 
         let mut request = request_frame(&request());
         request.resize(request.len() + padding, 0);
@@ -341,12 +354,25 @@ fn a_reset_names_a_sequence_and_its_detail_is_passed_over() {
 }
 
 #[test]
+fn a_stored_request_is_no_result_and_its_detail_is_passed_over() {
+    let mut frame = stored_frame(&stored());
+    assert_eq!(InferReply::decode(&frame), Err(Malformed::Truncated));
+    frame.extend([7; InferStored::MAX_DETAIL]);
+    let frame = changed(&frame, STORED_CRC, 56, &64_u32.to_le_bytes());
+    assert_eq!(frame.len(), InferStored::MAX_FRAME);
+    assert_eq!(InferStored::decode(&frame), Ok(stored()));
+    assert_eq!(InferReply::decode(&frame), Err(Malformed::Type));
+    assert_eq!(InferStored::decode(&reply_frame(&reply())), Err(Malformed::Type));
+}
+
+#[test]
 fn a_message_without_room_leaves_the_buffer_alone() {
     let length = Observation::OVERHEAD + VALUES.len();
     let mut out = vec![0xee; length - 1];
     assert_eq!(observation().encode(&mut out), Err(NoRoom));
     assert_eq!(notice().encode(&mut out[..Notice::OVERHEAD - 1]), Err(NoRoom));
     assert_eq!(reset().encode(&mut out[..Reset::OVERHEAD - 1]), Err(NoRoom));
+    assert_eq!(stored().encode(&mut out[..InferStored::OVERHEAD - 1]), Err(NoRoom));
     assert_eq!(response().encode(&mut out), Err(NoRoom));
     assert!(out.iter().all(|byte| *byte == 0xee));
 

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use message::{
-    Body, InferBody, InferReply, InferRequest, InferResult, Input, Malformed, Notice, NoticeKind, Observation, Place,
-    Reset, Response, Sequence, Status,
+    Body, InferBody, InferReply, InferRequest, InferResult, InferStored, Input, Malformed, Notice, NoticeKind,
+    Observation, Place, Reset, Response, Sequence, Status,
 };
 use samples::{
     input, input_frame, notice, notice_frame, observation, observation_frame, reason, replies, reply, reply_frame,
-    request, request_frame, reset, reset_frame, response, response_frame, responses, result, result_frame,
+    request, request_frame, reset, reset_frame, response, response_frame, responses, result, result_frame, stored,
+    stored_frame,
 };
 
 #[test]
@@ -78,6 +79,9 @@ fn rosbags_reads_the_constants_that_we_send() {
         (("InferResultV1", "STATUS_UNMEASURED"), Status::UNMEASURED.bits()),
         (("InferResultV1", "STATUS_UNSCHEDULABLE"), Status::UNSCHEDULABLE.bits()),
         (("InferResultV1", "TYPE_ID"), InferResult::TYPE_ID),
+        (("InferStoredV1", "STATUS_DEGRADED"), Status::DEGRADED.bits()),
+        (("InferStoredV1", "STATUS_INSECURE"), Status::INSECURE.bits()),
+        (("InferStoredV1", "TYPE_ID"), InferStored::TYPE_ID),
         (("InputV1", "TYPE_ID"), Input::TYPE_ID),
         (("NoticeV1", "KIND_FAREWELL"), farewell.into()),
         (("NoticeV1", "TYPE_ID"), Notice::TYPE_ID),
@@ -104,7 +108,7 @@ fn rosbags_reads_the_constants_that_we_send() {
 fn we_read_and_write_the_frames_of_rosbags() {
     let facts = rosbags(&msg_folder(), "");
     let theirs: Vec<Sample> = facts.iter().filter_map(|fact| Sample::parse(fact, "theirs")).collect();
-    assert_eq!(theirs.len(), 320, "40 samples of each type");
+    assert_eq!(theirs.len(), 360, "40 samples of each type");
     for sample in theirs {
         assert_eq!(sample.fault(), None, "{sample:?}");
     }
@@ -138,6 +142,7 @@ fn rosbags_reads_and_writes_our_frames() {
     ours.push(("ObservationV1", observation_frame(&first)));
     ours.push(("NoticeV1", notice_frame(&notice())));
     ours.push(("ResetV1", reset_frame(&reset())));
+    ours.push(("InferStoredV1", stored_frame(&stored())));
 
     let lines: Vec<String> = ours.iter().map(|(kind, frame)| format!("{kind} {}", hex(frame))).collect();
     let facts = rosbags(&msg_folder(), &lines.join("\n"));
@@ -208,6 +213,16 @@ InferResultV1 kind 74 1
 InferResultV1 place 75 1
 InferResultV1 crc 76 4
 InferResultV1 values 80 4
+InferStoredV1 type_id 0 4
+InferStoredV1 address 4 4
+InferStoredV1 boot 8 8
+InferStoredV1 request 16 8
+InferStoredV1 stamp 24 8
+InferStoredV1 position 32 8
+InferStoredV1 time_to_live_ms 40 4
+InferStoredV1 status 44 4
+InferStoredV1 crc 48 4
+InferStoredV1 detail 52 4
 InputV1 type_id 0 4
 InputV1 address 4 4
 InputV1 contract 8 16
@@ -310,6 +325,7 @@ impl Sample {
             "ResponseV1" => Response::decode(&self.frame).map(|sent| (response_fields(&sent), response_frame(&sent))),
             "NoticeV1" => Notice::decode(&self.frame).map(|sent| (notice_fields(&sent), notice_frame(&sent))),
             "ResetV1" => Reset::decode(&self.frame).map(|sent| (reset_fields(&sent), reset_frame(&sent))),
+            "InferStoredV1" => InferStored::decode(&self.frame).map(|sent| (stored_fields(&sent), stored_frame(&sent))),
             "InferRequestV1" => {
                 InferRequest::decode(&self.frame).map(|sent| (request_fields(&sent), request_frame(&sent)))
             }
@@ -389,6 +405,20 @@ fn reset_fields(sent: &Reset) -> Fields {
         ("contract", sent.contract.to_string()),
         ("epoch", sent.epoch.value().to_string()),
         ("from_sequence", sent.from_sequence.value().to_string()),
+        ("detail", String::new()),
+    ]
+}
+
+fn stored_fields(sent: &InferStored) -> Fields {
+    vec![
+        ("type_id", InferStored::TYPE_ID.to_string()),
+        ("address", sent.address.value().to_string()),
+        ("boot", sent.boot.value().to_string()),
+        ("request", sent.request.to_string()),
+        ("stamp", sent.stamp.value().to_string()),
+        ("position", sent.position.to_string()),
+        ("time_to_live_ms", sent.time_to_live_ms.to_string()),
+        ("status", sent.status.bits().to_string()),
         ("detail", String::new()),
     ]
 }

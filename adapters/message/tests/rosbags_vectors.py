@@ -127,6 +127,9 @@ class Type:
             values["kind"], values["reserved"], values["detail"] = 1, 0, b""
         elif self.name == "ResetV1":
             values["detail"] = b""
+        elif self.name == "InferStoredV1":
+            values["detail"] = b""
+            values["status"] &= 0b100100
         return self.sealed(values)
 
 

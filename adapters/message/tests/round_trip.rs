@@ -3,8 +3,8 @@
 mod samples;
 
 use message::{
-    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, InferResult, Input, ModelDigest,
-    Notice, NoticeKind, Observation, Place, Reset, Response, Sequence, Source, Stamp, Status, peek,
+    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, InferResult, InferStored, Input,
+    ModelDigest, Notice, NoticeKind, Observation, Place, Reset, Response, Sequence, Source, Stamp, Status, peek,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use proptest::sample::Index;
 use samples::{
     INPUT_CRC, NOTICE_CRC, OBSERVATION_CRC, REPLY_CRC, REQUEST_CRC, RESET_CRC, RESPONSE_CRC, input_frame, notice_frame,
     observation_frame, reason, reply_frame, request_frame, resealed, reset_frame, response_frame, result_frame,
-    sequence,
+    sequence, stored_frame,
 };
 
 proptest! {
@@ -55,6 +55,11 @@ proptest! {
     #[test]
     fn a_reset_comes_back(reset in resets()) {
         prop_assert_eq!(Reset::decode(&reset_frame(&reset)), Ok(reset));
+    }
+
+    #[test]
+    fn what_is_said_of_a_stored_request_comes_back(stored in stored()) {
+        prop_assert_eq!(InferStored::decode(&stored_frame(&stored)), Ok(stored));
     }
 
     #[test]
@@ -272,6 +277,21 @@ fn resets() -> impl Strategy<Value = Reset> {
         contract: ContractDigest::new(contract),
         epoch: Epoch::new(epoch),
         from_sequence: sequence(number),
+    })
+}
+
+fn stored() -> impl Strategy<Value = InferStored> {
+    (any::<u32>(), any::<[u64; 4]>(), any::<u32>(), any::<u32>()).prop_map(|(address, numbers, live, bits)| {
+        let [boot, request, stamp, position] = numbers;
+        InferStored {
+            address: Address::new(address),
+            boot: Boot::new(boot),
+            request,
+            stamp: Stamp::new(stamp),
+            position,
+            time_to_live_ms: live,
+            status: Status::from_bits(bits),
+        }
     })
 }
 

@@ -3,8 +3,9 @@
 
 use crc::{CRC_32_ISCSI, Crc};
 use message::{
-    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, InferResult, Input, ModelDigest,
-    Notice, NoticeKind, Observation, Place, ReasonNumber, Reset, Response, Sequence, Source, Stamp, Status,
+    Address, Body, Boot, ContractDigest, Epoch, InferBody, InferReply, InferRequest, InferResult, InferStored, Input,
+    ModelDigest, Notice, NoticeKind, Observation, Place, ReasonNumber, Reset, Response, Sequence, Source, Stamp,
+    Status,
 };
 
 /// Frame offsets of the CRCs.
@@ -15,6 +16,7 @@ pub(crate) const RESET_CRC: usize = 44;
 pub(crate) const REQUEST_CRC: usize = 48;
 pub(crate) const REPLY_CRC: usize = 80;
 pub(crate) const INPUT_CRC: usize = 52;
+pub(crate) const STORED_CRC: usize = 52;
 
 /// Values whose bytes are all different from their neighbours'.
 pub(crate) const VALUES: [u8; 9] = [0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9];
@@ -91,6 +93,19 @@ pub(crate) fn reset() -> Reset {
         contract: ContractDigest::new(counting(0x10)),
         epoch: Epoch::new(0x2827_2625_2423_2221),
         from_sequence: sequence(0x3837_3635_3433_3231),
+    }
+}
+
+/// What is said of a stored request, with fields that all differ.
+pub(crate) fn stored() -> InferStored {
+    InferStored {
+        address: Address::new(0x0403_0201),
+        boot: Boot::new(0x2827_2625_2423_2221),
+        request: 0x3837_3635_3433_3231,
+        stamp: Stamp::new(0x4847_4645_4443_4241),
+        position: 0x5857_5655_5453_5251,
+        time_to_live_ms: 0x6463_6261,
+        status: Status::INSECURE.with(Status::DEGRADED),
     }
 }
 
@@ -178,6 +193,13 @@ pub(crate) fn notice_frame(notice: &Notice) -> Vec<u8> {
 pub(crate) fn reset_frame(reset: &Reset) -> Vec<u8> {
     let mut frame = vec![0; Reset::MAX_FRAME];
     let length = reset.encode(&mut frame).expect("the sample fits");
+    frame.truncate(length);
+    frame
+}
+
+pub(crate) fn stored_frame(stored: &InferStored) -> Vec<u8> {
+    let mut frame = vec![0; InferStored::OVERHEAD];
+    let length = stored.encode(&mut frame).expect("the sample fits");
     frame.truncate(length);
     frame
 }
