@@ -29,7 +29,7 @@ pub(crate) trait Widen: Copy + ToString {
 /// A truth value as it lies in a graph's memory: 0 is false, every other byte true.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub(crate) struct Truth(u8);
+pub(crate) struct Truth(pub(crate) u8);
 
 /// Rounds as many numbers as `into` has.
 pub(crate) fn narrow<T: Narrow>(from: &[f32], into: &mut [T]) -> Result<(), Unfit> {

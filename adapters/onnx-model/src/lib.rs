@@ -38,6 +38,7 @@ mod session;
 mod signature;
 mod tensor;
 mod version;
+mod wire;
 
 pub use contain::Panicked;
 pub use error::{ModelError, RunError};
@@ -54,3 +55,4 @@ pub use parity::Deviates;
 pub use placement::{Partly, Placed};
 pub use provider::{NoProvider, Provider};
 pub use signature::{Mismatch, Side};
+pub use wire::{WireError, put_wire, take_wire};
