@@ -7,9 +7,16 @@ mod camera;
 mod ur5e_conveyor;
 
 mod egl;
+mod law;
 mod motion;
+mod ride;
 
 pub use camera::{Camera, CameraError, HEIGHT, PICTURE_BYTES, WIDTH};
 pub use egl::NoRenderer;
+pub use law::{LEAD_S, Reference};
 pub use motion::{Motion, Target, target_at};
-pub use ur5e_conveyor::{ALONE_ELEMENTS, JOINTS, LOST_M, LoadError, OBSERVATION_ELEMENTS, Pose, Ur5eConveyor};
+pub use ride::{Push, Ride, Slip, Speed};
+pub use ur5e_conveyor::{
+    ALONE_ELEMENTS, JOINTS, LOST_M, LoadError, OBSERVATION_ELEMENTS, PLAN_ELEMENTS, Pose, TRACKED_ELEMENTS,
+    Ur5eConveyor,
+};

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use mujoco_rs::prelude::{MjData, MjModel, MjModelError, MjtObjBase};
 use thiserror::Error;
 
+use crate::law::Reference;
 use crate::motion::{Motion, Target};
+use crate::ride::Ride;
 
 /// The arm's joints, each with one motor.
 pub const JOINTS: usize = 6;
@@ -17,6 +19,12 @@ pub const OBSERVATION_ELEMENTS: usize = 21;
 /// The elements of an observation of what the robot knows by itself.
 pub const ALONE_ELEMENTS: usize = 22;
 
+/// The elements of an observation for a planner: the joints, the part, and its track.
+pub const TRACKED_ELEMENTS: usize = 16 + 2 * LAGS_MS.len();
+
+/// The elements of one step of a plan: positions, then velocities.
+pub const PLAN_ELEMENTS: usize = 2 * JOINTS;
+
 /// Further away than this, in m, the arm does not track the part any more.
 pub const LOST_M: f64 = 0.3;
 
@@ -25,11 +33,22 @@ pub const LOST_M: f64 = 0.3;
 pub struct Ur5eConveyor {
     data: MjData<Box<MjModel>>,
     tool: usize,
+    /// What a push pushes.
+    last_link: usize,
     /// Milliseconds of simulated time.
     now_ms: u32,
-    motion: Motion,
+    ride: Ride,
     target: Target,
-    torque: [f64; JOINTS],
+    drive: Drive,
+}
+
+/// What moves the arm.
+#[derive(Debug, Clone, Copy)]
+enum Drive {
+    /// These torques, 1.0 being a joint's limit.
+    Torque([f64; JOINTS]),
+    /// The robot's own law, on its way to these references.
+    Law(Reference),
 }
 
 /// What a camera can see of a moment.
@@ -74,6 +93,9 @@ impl Ur5eConveyor {
         let Some(tool) = model.name_to_id(MjtObjBase::mjOBJ_SITE, "tcp") else {
             return refuse("it has no site `tcp`");
         };
+        let Some(last_link) = model.name_to_id(MjtObjBase::mjOBJ_BODY, "wrist_3_link") else {
+            return refuse("it has no body `wrist_3_link`");
+        };
         let sizes = model.ffi();
         if [sizes.nq, sizes.nv, sizes.nu].iter().any(|count| usize::try_from(*count) != Ok(JOINTS)) {
             return refuse("it has not six joints and six motors");
@@ -84,16 +106,21 @@ impl Ur5eConveyor {
         if (model.opt().timestep - STEP_S).abs() > 1e-12 {
             return refuse("its time step is not 1 ms");
         }
-        let motion = Motion::DEMO;
-        let (data, target) = (MjData::new(Box::new(model)), motion.at(0.0));
-        let mut plant = Self { data, tool, now_ms: 0, motion, target, torque: [0.0; JOINTS] };
+        let ride = Ride::calm(Motion::DEMO);
+        let (data, target) = (MjData::new(Box::new(model)), ride.at(0.0));
+        let mut plant = Self { data, tool, last_link, now_ms: 0, ride, target, drive: FLOATING };
         plant.reset();
         Ok(plant)
     }
 
     /// Back to the start, with a part that rides like this from now on. The tool is where the demo's part starts.
     pub fn ride(&mut self, motion: Motion) {
-        self.motion = motion;
+        self.ride_upset(Ride::calm(motion));
+    }
+
+    /// The same, with what happens on the way.
+    pub fn ride_upset(&mut self, ride: Ride) {
+        self.ride = ride;
         self.reset();
     }
 
@@ -101,7 +128,7 @@ impl Ur5eConveyor {
     pub fn reset(&mut self) {
         self.data.reset();
         self.data.qpos_mut().copy_from_slice(&START_RAD);
-        self.torque = [0.0; JOINTS];
+        self.drive = FLOATING;
         self.begin(0);
     }
 
@@ -131,6 +158,19 @@ impl Ur5eConveyor {
         elements(&[self.data.qpos(), self.data.qvel(), &tool, &velocity, &orientation, &clock])
     }
 
+    /// What a planner is told: joint positions (rad) and velocities (rad/s), where the part is across and along the belt
+    /// (m), how fast it moves (m/s), and where it was, twelve times within the last 2.4 s.
+    #[must_use]
+    pub fn observe_track(&self) -> [f32; TRACKED_ELEMENTS] {
+        let [x, y, _] = self.target.position_m;
+        let [vx, vy, _] = self.target.velocity_m_s;
+        let track = LAGS_MS.map(|lag_ms| {
+            let [x, y, _] = self.ride.at(f64::from(self.now_ms) / 1000.0 - f64::from(lag_ms) / 1000.0).position_m;
+            [x, y]
+        });
+        elements(&[self.data.qpos(), self.data.qvel(), &[x, y], &[vx, vy], track.as_flattened()])
+    }
+
     /// What a camera can see of this moment.
     #[must_use]
     pub fn pose(&self) -> Pose {
@@ -141,16 +181,34 @@ impl Ur5eConveyor {
     ///
     /// The arm adds the compensation of gravity itself: torque 0 makes it float.
     pub fn apply(&mut self, torque: &[f32; JOINTS]) {
-        self.torque = torque.map(|value| f64::from(value).clamp(-1.0, 1.0));
+        self.drive = Drive::Torque(torque.map(|value| f64::from(value).clamp(-1.0, 1.0)));
+    }
+
+    /// Lets the robot's own law follow one step of a plan from now on: positions in rad, then velocities in rad/s. It is
+    /// the step of the millisecond `of_ms`, that of the observation it answers.
+    pub fn follow(&mut self, step: &[f32; PLAN_ELEMENTS], of_ms: u32) {
+        let [positions, velocities] = [0, JOINTS].map(|from| std::array::from_fn(|joint| step[from + joint].into()));
+        self.drive = Drive::Law(Reference { positions, velocities, of_ms });
+    }
+
+    /// Lets the robot's own law hold the positions of this step, as a fallback does that promises no motion.
+    pub fn hold(&mut self, step: &[f32; PLAN_ELEMENTS]) {
+        let positions = std::array::from_fn(|joint| step[joint].into());
+        self.drive = Drive::Law(Reference { positions, velocities: [0.0; JOINTS], of_ms: self.now_ms });
     }
 
     /// Steps the physics by 1 ms.
     pub fn step(&mut self) {
         let bias: [f64; JOINTS] = six(self.data.qfrc_bias());
+        let torques = match self.drive {
+            Drive::Torque(torque) => std::array::from_fn(|joint| torque[joint] * LIMITS_NM[joint]),
+            Drive::Law(reference) => self.law_nm(&reference),
+        };
         let motors = self.data.ctrl_mut();
         for (joint, limit) in LIMITS_NM.into_iter().enumerate() {
-            motors[joint] = (self.torque[joint] * limit + bias[joint]).clamp(-limit, limit);
+            motors[joint] = (torques[joint] + bias[joint]).clamp(-limit, limit);
         }
+        self.data.xfrc_applied_mut()[self.last_link][..3].copy_from_slice(&self.ride.force_n(self.now_ms));
         self.data.mocap_pos_mut()[0] = self.part_m();
         self.data.step2();
         self.begin(self.now_ms + 1);
@@ -196,8 +254,20 @@ impl Ur5eConveyor {
     /// Computes what is seen of the present state.
     fn begin(&mut self, now_ms: u32) {
         self.now_ms = now_ms;
-        self.target = self.motion.at(f64::from(now_ms) / 1000.0);
+        self.target = self.ride.at(f64::from(now_ms) / 1000.0);
         self.data.step1();
+    }
+
+    /// The torques in N·m, beyond what gravity asks for, that give the joints what the law wants.
+    fn law_nm(&self, reference: &Reference) -> [f64; JOINTS] {
+        let wanted = reference.accelerations(self.now_ms, &self.joints_rad(), &self.joints_rad_s());
+        let mut inertia = [[0.0; JOINTS]; JOINTS];
+        self.data.full_m(inertia.as_flattened_mut()).expect("`load` refuses an arm without six joints");
+        let passive = self.data.qfrc_passive();
+        std::array::from_fn(|joint| {
+            let row = inertia[joint].iter().zip(wanted).map(|(part, wanted)| part * wanted).sum::<f64>();
+            row - passive[joint]
+        })
     }
 
     fn position_error_m(&self) -> [f64; 3] {
@@ -241,6 +311,12 @@ const STEP_S: f64 = 0.001;
 
 /// The clock of an observation alone begins anew after this long, so that it keeps its resolution.
 const CLOCK_WRAPS_MS: u32 = 64_000;
+
+/// How long ago the part was where an observation's track says, in ms.
+const LAGS_MS: [u32; 12] = [40, 80, 120, 180, 260, 360, 500, 700, 950, 1_300, 1_800, 2_400];
+
+/// No torque: the arm floats.
+const FLOATING: Drive = Drive::Torque([0.0; JOINTS]);
 
 /// The joints that put the resting tool on the target at t = 0.
 const START_RAD: [f64; JOINTS] = [-0.806_725, -1.179_320, 1.643_965, -2.035_442, -FRAC_PI_2, -0.806_725];

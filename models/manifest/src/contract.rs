@@ -20,6 +20,9 @@ use crate::{Manifest, Role, Source, Tensor};
 /// out⇥<name>⇥<unit>⇥<min>⇥<max>⇥<max_change_per_s>   one line an output element, in order
 /// ```
 ///
+/// The output elements of a plan are those of one step: that is what a response holds. How many steps there are and how
+/// they lie in time is the box's own affair.
+///
 /// A model without an action has its results in place of its action's elements, and its observation may be one tensor whose
 /// elements are unnamed. The sizes of a shape are parted by commas:
 ///

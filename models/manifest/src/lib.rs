@@ -24,7 +24,8 @@ pub use elements::{Dtype, Envelope, InputElement, InputIndex, OutputElement, Pro
 pub use error::{ManifestError, Position, Problem};
 pub use golden::{Golden, HalfPrecision, Vector, deviation};
 pub use manifest::{Manifest, Weights};
-pub use tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State, Tensor};
+pub use tensors::{Input, InputPlace, Output, OutputPlace, Plan, Role, Source, State, Tensor};
 pub use validate::{
-    MAX_GAP, MAX_HISTORY, MAX_INPUT_ELEMENTS, MAX_NAME_BYTES, MAX_OUTPUT_ELEMENTS, MAX_PERIOD, MAX_STEP, MAX_TENSORS,
+    MAX_GAP, MAX_HISTORY, MAX_INPUT_ELEMENTS, MAX_NAME_BYTES, MAX_OUTPUT_ELEMENTS, MAX_PERIOD, MAX_PLAN_RATE_HZ,
+    MAX_PLAN_STEPS, MAX_STEP, MAX_TENSORS,
 };

@@ -13,7 +13,7 @@ use crate::elements::{Envelope, InputElement, OutputElement, Provenance};
 use crate::error::{ManifestError, Position, Problem};
 use crate::file;
 use crate::golden::{Golden, HalfPrecision};
-use crate::tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State};
+use crate::tensors::{Input, InputPlace, Output, OutputPlace, Plan, Role, Source, State};
 use crate::validate::{Checked, WeightsFile, validate};
 
 /// The largest `model.toml`.
@@ -144,7 +144,7 @@ impl Manifest {
         self.checked.observation
     }
 
-    /// The output that is the action; `None` in a model that serves no robots.
+    /// The output that is the action or the plan; `None` in a model that serves no robots.
     #[must_use]
     pub fn action(&self) -> Option<OutputPlace> {
         self.checked.action.map(|(place, _)| place)
@@ -177,11 +177,12 @@ impl Manifest {
         }
     }
 
-    /// What the numbers of the action mean and their limits, in the order of the tensor's memory; none without an action.
+    /// What the numbers of the action, or of each step of the plan, mean and their limits, in the order of the tensor's
+    /// memory; none in a model that serves no robots.
     #[must_use]
     pub fn output_elements(&self) -> &[OutputElement] {
         match self.action().map(|place| &self.checked.outputs[place.as_usize()].role) {
-            Some(Role::Action(elements)) => elements,
+            Some(Role::Action(elements) | Role::Plan(elements)) => elements,
             Some(Role::State | Role::Result(_)) | None => &[],
         }
     }
@@ -190,6 +191,12 @@ impl Manifest {
     #[must_use]
     pub fn envelope(&self) -> Option<Envelope> {
         self.checked.action.map(|(_, envelope)| envelope)
+    }
+
+    /// How the steps lie in time, where the output is a plan; `None` in every other model.
+    #[must_use]
+    pub fn plan(&self) -> Option<Plan> {
+        self.checked.plan
     }
 
     /// What the model remembers by; `None` where no input is state.

@@ -24,6 +24,7 @@ pub(crate) struct RawManifest {
     #[serde(default)]
     pub(crate) weights: Vec<RawWeights>,
     pub(crate) envelope: Option<Spanned<RawEnvelope>>,
+    pub(crate) plan: Option<Spanned<RawPlan>>,
     pub(crate) state: Option<Spanned<RawState>>,
     pub(crate) golden: Option<RawGoldenFile>,
     pub(crate) fp16: Option<Spanned<RawHalfPrecision>>,
@@ -102,7 +103,7 @@ pub(crate) struct RawInputElement {
     pub(crate) unit: Spanned<String>,
 }
 
-/// Of an action, with all of its limits; or of a result, with none.
+/// Of an action or of a plan's step, with all of its limits; or of a result, with none.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawOutputElement {
@@ -113,6 +114,13 @@ pub(crate) struct RawOutputElement {
     pub(crate) max_change_per_s: Option<Spanned<f32>>,
     pub(crate) rest: Option<Spanned<f32>>,
     pub(crate) start: Option<Spanned<RawStart>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawPlan {
+    pub(crate) steps: Spanned<u64>,
+    pub(crate) rate_hz: Spanned<u64>,
 }
 
 #[derive(serde::Deserialize)]

@@ -68,8 +68,11 @@ pub struct Output {
 /// What an output is used for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Role {
-    /// The action, `role = "action"`. A model has at most one, and one that serves robots has one.
+    /// The action, `role = "action"`. A model has at most one action or plan, and one that serves robots has one.
     Action(Vec<OutputElement>),
+    /// Future actions, `role = "plan"`: the elements of each step, and as many steps as the [`Plan`] says. The tensor
+    /// holds step after step.
+    Plan(Vec<OutputElement>),
     /// State that at least one input is fed from, `role = "state"`. It never leaves the box.
     State,
     /// A result for who asks once, `role = "result"`: held to no range. Its elements are named, or the list is empty.
@@ -92,6 +95,23 @@ impl Tensor {
     #[must_use]
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
+    }
+}
+
+/// How a plan's steps lie in time. The first is at the arrival of the observation that the plan was computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// How many; at least 2.
+    pub steps: usize,
+    /// How many there are in a second (`rate_hz`); at least 1.
+    pub rate_hz: u32,
+}
+
+impl Plan {
+    /// From the first step to the last.
+    #[must_use]
+    pub fn horizon(&self) -> Duration {
+        Duration::from_secs(1) * u32::try_from(self.steps - 1).expect("validation bounds the steps") / self.rate_hz
     }
 }
 

@@ -3,6 +3,7 @@
 mod image;
 mod inputs;
 mod outputs;
+mod plan;
 mod tensor;
 mod text;
 mod weights;
@@ -15,6 +16,8 @@ use toml::Spanned;
 
 pub use self::inputs::{MAX_HISTORY, MAX_PERIOD};
 pub use self::outputs::MAX_OUTPUT_ELEMENTS;
+use self::plan::plan;
+pub use self::plan::{MAX_PLAN_RATE_HZ, MAX_PLAN_STEPS};
 pub use self::tensor::{MAX_INPUT_ELEMENTS, MAX_TENSORS};
 pub use self::text::MAX_NAME_BYTES;
 use self::text::{filled, label};
@@ -24,7 +27,7 @@ use crate::domain::Domain;
 use crate::elements::{Envelope, Provenance, TooFast};
 use crate::golden::{HalfPrecision, is_tolerance};
 use crate::schema::{RawEnvelope, RawHalfPrecision, RawManifest, RawProvenance, RawState};
-use crate::tensors::{Input, InputPlace, Output, OutputPlace, Role, Source, State};
+use crate::tensors::{Input, InputPlace, Output, OutputPlace, Plan, Role, Source, State};
 
 /// The longest `max_step_us`: an action older than that says nothing about where the robot is.
 pub const MAX_STEP: Duration = Duration::from_mins(1);
@@ -43,8 +46,10 @@ pub(crate) struct Checked {
     /// The one input that the observation fills.
     pub(crate) observation: InputPlace,
     pub(crate) outputs: Vec<Output>,
-    /// The one output that is the action, where there is one; the envelope goes with it.
+    /// The one output that is the action or the plan, where there is one; the envelope goes with it.
     pub(crate) action: Option<(OutputPlace, Envelope)>,
+    /// Some exactly where an output is a plan.
+    pub(crate) plan: Option<Plan>,
     /// Some exactly where an input is state.
     pub(crate) state: Option<State>,
     /// Relative, without a step upwards; the place is for errors about the file itself.
@@ -70,7 +75,7 @@ pub(crate) struct Flaw {
 pub(crate) fn validate(raw: RawManifest) -> Result<Checked, Flaw> {
     let output_spans: Vec<_> = raw.output.iter().map(|table| Spanned::new(table.span(), ())).collect();
     let inputs = inputs::inputs(raw.input)?;
-    let outputs = outputs::outputs(raw.output, inputs.observation())?;
+    let outputs = outputs::outputs(raw.output, inputs.observation(), raw.plan.as_ref())?;
     let (inputs, observation) = inputs.fed_from(&outputs)?;
     every_state_is_fed_back(&inputs, &outputs, &output_spans)?;
     let file = inside(raw.file)?;
@@ -83,6 +88,7 @@ pub(crate) fn validate(raw: RawManifest) -> Result<Checked, Flaw> {
         description: filled(raw.description, "description")?,
         licence: filled(raw.licence, "licence")?,
         provenance: provenance(raw.provenance)?,
+        plan: plan(raw.plan.as_ref(), &inputs, &outputs)?,
         state: state(raw.state.as_ref(), &inputs)?,
         inputs,
         observation,
@@ -132,12 +138,13 @@ fn state(raw: Option<&Spanned<RawState>>, inputs: &[Input]) -> Result<Option<Sta
 }
 
 fn action(raw: Option<&Spanned<RawEnvelope>>, outputs: &[Output]) -> Result<Option<(OutputPlace, Envelope)>, Flaw> {
-    let action = outputs.iter().find(|output| matches!(output.role, Role::Action(_)));
+    let action = outputs.iter().find(|output| matches!(output.role, Role::Action(_) | Role::Plan(_)));
     match (action, raw) {
         (Some(action), Some(table)) => Ok(Some((action.place, envelope(table.get_ref())?))),
-        (Some(_), None) => {
-            Err(Flaw { offset: 0, message: "there is no [envelope] table; an action needs one".to_owned() })
-        }
+        (Some(_), None) => Err(Flaw {
+            offset: 0,
+            message: "there is no [envelope] table; an action needs one, and so does a plan".to_owned(),
+        }),
         (None, Some(table)) => flaw(table, "there is no action that this envelope could hold; remove it"),
         (None, None) => Ok(None),
     }

@@ -1,21 +1,26 @@
-//! The rules of `[[output]]`: one action within its limits, state, results.
+//! The rules of `[[output]]`: one action or one plan within its limits, state, results.
 
 use std::collections::HashSet;
 
 use toml::Spanned;
 
+use super::plan::{MAX_PLAN_STEPS, has_steps};
 use super::tensor::{MAX_INPUT_ELEMENTS, MAX_TENSORS, RawTensor, all_named, tensor};
 use super::text::{unique, unit};
 use super::{Flaw, flaw};
 use crate::elements::{InputElement, InputIndex, OutputElement, Start};
-use crate::schema::{RawOutput, RawOutputElement, RawStart};
+use crate::schema::{RawOutput, RawOutputElement, RawPlan, RawStart};
 use crate::tensors::{Output, OutputPlace, Role};
 
 /// The largest action; the engine holds the last one of every connection inline.
 pub const MAX_OUTPUT_ELEMENTS: usize = 64;
 
 /// All outputs, in the order of the file; an action may begin where one of the observation's elements is.
-pub(super) fn outputs(raw: Vec<Spanned<RawOutput>>, observation: &[InputElement]) -> Result<Vec<Output>, Flaw> {
+pub(super) fn outputs(
+    raw: Vec<Spanned<RawOutput>>,
+    observation: &[InputElement],
+    plan: Option<&Spanned<RawPlan>>,
+) -> Result<Vec<Output>, Flaw> {
     if raw.is_empty() {
         return Err(Flaw { offset: 0, message: "there is no [[output]] table; add one".to_owned() });
     }
@@ -28,19 +33,19 @@ pub(super) fn outputs(raw: Vec<Spanned<RawOutput>>, observation: &[InputElement]
         let whole = Spanned::new(table.span(), ());
         let raw = table.into_inner();
         let name_at = Spanned::new(raw.name.span(), ());
-        let output = output(OutputPlace::new(place), raw, &whole, observation)?;
+        let output = output(OutputPlace::new(place), raw, &whole, observation, plan)?;
         if !names.insert(output.tensor.name.clone()) {
             return flaw(&name_at, format!("a second [[output]] named {:?}; names are unique", output.tensor.name));
         }
-        let is_action = matches!(output.role, Role::Action(_));
+        let is_action = matches!(output.role, Role::Action(_) | Role::Plan(_));
         if is_action && has_action {
-            return flaw(&whole, "a second action; give this [[output]] role = \"state\" or \"result\"");
+            return flaw(&whole, "a second action or plan; give this [[output]] role = \"state\" or \"result\"");
         }
         has_action |= is_action;
         outputs.push(output);
     }
     if !has_action && !outputs.iter().any(|output| matches!(output.role, Role::Result(_))) {
-        let message = "every [[output]] is state; one must be an action or a result".to_owned();
+        let message = "every [[output]] is state; one must be an action, a plan or a result".to_owned();
         return Err(Flaw { offset: 0, message });
     }
     Ok(outputs)
@@ -51,6 +56,7 @@ fn output(
     raw: RawOutput,
     whole: &Spanned<()>,
     observation: &[InputElement],
+    plan: Option<&Spanned<RawPlan>>,
 ) -> Result<Output, Flaw> {
     let RawOutput { name, dtype, shape, role, elements } = raw;
     let raw = RawTensor { name, dtype, shape };
@@ -60,6 +66,15 @@ fn output(
             let Some(elements) = elements else { return flaw(whole, "missing field `elements`: an action names each") };
             all_named(&elements, &tensor)?;
             (tensor, Role::Action(action(elements.into_inner(), observation)?))
+        }
+        "plan" => {
+            let shape_at = Spanned::new(raw.shape.span(), ());
+            let tensor = tensor(raw, MAX_PLAN_STEPS * MAX_OUTPUT_ELEMENTS)?;
+            let Some(elements) = elements else {
+                return flaw(whole, "missing field `elements`: a plan names each of one step");
+            };
+            has_steps(plan, elements.get_ref().len(), &tensor, &shape_at)?;
+            (tensor, Role::Plan(action(elements.into_inner(), observation)?))
         }
         "state" => {
             if let Some(elements) = elements {
@@ -79,7 +94,7 @@ fn output(
             (tensor, Role::Result(elements))
         }
         other => {
-            let message = format!("role {other:?} is unknown; write \"action\", \"state\" or \"result\"");
+            let message = format!("role {other:?} is unknown; write \"action\", \"plan\", \"state\" or \"result\"");
             return flaw(&role.expect("only a written role is unknown"), message);
         }
     };

@@ -4,6 +4,7 @@ mod contract;
 mod folder;
 mod golden;
 mod image;
+mod plan;
 mod refused;
 mod several;
 mod valid;

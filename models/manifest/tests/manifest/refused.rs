@@ -25,8 +25,8 @@ fn unknown_fields_at_every_level() {
         "max_step_us = 10000",
         "max_step_us = 10000\n[colour]\nred = 1",
         "M/model.toml:35:2: unknown field `colour`, expected one of `name`, `version`, `description`, `file`, \
-         `sha256`, `domains`, `licence`, `provenance`, `input`, `output`, `weights`, `envelope`, `state`, `golden`, \
-         `fp16`",
+         `sha256`, `domains`, `licence`, `provenance`, `input`, `output`, `weights`, `envelope`, `plan`, `state`, \
+         `golden`, `fp16`",
     );
     refused(
         "data = \"simulated\"",

@@ -194,7 +194,7 @@ fn an_output_that_is_not_what_it_says() {
     refused(
         "role = \"state\"",
         "role = \"memory\"",
-        "72:8: role \"memory\" is unknown; write \"action\", \"state\" or \"result\"",
+        "72:8: role \"memory\" is unknown; write \"action\", \"plan\", \"state\" or \"result\"",
     );
     refused(
         "role = \"state\"",
@@ -214,11 +214,11 @@ fn an_output_that_is_not_what_it_says() {
     refused(
         "[envelope]\ntoo_fast = \"clamp\"\nmax_step_us = 10000\n",
         "",
-        "1:1: there is no [envelope] table; an action needs one",
+        "1:1: there is no [envelope] table; an action needs one, and so does a plan",
     );
     assert_eq!(
         Folder::with(&VALID.replace("[envelope]", "[[output]]\nname = \"b\"\ndtype = \"f32\"\nshape = [1]\nelements = [{ name = \"b\", unit = \"1\", min = 0, max = 1, max_change_per_s = 1, rest = 0, start = 0 }]\n\n[envelope]")).complaint(),
-        "M/model.toml:32:1: a second action; give this [[output]] role = \"state\" or \"result\""
+        "M/model.toml:32:1: a second action or plan; give this [[output]] role = \"state\" or \"result\""
     );
 }
 
