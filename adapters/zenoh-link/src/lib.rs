@@ -20,6 +20,7 @@
 
 mod camera;
 mod client;
+mod durable;
 mod input;
 mod route;
 mod settings;
@@ -42,6 +43,7 @@ mod process;
 
 pub use camera::{CameraId, CameraKeys, Picture, Pictures};
 pub use client::{CLIENT_SLACK, ClientId, ClientKeys, MAX_CLIENT_QUEUE};
+pub use durable::{Durable, DurableKeys, Durables};
 pub use error::{LinkError, PutError, ThreadsRunning};
 pub use inbox::{Arrival, Inbox, Request, Sample};
 pub use input::{InputId, InputKeys};

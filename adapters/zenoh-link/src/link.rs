@@ -50,6 +50,10 @@ impl Link {
         Self { session, routes, alive_key, alive: Mutex::new(None), _receiving: receiving }
     }
 
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Puts a response on the route's response key.
     ///
     /// # Errors
