@@ -22,6 +22,7 @@ use crate::{
     plan::{Plan, millis},
     providers,
     realtime::LinkThreads,
+    residency::{self, Leaves, Policy},
     schedulability::{self, Group, Verdict},
     status::clock_name,
     timing::{self, Present, TaskTiming, Unmeasured},
@@ -41,6 +42,7 @@ struct Found {
     warnings: Vec<String>,
     tasks: Vec<TaskFound>,
     schedulability: Vec<GroupFound>,
+    leaves: Leaves,
     good: bool,
 }
 
@@ -131,6 +133,8 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
     let _logs = logging::start();
     let mut plan = Plan::load(config)?;
     plan.check_link()?;
+    let policy = plan.config.policy.as_deref().map(Policy::load).transpose()?;
+    let leaves = residency::leaves(&plan, policy.as_ref())?;
     let library =
         Library::load(&Library::find(plan.config.onnx_library.as_deref()).into_diagnostic()?).into_diagnostic()?;
     providers::settle(&mut plan, &library)?;
@@ -150,7 +154,8 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
     let given = (margin, measured.send.p99);
     plan.engine(Boot::new(0), given, plan.records(&timings, &batches)?, &[])?;
     let groups = schedulability::judge(&plan, &timings, &batches, given);
-    let good = !groups.iter().any(Group::is_refused);
+    let in_time = !groups.iter().any(Group::is_refused);
+    let good = in_time && leaves.bad.is_empty();
     let micros = |span: engine::Duration| span.nanos() / 1_000;
     let found = Found {
         scheduling: measured.class.to_string(),
@@ -161,13 +166,14 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
         connections: measured.connections,
         samples: measured.samples,
         margin_us: micros(margin),
-        warnings: plan.warning().into_iter().chain(present.throttling()).collect(),
+        warnings: plan.warning().into_iter().chain(plan.insecure()).chain(present.throttling()).collect(),
         tasks: timings
             .iter()
             .enumerate()
             .map(|(task, timing)| task_found(&plan, timing, batches[plan.config.tasks[task].model].as_ref(), task))
             .collect(),
         schedulability: groups.iter().map(|group| group_found(&plan, group)).collect(),
+        leaves,
         good,
     };
     if json {
@@ -175,6 +181,7 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
     } else {
         println!("margin    {}: {measured}", millis(margin));
         print(&plan, &found, path);
+        println!("{}", verdict(in_time, good));
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -234,7 +241,7 @@ fn task_found(
         task: declared.name.clone(),
         model: plan.config.models[declared.model].name.clone(),
         model_sha256: ModelDigest::new(plan.manifests[declared.model].digest()).to_string(),
-        provider: plan.config.models[declared.model].provider.to_string(),
+        provider: plan.config.place_of(declared.model),
         passed: plan.config.models[declared.model].passed.clone(),
         contract: ContractDigest::new(contract.digest()).to_string(),
         contract_text: contract.text().to_owned(),
@@ -273,7 +280,7 @@ fn measured(task: &TaskFound) -> String {
 fn print(plan: &Plan, found: &Found, config: &Path) {
     for (task, declared) in found.tasks.iter().zip(&plan.config.tasks) {
         println!("task      {}: answered within {}, {}", task.task, millis(declared.deadline), measured(task));
-        if !task.measured {
+        if !task.measured && plan.config.cluster_of(declared.model).is_none() {
             println!("          to measure it: genba measure --config {} {}", config.display(), task.model);
         }
         if let (Some(members @ 2..), Some(micros)) = (task.largest_batch, task.largest_batch_us) {
@@ -314,12 +321,20 @@ fn print(plan: &Plan, found: &Found, config: &Path) {
     for group in &found.schedulability {
         println!("workers   {}", group.says);
     }
+    for line in found.leaves.lines() {
+        println!("{line}");
+    }
     for warning in &found.warnings {
         println!("warning   {warning}");
     }
-    if found.good {
-        println!("good");
-    } else {
-        println!("bad       `genba run` refuses this set; with --accept-late it serves it and marks each response");
+}
+
+fn verdict(in_time: bool, good: bool) -> &'static str {
+    match (in_time, good) {
+        (_, true) => "good",
+        (false, false) => {
+            "bad       `genba run` refuses this set; with --accept-late it serves it and marks each response"
+        }
+        (true, false) => "bad       what is denied above is asked for, or open",
     }
 }

@@ -1,23 +1,29 @@
 //! The config: TOML, parsed once into types that cannot be wrong; each error names file, line and what to do.
 
 mod check;
+mod cluster;
 mod error;
 mod joined;
+mod plans;
 mod raw;
+mod residency;
+mod spool;
 
 use std::{
-    fs,
+    fs, iter,
     path::{Path, PathBuf},
 };
 
-use engine::{Degraded, Duration, SampleClock};
+use engine::{Degraded, Duration, SampleClock, residency::Class};
 use onnx_model::Provider;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::timing::Quantile;
-pub(crate) use error::ConfigError;
-use error::File;
+pub(crate) use cluster::{ClusterConfig, JournalConfig};
+pub(crate) use error::{ConfigError, File};
+pub(crate) use plans::{Interpolation, PlansConfig};
 use raw::RawConfig;
+pub(crate) use spool::{DurableConfig, SpoolConfig};
 
 /// The longest config that is read.
 const MAX_BYTES: u64 = 1 << 20;
@@ -39,6 +45,13 @@ pub(crate) struct Config {
     pub(crate) engines: PathBuf,
     pub(crate) models: Vec<ModelConfig>,
     pub(crate) workers: Vec<WorkerConfig>,
+    pub(crate) clusters: Vec<ClusterConfig>,
+    /// Where there are clusters.
+    pub(crate) journal: Option<JournalConfig>,
+    /// The residency policy's file. Where there are clusters.
+    pub(crate) policy: Option<PathBuf>,
+    /// Where there are durable requests.
+    pub(crate) spool: Option<SpoolConfig>,
     pub(crate) tasks: Vec<TaskConfig>,
 }
 
@@ -139,8 +152,14 @@ pub(crate) struct TaskConfig {
     pub(crate) execution_quantile: Quantile,
     pub(crate) robots: Vec<RobotConfig>,
     pub(crate) clients: Vec<ClientConfig>,
+    /// Who sends durable requests.
+    pub(crate) durable: Vec<DurableConfig>,
+    /// How it plays the plans of its model; `None` where that gives actions or results.
+    pub(crate) plans: Option<PlansConfig>,
     /// What joins its observations; the plan brings it into the order of the model's inputs.
     pub(crate) inputs: Vec<InputConfig>,
+    /// The data classes of its model's inputs, by their names; what is not among them is undeclared.
+    pub(crate) data: Vec<(String, Class)>,
 }
 
 /// One robot and its keys.
@@ -180,6 +199,28 @@ pub(crate) struct ClientConfig {
 }
 
 impl Config {
+    /// How many workers the engine has: the box's own, then each cluster's lanes.
+    pub(crate) fn workers_and_lanes(&self) -> usize {
+        self.workers.len() + self.clusters.iter().map(|cluster| cluster.lanes).sum::<usize>()
+    }
+
+    /// The name of one of them.
+    pub(crate) fn worker_name(&self, worker: usize) -> Option<&str> {
+        let lanes = self.clusters.iter().flat_map(|cluster| iter::repeat_n(cluster.name.as_str(), cluster.lanes));
+        self.workers.iter().map(|worker| worker.name.as_str()).chain(lanes).nth(worker)
+    }
+
+    /// Where a model runs, for people: a provider of the box, or a cluster.
+    pub(crate) fn place_of(&self, model: usize) -> String {
+        let here = || self.models[model].provider.to_string();
+        self.cluster_of(model).map_or_else(here, |cluster| format!("cluster {}", cluster.name))
+    }
+
+    /// The cluster that a model is asked of.
+    pub(crate) fn cluster_of(&self, model: usize) -> Option<&ClusterConfig> {
+        self.clusters.iter().find(|cluster| cluster.models.contains(&model))
+    }
+
     /// Reads and checks a config. Relative paths in it are relative to its folder.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };

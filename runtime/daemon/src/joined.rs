@@ -141,7 +141,7 @@ impl Plan {
         };
         let cameras = self.cameras().into_iter().flat_map(|camera| camera.looks);
         let alike: Vec<_> = cameras.map(|look| look.inputs).collect();
-        Samples::new((0..self.served().count()).map(lengths), self.config.workers.len(), &alike)
+        Samples::new((0..self.served().count()).map(lengths), self.config.workers_and_lanes(), &alike)
     }
 }
 

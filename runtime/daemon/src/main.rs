@@ -11,6 +11,7 @@ mod margin;
 mod plan;
 mod providers;
 mod realtime;
+mod residency;
 mod schedulability;
 mod state;
 mod timing;
@@ -24,12 +25,17 @@ mod samples;
 mod turn;
 mod worker;
 
+mod durable;
+mod hand_off;
+mod lane;
+
 mod allocation;
 mod reports;
 mod requests;
 mod snapshot;
 mod status;
 
+mod audit;
 mod check;
 mod doctor;
 mod logging;
@@ -71,10 +77,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Verify, export or sum up what a box's journal says of what left it. Needs no box.
+    Audit(audit::Arguments),
     /// Say what this machine has of what models run on, what is missing and what to install: exit 0, or 1 if something is.
     Doctor(doctor::Arguments),
     /// Measure how long models take on a config's workers, and write timing records: exit 0, or 3 if inconclusive.
     Measure(measure::Arguments),
+    /// Residency policies: what may leave the box.
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Print what a running box has answered so far.
     Status {
         /// The running box's config.
@@ -86,7 +99,27 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Print a policy to begin with: deny by default, and what a plant there may want to allow. Not legal advice.
+    Template {
+        /// Whose law it has in mind.
+        #[arg(value_name = "JURISDICTION")]
+        template: residency::Template,
+    },
+}
+
+/// ONNX Runtime's published builds report to their maker from the moment that they are loaded, before anybody can call them
+/// to stop it: some seconds after a start they look up a name and post there. `make prove-egress` saw it. They ask this
+/// variable first. Nothing of the config can bring it back.
+#[allow(unsafe_code, reason = "std changes the process's own environment in no other way")]
+fn silence_onnx_runtime() {
+    // SAFETY: this is called before any other thread exists that could read the environment.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
+}
+
 fn main() -> ExitCode {
+    silence_onnx_runtime();
     // A wrapped path cannot be copied and no program can find it.
     let unwrapped =
         miette::set_hook(Box::new(|_| Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())));
@@ -94,8 +127,13 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run { config, listen, accept_late } => run::run(&config, listen, accept_late),
         Command::Check { config, json } => check::check(&config, json),
+        Command::Audit(arguments) => audit::audit(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Measure(arguments) => measure::measure(&arguments),
+        Command::Policy { command: PolicyCommand::Template { template } } => {
+            print!("{}", template.text());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Status { config, json } => status::print(&config, json),
     };
     result.unwrap_or_else(|report| {

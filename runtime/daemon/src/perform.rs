@@ -6,9 +6,12 @@
 //!
 //! It must never decide, log, block or free what zenoh allocated.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    num::NonZeroU8,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use engine::{Action, ConnectionId, Engine, Event, MAX_BATCH, Reason, Replied, Send, Target, Withheld, WorkerId};
@@ -22,7 +25,7 @@ use crate::{
     requests::{Asker, Frame, Requests},
     samples::{Joined, Samples, Tensor},
     state::States,
-    worker::{Desk, Done, Member, Order, Slot},
+    worker::{About, Desk, Done, Member, Order, Slot},
 };
 
 /// What other threads see and ask of the engine's thread.
@@ -52,6 +55,7 @@ pub(crate) struct Performer {
     pub(crate) workers: Vec<Desk>,
     /// `None`: a worker has it.
     pub(crate) slots: Vec<Option<Slot>>,
+    pub(crate) tasks: Tasks,
     pub(crate) samples: Samples,
     pub(crate) states: States,
     pub(crate) shared: Arc<Shared>,
@@ -99,6 +103,12 @@ impl Current<'_> {
         };
         message::floats(values.expect("only an admitted frame is stored, and it has its values"))
     }
+}
+
+/// Whose task each connection and each client has, by its place in the config.
+pub(crate) struct Tasks {
+    pub(crate) of_connection: Vec<usize>,
+    pub(crate) of_client: Vec<usize>,
 }
 
 /// What became of a put.
@@ -192,6 +202,7 @@ impl Performer {
                 self.samples.store(input, values);
             }
             Action::StartInference { worker, model, slots } => {
+                let about = self.about(worker);
                 let desk = &mut self.workers[usize::from(worker.0)];
                 let mut members = desk.no_members();
                 members.extend(slots.into_iter().map(|slot| {
@@ -199,11 +210,12 @@ impl Performer {
                     Member { slot, memory, joined: Joined::new() }
                 }));
                 // As many, in the same order; a one-off request has no connection, and its task no joined input.
-                for (member, of) in members.iter_mut().zip(self.engine.members(worker)) {
+                let of_plan = self.engine.plan_on(worker);
+                for (member, of) in members.iter_mut().zip(self.engine.members(worker).chain(of_plan)) {
                     member.joined = self.samples.of(of.connection);
                 }
                 self.states.begin(&self.engine, (worker, model), &mut members);
-                desk.order(Order { model, members, at: clock::now() });
+                desk.order(Order { model, members, at: clock::now(), about });
             }
             Action::Advance { connection, slot } => {
                 let memory = self.slots[usize::from(slot.0)].as_ref().expect("a slot that was computed in is here");
@@ -318,6 +330,27 @@ impl Performer {
             Ok(()) => Put::Taken,
             Err(PutError::NotAnObservationKey { .. }) => Put::Nowhere,
             Err(PutError::UnknownRoute(_) | PutError::Zenoh(_)) => Put::Refused,
+        }
+    }
+
+    /// What the inference that was just started is for.
+    fn about(&self, worker: WorkerId) -> About {
+        let deadline = self.engine.deadline_on(worker).expect("it was just started");
+        let member = self.engine.members(worker).next().or_else(|| self.engine.plan_on(worker));
+        match (member, self.engine.client_on(worker)) {
+            (Some(engine::Member { connection, sequence, .. }), _) => About {
+                task: self.tasks.of_connection[usize::from(connection.0)],
+                sequence: sequence.value(),
+                deadline,
+                priority: NonZeroU8::new(1),
+            },
+            (None, Some(client)) => About {
+                task: self.tasks.of_client[usize::from(client.0)],
+                sequence: 0,
+                deadline,
+                priority: NonZeroU8::new(2),
+            },
+            (None, None) => unreachable!("an inference is for somebody"),
         }
     }
 

@@ -1,22 +1,23 @@
 //! What the config asks for, with its models loaded: contracts, keys, and the engine's tables.
 
 use engine::{
-    Agenda, Client, ClientSpec, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, Gives, ModelId,
-    ModelSet, Record, RecordSpec, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec, TooFast, Worker, WorkerId,
-    WorkerSpec,
+    Agenda, Client, ClientSpec, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, Gives, Interpolation,
+    ModelId, ModelSet, PlanSpec, Reason, Record, RecordSpec, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec,
+    TooFast, Worker, WorkerId, WorkerSpec,
 };
 use manifest::{Contract, Manifest};
-use message::{Address, Boot, ContractDigest, InferRequest, ModelDigest, Observation, Status};
+use message::{Address, Boot, ContractDigest, InferRequest, ModelDigest, Observation, Place, Status};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use zenoh_link::{ClientKeys, RouteKeys, Topics};
 
 use crate::{
     batches::{self, Batches},
-    config::{ClientConfig, Config, RobotConfig, WorkerConfig},
+    config::{self, ClientConfig, Config, RobotConfig, WorkerConfig},
     joined,
+    perform::Tasks,
     state::Layout,
     timing::{TaskTiming, Unmeasured},
-    unserved::served,
+    unserved::{self, handed_off, may_wait, played, served},
     worker::SlotLengths,
 };
 
@@ -49,6 +50,13 @@ impl Plan {
         let manifests = manifests.collect::<Result<Vec<_>>>()?;
         let robots = config.tasks.iter().any(|task| !task.robots.is_empty());
         manifests.iter().try_for_each(|manifest| served(manifest, robots))?;
+        for cluster in &config.clusters {
+            cluster.models.iter().try_for_each(|model| handed_off(&manifests[*model], &cluster.name))?;
+        }
+        for task in config.tasks.iter().filter(|task| !task.durable.is_empty()) {
+            may_wait(manifest_of(&manifests, task.model), &task.name)?;
+        }
+        played(&config, &manifests)?;
         for task in &mut config.tasks {
             joined::arrange(task, manifest_of(&manifests, task.model))?;
         }
@@ -140,6 +148,20 @@ impl Plan {
         })
     }
 
+    /// Whom the box asks although nobody proves anything.
+    pub(crate) fn insecure(&self) -> impl Iterator<Item = String> + '_ {
+        let clusters = self.config.clusters.iter().filter(|cluster| cluster.identity.is_none());
+        clusters.map(|cluster| {
+            let reason = Reason::LinkInsecure;
+            format!(
+                "{reason}: cluster {}: insecure = true. {} {}",
+                cluster.name,
+                reason.row().what,
+                reason.row().action
+            )
+        })
+    }
+
     /// The longest deadline of a task.
     pub(crate) fn longest_deadline(&self) -> Duration {
         self.config.tasks.iter().map(|task| task.deadline).max().unwrap_or(Duration::ZERO)
@@ -181,7 +203,7 @@ impl Plan {
 
     /// How many slots the engine needs.
     pub(crate) fn slots(&self, clients: &[Client], records: &[Record]) -> usize {
-        engine::slots_needed(self.served().count(), clients, self.config.workers.len(), records)
+        engine::slots_needed(self.served().count(), clients, self.config.workers_and_lanes(), records)
     }
 
     /// The longest observation, action or results, and state, in f32 values.
@@ -204,7 +226,12 @@ impl Plan {
         records: Vec<Record>,
         marked: &[usize],
     ) -> Result<Engine<'static>> {
-        let mark = |task| if marked.contains(&task) { Status::UNSCHEDULABLE } else { Status::NONE };
+        let mark = |task: usize| {
+            let cluster = self.config.cluster_of(self.config.tasks[task].model);
+            let insecure = cluster.is_some_and(|cluster| cluster.identity.is_none());
+            let late = if marked.contains(&task) { Status::UNSCHEDULABLE } else { Status::NONE };
+            if insecure { late.with(Status::INSECURE) } else { late }
+        };
         let tasks = (0..self.config.tasks.len()).map(|task| self.engine_task(task, mark(task)));
         let tasks = tasks.collect::<Result<Vec<_>>>()?;
         for (task, declared) in tasks.iter().zip(&self.config.tasks) {
@@ -228,7 +255,11 @@ impl Plan {
         let clients = self.engine_clients()?;
         let workers = self.config.workers.iter().map(|worker| {
             let models = worker.models.iter().fold(ModelSet::EMPTY, |set, model| set.with(model_id(*model)));
-            Worker::new(WorkerSpec { models, spare: worker.spare })
+            Worker::new(WorkerSpec { models, spare: worker.spare, place: Place::Box })
+        });
+        let lanes = self.config.clusters.iter().flat_map(|cluster| {
+            let models = cluster.models.iter().fold(ModelSet::EMPTY, |set, model| set.with(model_id(*model)));
+            (0..cluster.lanes).map(move |_| Worker::new(WorkerSpec { models, spare: false, place: Place::Cluster }))
         });
         let slots = u16::try_from(self.slots(&clients, &records))
             .into_diagnostic()
@@ -243,13 +274,15 @@ impl Plan {
             hang: Duration::from_micros(quarantine.hang_ms.saturating_mul(1_000)),
             status: Status::NONE,
         };
+        let plans = vec![0.0; engine::plan_room(&tasks, &connections)];
         let tables = Tables {
             tasks: tasks.leak(),
+            plans: plans.leak(),
             agenda: vec![Agenda::default(); connections.len()].leak(),
             connections: connections.leak(),
             clients: clients.leak(),
             inputs: self.engine_inputs()?.leak(),
-            workers: workers.collect::<Vec<_>>().leak(),
+            workers: workers.chain(lanes).collect::<Vec<_>>().leak(),
             records: records.leak(),
             free_slots: (0..slots).map(SlotId).collect::<Vec<_>>().leak(),
         };
@@ -318,14 +351,47 @@ impl Plan {
             gives,
             degraded: declared.degraded,
             max_gap,
+            plan: self.plan_spec(place),
             status,
         });
         task.into_diagnostic().wrap_err_with(|| format!("task {}", declared.name))
     }
 
+    /// How this task's plans are asked for and played, where its model gives plans.
+    pub(crate) fn plan_spec(&self, task: usize) -> Option<PlanSpec> {
+        let declared = &self.config.tasks[task];
+        let given = manifest_of(&self.manifests, declared.model).plan()?;
+        let plans = declared.plans.expect("Plan::load checks that it is played");
+        let room = unserved::room(declared, plans, given);
+        // A worker of the box that took longer would count as hung.
+        let hang = Duration::from_micros(self.config.quarantine.hang_ms.saturating_mul(1_000));
+        let longest = if self.config.cluster_of(declared.model).is_some() { room } else { room.min(hang) };
+        Some(PlanSpec {
+            period: Duration::from_nanos(1_000_000_000 / u64::from(given.rate_hz)),
+            steps: u16::try_from(given.steps).expect("manifest::MAX_PLAN_STEPS is below 2^16"),
+            interpolation: match plans.interpolation {
+                config::Interpolation::Hold => Interpolation::Hold,
+                config::Interpolation::Linear => Interpolation::Linear,
+                config::Interpolation::Cubic => Interpolation::Cubic,
+            },
+            blend: plans.blend,
+            refresh: plans.refresh,
+            timeout: plans.timeout.unwrap_or(longest),
+            retry: plans.retry,
+        })
+    }
+
     /// Whether the model of this task has state.
     pub(crate) fn remembers(&self, task: usize) -> bool {
         manifest_of(&self.manifests, self.config.tasks[task].model).state().is_some()
+    }
+
+    /// Whose task each connection and client has.
+    pub(crate) fn tasks(&self) -> Tasks {
+        Tasks {
+            of_connection: self.served().map(|served| served.task).collect(),
+            of_client: self.clients().map(|asking| asking.task).collect(),
+        }
     }
 
     /// How the state of each model lies in memory.
@@ -361,7 +427,7 @@ pub(crate) fn model_id(place: usize) -> ModelId {
 /// How many numbers a model gives: those of its action, or else of its results.
 fn gives(manifest: &Manifest) -> usize {
     match manifest.action() {
-        Some(_) => manifest.output_elements().len(),
+        Some(_) => manifest.output_elements().len() * manifest.plan().map_or(1, |plan| plan.steps),
         None => manifest.results().1,
     }
 }

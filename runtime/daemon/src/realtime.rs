@@ -190,6 +190,12 @@ pub(crate) fn change_fifo(priority: i32) {
     unsafe { libc::sched_setparam(0, &raw const parameters) };
 }
 
+/// Puts the calling thread into `SCHED_FIFO`, for a thread of the default class that is about to work with the engine.
+/// Where that is refused, the engine's lock lends it what it needs while somebody waits.
+pub(crate) fn become_fifo(priority: i32) {
+    let _ = try_fifo(0, priority);
+}
+
 /// Binds the calling thread to these cores; none: wherever the system likes.
 pub(crate) fn bind(who: &str, cores: &[usize]) {
     match try_bind(cores) {

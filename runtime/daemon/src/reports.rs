@@ -94,7 +94,7 @@ impl<'r> Reporter<'r> {
     }
 
     fn worker(&self, id: WorkerId) -> &str {
-        self.plan.config.workers.get(usize::from(id.0)).map_or("?", |worker| &worker.name)
+        self.plan.config.worker_name(usize::from(id.0)).unwrap_or("?")
     }
 }
 

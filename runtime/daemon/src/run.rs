@@ -33,6 +33,9 @@ use crate::{
     conditions::{Conditions, Threads},
     config::Config,
     door::Door,
+    durable::{self, Kept},
+    hand_off::{self, HandOffs},
+    lane,
     logging::{self, Logs},
     margin,
     perform::{Performer, Shared},
@@ -41,13 +44,14 @@ use crate::{
     realtime::{self, LinkThreads},
     reports::{REPORTS, Report, Reporter},
     requests::{self, Replier},
+    residency,
     schedulability::{self, Group},
     snapshot,
     state::States,
     status,
     timing::{self, Present},
     turn::Turn,
-    worker::{self, Slot},
+    worker::{self, Desk, Slot},
 };
 
 /// How often the main thread looks at signals, reports and progress.
@@ -71,6 +75,7 @@ pub(crate) fn run(config: &Path, listen: Option<String>, accept_late: bool) -> R
     let logs = logging::start();
     let mut plan = Plan::load(config)?;
     plan.check_link()?;
+    residency::refuse_open_ways(&plan)?;
     if let Some(warning) = plan.warning() {
         tracing::warn!("{warning}");
     }
@@ -122,7 +127,7 @@ fn serve(
     let timings = timing::of_tasks(plan, &present);
     let batches = Batches::of_models(plan, &timings);
     let sizes = |model: usize| batches[model].as_ref().map_or_else(Vec::new, |batches| batches.sizes.clone());
-    let desks = worker::start_all(&plan.config, library, &plan.manifests, &sizes, |worker| door.way_back(worker))?;
+    let mut desks = worker::start_all(&plan.config, library, &plan.manifests, &sizes, |worker| door.way_back(worker))?;
     let mut link_threads = LinkThreads::default();
     let measured = margin::measure(plan, &mut link_threads)?;
     let margin = measured.margin();
@@ -140,7 +145,8 @@ fn serve(
     let (voiding, voids) = Box::leak(Box::new(Queue::<(WorkerId, VoidCause), VOIDS>::new())).split();
     let (mut counter, snapshots) = snapshot::exchange(plan, &engine, door.clone());
     let watched = !engine.records().is_empty();
-    let worker_ids = desks.iter().map(|desk| desk.kernel_id).collect();
+    let worker_ids: Vec<_> = desks.iter().map(|desk| desk.kernel_id).collect();
+    let ways_out = WaysOut::open(plan, boot, &door, &mut desks)?;
     // Until here nobody is served, so a signal just ends the process.
     let signals = Signals::new([SIGTERM, SIGINT]).into_diagnostic()?;
 
@@ -158,6 +164,7 @@ fn serve(
         workers: desks,
         slots: (0..slots).map(|_| Some(Slot::with_room(plan.slot_lengths()))).collect(),
         samples: plan.samples(),
+        tasks: plan.tasks(),
         states: States::new(plan),
         shared: Arc::clone(&shared),
         reports: reporting,
@@ -176,26 +183,30 @@ fn serve(
         turning.keep_time(&shown, plan.shortest_wait(margin));
     });
     let engine = engine.into_diagnostic()?;
-    let scheduling = measured.class.to_string();
-    let fixed = status::Fixed { boot, started: time::Instant::now(), margin, scheduling };
-    thread::Builder::new()
-        .name("genba-status".to_owned())
-        .spawn(move || {
-            realtime::lower(0);
-            status::serve(&listener, plan, &fixed, &mut counter);
-        })
-        .into_diagnostic()?;
+    let closing = ways_out.hand_offs.clone();
+    let fixed = status::Fixed {
+        boot,
+        started: time::Instant::now(),
+        margin,
+        scheduling: measured.class.to_string(),
+        hand_offs: ways_out.hand_offs.clone(),
+        kept: ways_out.kept.clone(),
+    };
+    let status = thread::Builder::new().name("genba-status".to_owned()).spawn(move || {
+        realtime::lower(0);
+        status::serve(&listener, plan, &fixed, &mut counter);
+    });
+    status.into_diagnostic()?;
+    ways_out.start(plan, &link)?;
     realtime::lock_later_on_fault();
     // After the last thread that would inherit it. This thread takes zenoh's locks, which a put waits for.
     if let Some(priority) = plan.config.realtime.fifo_priority {
         realtime::fifo("main", 0, priority.link());
     }
     link.declare_alive().into_diagnostic()?;
-    tell_topics(plan);
-    tracing::info!("ready: boot {:016x}, listening on {:?}", boot.value(), plan.config.link.listen);
+    tell_ready(plan, boot);
     let reporter = Reporter::new(plan, logs);
     let engine_id = when_prepared.recv().into_diagnostic().wrap_err("the engine's thread ended at once")?;
-    let threads = Threads { engine: engine_id, workers: worker_ids };
     let watch = Watch {
         plan,
         link: &link,
@@ -206,17 +217,46 @@ fn serve(
         reports,
         replier,
         link_threads,
-        conditions: watched.then(|| Conditions::new(plan, threads)),
+        conditions: watched.then(|| Conditions::new(plan, Threads { engine: engine_id, workers: worker_ids })),
         void: Vec::new(),
         voiding,
     };
     let ended = watch.run(signals);
-    stop(&link, &shared, engine);
+    stop(&link, &shared, engine, closing.as_deref());
     Ok(ended)
 }
 
-/// Says what is listened to.
-fn tell_topics(plan: &Plan) {
+/// What leaves the box, and what waits for that.
+struct WaysOut {
+    hand_offs: Option<Arc<HandOffs>>,
+    kept: Option<Arc<Kept>>,
+}
+
+impl WaysOut {
+    /// Opens journal, links and spool, and adds the clusters' lanes to the workers.
+    fn open(plan: &'static Plan, boot: Boot, door: &Door, desks: &mut Vec<Desk>) -> Result<Self> {
+        let hand_offs = plan.config.journal.as_ref().map(|journal| HandOffs::open(plan, journal, boot)).transpose()?;
+        let hand_offs = hand_offs.map(Arc::new);
+        for cluster in hand_offs.iter().flat_map(|hand_offs| &hand_offs.clusters) {
+            let first = desks.len();
+            let mut workers = (first..).map(|worker| WorkerId(u16::try_from(worker).expect("the engine has as many")));
+            let way_back = || door.way_back(workers.next().expect("there is no end of numbers"));
+            desks.extend(lane::start_all(plan, cluster, way_back)?);
+        }
+        let spool = plan.config.spool.as_ref().zip(hand_offs.as_ref());
+        let kept = spool.map(|(config, hand_offs)| Kept::open(plan, config, hand_offs, boot)).transpose()?;
+        Ok(Self { hand_offs, kept: kept.map(Arc::new) })
+    }
+
+    /// Looks after the policy, and listens to durable requests.
+    fn start(self, plan: &'static Plan, link: &Arc<Link>) -> Result<()> {
+        self.hand_offs.map_or(Ok(()), hand_off::watch)?;
+        self.kept.map_or(Ok(()), |kept| durable::start(plan, &kept, link))
+    }
+}
+
+/// Says what is listened to, and that it is.
+fn tell_ready(plan: &Plan, boot: Boot) {
     for (served, keys) in plan.served().zip(plan.routes()) {
         let task = &plan.config.tasks[served.task];
         tracing::info!("{} answers {} within {}", task.name, keys.observation, millis(task.deadline));
@@ -235,6 +275,7 @@ fn tell_topics(plan: &Plan) {
             millis(task.deadline)
         );
     }
+    tracing::info!("ready: boot {:016x}, listening on {:?}", boot.value(), plan.config.link.listen);
 }
 
 /// The tasks whose models may be late: refused, unless that is accepted. Says what is known of each group of workers.
@@ -259,7 +300,7 @@ fn marked(plan: &Plan, groups: &[Group], accept_late: bool) -> Result<Vec<usize>
 }
 
 /// Takes the heartbeat back and closes the link, which sends what is still queued: the farewells.
-fn stop(link: &Link, shared: &Shared, engine: thread::JoinHandle<()>) {
+fn stop(link: &Link, shared: &Shared, engine: thread::JoinHandle<()>, hand_offs: Option<&HandOffs>) {
     let ended = shared.drained.load(Ordering::Acquire) || engine.is_finished();
     if ended && engine.join().is_err() {
         tracing::error!("the engine's thread panicked: report this as a bug");
@@ -269,6 +310,9 @@ fn stop(link: &Link, shared: &Shared, engine: thread::JoinHandle<()>) {
     }
     if let Err(error) = link.close() {
         tracing::warn!("{error}");
+    }
+    if let Some(hand_offs) = hand_offs {
+        hand_offs.close();
     }
     tracing::info!("stopped");
 }

@@ -225,8 +225,10 @@ fn groups(plan: &Plan) -> Vec<(Vec<usize>, Vec<usize>)> {
     let mut groups: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
     for (place, worker) in plan.config.workers.iter().enumerate().filter(|(_, worker)| !worker.spare) {
         let tasks = plan.config.tasks.iter().enumerate();
-        let serves: Vec<usize> =
-            tasks.filter(|(_, task)| worker.models.contains(&task.model)).map(|(task, _)| task).collect();
+        let serves: Vec<usize> = tasks
+            .filter(|(_, task)| worker.models.contains(&task.model) && task.plans.is_none())
+            .map(|(task, _)| task)
+            .collect();
         if serves.is_empty() {
             continue;
         }

@@ -1,8 +1,8 @@
 //! Snapshots of the ledgers: the status thread lends an empty one, the engine's thread fills it and gives it back.
 
 use engine::{
-    ClientId, ConnectionId, Duration, Engine, InputId, Ledger, ModelId, Reason, Record, RequestLedger, ResetLedger,
-    SampleLedger, Service, Work, WorkerId,
+    ClientId, ConnectionId, Duration, Engine, InputId, Ledger, ModelId, PlanLedger, PlanStatus, Reason, Record,
+    RequestLedger, ResetLedger, SampleLedger, Service, Work, WorkerId,
 };
 use heapless::spsc::{Consumer, Producer, Queue};
 use message::{Epoch, Status};
@@ -51,6 +51,8 @@ pub(crate) struct ConnectionSnapshot {
     pub(crate) epoch: Option<Epoch>,
     pub(crate) unseen: u32,
     pub(crate) marks: Status,
+    pub(crate) plans: PlanLedger,
+    pub(crate) plan: Option<PlanStatus>,
 }
 
 /// What one worker has done.
@@ -115,6 +117,8 @@ impl Desk {
                 epoch: engine.epoch(id),
                 unseen: engine.unseen(id),
                 marks: engine.marks(id),
+                plans: engine.plan_ledger(id),
+                plan: engine.plan_status(id, clock::now()),
             };
         }
         for (id, entry) in (0u16..).map(WorkerId).zip(&mut snapshot.workers) {

@@ -1,5 +1,8 @@
 //! `genba status`: what a running box has answered so far, over a Unix socket that only its user may open.
 
+mod clusters;
+mod durable;
+
 use std::{
     ffi::OsString,
     fs,
@@ -10,10 +13,13 @@ use std::{
     },
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time,
 };
 
-use engine::{Ledger, Reason, ReasonKind, ResetLedger, SampleClock, Service, TABLE};
+use clusters::{ClustersLine, clusters_line, write_clusters};
+use durable::{DurableLine, durable_line, write_durable};
+use engine::{Ledger, Reason, ReasonKind, ResetLedger, Row, SampleClock, Service, TABLE};
 use message::Status;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::{Deserialize, Serialize};
@@ -21,9 +27,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     allocation,
     config::{Config, ModelConfig},
+    durable::Kept,
+    hand_off::HandOffs,
     joined::JoinedInput,
     plan::Plan,
-    snapshot::{Counter, InputSnapshot, RecordSnapshot, Snapshot},
+    snapshot::{ConnectionSnapshot, Counter, InputSnapshot, RecordSnapshot, Snapshot},
 };
 
 /// The longest that a slow reader may hold up the next one.
@@ -49,6 +57,12 @@ pub(crate) struct Report {
     models: Vec<ModelLine>,
     workers: Vec<WorkerLine>,
     records: Vec<RecordLine>,
+    /// Where there are clusters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hand_offs: Option<ClustersLine>,
+    /// Where there is a spool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durable: Option<DurableLine>,
     /// Counted in a build with the feature `count-allocations` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     own_allocations: Option<u64>,
@@ -68,6 +82,30 @@ struct Line {
     /// Demands that its state begins anew; only where its model has state.
     #[serde(skip_serializing_if = "Option::is_none")]
     resets: Option<Resets>,
+    /// Only where its model gives plans: asked = adopted + failed + too late + discarded + in flight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plans: Option<Plans>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Plans {
+    asked: u64,
+    adopted: u64,
+    failed: u64,
+    too_late: u64,
+    discarded: u64,
+    in_flight: u64,
+    balances: bool,
+    reasons: Vec<ReasonCount>,
+    /// The plan that is played; none: the fallback answers.
+    current: Option<CurrentPlan>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct CurrentPlan {
+    id: u64,
+    age_us: u64,
+    remaining_us: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -179,6 +217,10 @@ pub(crate) struct Fixed {
     pub(crate) started: time::Instant,
     pub(crate) margin: engine::Duration,
     pub(crate) scheduling: String,
+    /// Where there are clusters.
+    pub(crate) hand_offs: Option<Arc<HandOffs>>,
+    /// Where there is a spool.
+    pub(crate) kept: Option<Arc<Kept>>,
 }
 
 /// Where a box's socket is unless its config says otherwise: the user's runtime folder, else the system's where this
@@ -295,6 +337,7 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         epoch: entry.epoch.map(|epoch| format!("{:016x}", epoch.value())),
         unseen_responses: entry.unseen,
         resets: plan.remembers(served.task).then(|| resets(&entry.resets)),
+        plans: plan.config.tasks[served.task].plans.map(|_| plans(entry)),
         measured: !entry.marks.contains(Status::UNMEASURED),
         degraded: entry.marks.contains(Status::DEGRADED),
         unschedulable: entry.marks.contains(Status::UNSCHEDULABLE),
@@ -330,15 +373,17 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         requests: requests(&snapshot.requests),
         clients: clients.collect(),
         inputs: plan.joined().zip(&snapshot.inputs).map(|(one, entry)| input_line(plan, &one, entry)).collect(),
-        models: plan.config.models.iter().map(model_line).collect(),
+        models: plan.config.models.iter().enumerate().map(|(place, model)| model_line(plan, place, model)).collect(),
         workers: workers.collect(),
         records: snapshot.records.iter().map(|record| record_line(plan, record)).collect(),
+        hand_offs: fixed.hand_offs.as_deref().map(clusters_line),
+        durable: fixed.kept.as_deref().map(durable_line),
         own_allocations: allocation::count(),
     }
 }
 
-fn model_line(model: &ModelConfig) -> ModelLine {
-    ModelLine { name: model.name.clone(), provider: model.provider.to_string(), passed: model.passed.clone() }
+fn model_line(plan: &Plan, place: usize, model: &ModelConfig) -> ModelLine {
+    ModelLine { name: model.name.clone(), provider: plan.config.place_of(place), passed: model.passed.clone() }
 }
 
 fn input_line(plan: &Plan, one: &JoinedInput<'_>, entry: &InputSnapshot) -> InputLine {
@@ -401,10 +446,33 @@ fn resets(ledger: &ResetLedger) -> Resets {
     }
 }
 
+fn plans(entry: &ConnectionSnapshot) -> Plans {
+    let ledger = &entry.plans;
+    Plans {
+        asked: ledger.asked(),
+        adopted: ledger.adopted(),
+        failed: ledger.failed(),
+        too_late: ledger.too_late(),
+        discarded: ledger.discarded(),
+        in_flight: ledger.in_flight(),
+        balances: ledger.balances(),
+        reasons: reasons(|reason| ledger.by_reason(reason)),
+        current: entry.plan.map(|plan| CurrentPlan {
+            id: plan.id,
+            age_us: plan.age.nanos() / 1_000,
+            remaining_us: plan.remaining.nanos() / 1_000,
+        }),
+    }
+}
+
 /// The reasons that something was counted for.
 fn reasons(by_reason: impl Fn(Reason) -> u64) -> Vec<ReasonCount> {
     let counted = TABLE.iter().map(|row| (row, by_reason(row.reason))).filter(|(_, count)| *count > 0);
-    let reasons = counted.map(|(row, count)| ReasonCount {
+    counted.map(|(row, count)| reason_count(row, count)).collect()
+}
+
+fn reason_count(row: &Row, count: u64) -> ReasonCount {
+    ReasonCount {
         number: format!("E-{}", row.number),
         name: row.name.to_owned(),
         kind: match row.kind {
@@ -413,11 +481,11 @@ fn reasons(by_reason: impl Fn(Reason) -> u64) -> Vec<ReasonCount> {
             ReasonKind::Miss => "missed",
             ReasonKind::Alarm => "alarm",
             ReasonKind::Notice => "notice",
+            ReasonKind::HandOff => "hand-off",
         }
         .to_owned(),
         count,
-    });
-    reasons.collect()
+    }
 }
 
 fn counts(ledger: &Ledger) -> Counts {
@@ -471,11 +539,26 @@ fn human(report: &Report) -> String {
     write_counts(&mut text, "total, strays included", &report.total, "");
     write_reasons(&mut text, &report.total.reasons);
     write_resets(&mut text, report);
+    write_plans(&mut text, report);
     write_requests(&mut text, report);
     write_inputs(&mut text, &report.inputs);
+    if let Some(hand_offs) = &report.hand_offs {
+        write_clusters(&mut text, hand_offs);
+    }
+    if let Some(durable) = &report.durable {
+        write_durable(&mut text, durable);
+    }
     let ledgers = report.clients.iter().map(|line| &line.requests).chain([&report.requests]);
     let inputs_balance = report.inputs.iter().all(|input| input.balances);
-    if !report.total.balances || !inputs_balance || ledgers.into_iter().any(|requests| !requests.balances) {
+    let plans_balance = report.connections.iter().filter_map(|line| line.plans.as_ref()).all(|plans| plans.balances);
+    let hand_offs_balance = plans_balance
+        && report.hand_offs.as_ref().is_none_or(ClustersLine::balances)
+        && report.durable.as_ref().is_none_or(DurableLine::balances);
+    if !report.total.balances
+        || !inputs_balance
+        || !hand_offs_balance
+        || ledgers.into_iter().any(|requests| !requests.balances)
+    {
         let _ = writeln!(text, "THE LEDGER DOES NOT BALANCE: report this as a bug");
     }
     for record in &report.records {
@@ -515,6 +598,29 @@ fn write_resets(text: &mut String, report: &Report) {
                 writeln!(text, "resets of {robot}/{task}: {received} received, {accepted} accepted, {refused} refused");
             write_reasons(text, reasons);
         }
+    }
+}
+
+/// What became of plans, where there are any.
+fn write_plans(text: &mut String, report: &Report) {
+    use std::fmt::Write as _;
+    for Line { robot, task, plans, .. } in &report.connections {
+        let Some(plans) = plans else { continue };
+        let Plans { asked, adopted, failed, too_late, discarded, current, reasons, .. } = plans;
+        let current = current.as_ref().map_or("none is played".to_owned(), |plan| {
+            format!(
+                "plan {} is played, {} ms old, {} ms remain",
+                plan.id,
+                plan.age_us / 1_000,
+                plan.remaining_us / 1_000
+            )
+        });
+        let _ = writeln!(
+            text,
+            "plans of {robot}/{task}: {asked} asked, {adopted} adopted, {failed} failed, {too_late} too late, {discarded} \
+             discarded; {current}"
+        );
+        write_reasons(text, reasons);
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) use binding::{Binding, Difference, cores};
 #[cfg(test)]
 pub(crate) use binding::{Device, EngineThread, LibraryFile};
 pub(crate) use distribution::{Distribution, Recorder};
-pub(crate) use present::Present;
+pub(crate) use present::{Present, hex};
 pub(crate) use quantile::Quantile;
 pub(crate) use record::{BatchTime, Execution, Inputs, Origin, Record, Timed, write_whole};
 pub(crate) use scene::Scene;
@@ -58,6 +58,9 @@ pub(crate) enum Unmeasured {
         record.display(), quantile.needs()
     )]
     TooFew { record: PathBuf, quantile: Quantile },
+    /// No worker of the box runs it.
+    #[error("a cluster is asked for it: its round trips are in `genba status`")]
+    Cluster,
     /// A record cannot be used, and no other holds.
     #[error(transparent)]
     Record(RecordError),
@@ -69,6 +72,9 @@ pub(crate) enum Unmeasured {
 /// What is known about a task, in the worst case of the workers that have its model.
 fn of_task(plan: &Plan, present: &Present<'_>, task: usize) -> Result<TaskTiming, Unmeasured> {
     let (model, quantile) = (plan.config.tasks[task].model, plan.config.tasks[task].execution_quantile);
+    if plan.config.cluster_of(model).is_some() {
+        return Err(Unmeasured::Cluster);
+    }
     let workers = plan.config.workers.iter().enumerate().filter(|(_, worker)| worker.models.contains(&model));
     let timings = workers.map(|(place, worker)| {
         let (path, record) =

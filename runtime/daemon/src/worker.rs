@@ -5,14 +5,14 @@
 
 use std::{
     mem,
-    num::NonZeroUsize,
+    num::{NonZeroU8, NonZeroUsize},
     slice,
     sync::mpsc::sync_channel,
     thread::{self, Thread},
     time,
 };
 
-use engine::{Duration, Instant, MAX_BATCH, ModelFailed, ModelId, SlotId, WorkerId};
+use engine::{Duration, Failed, Instant, MAX_BATCH, ModelId, SlotId, WorkerId};
 use heapless::spsc::{Consumer, Producer, Queue};
 use manifest::{InputPlace, Manifest, OutputPlace};
 use miette::{IntoDiagnostic, Result, WrapErr};
@@ -66,6 +66,12 @@ impl Slot {
         self.input.extend(values);
     }
 
+    /// The place for what is about to be computed, emptied.
+    pub(crate) fn begin_output(&mut self) -> &mut Vec<f32> {
+        self.output.clear();
+        &mut self.output
+    }
+
     /// The action that was computed last, or the results, one after the other.
     pub(crate) fn output(&self) -> &[f32] {
         &self.output
@@ -87,13 +93,28 @@ pub(crate) struct Order {
     pub(crate) members: Vec<Member>,
     /// When it was handed over.
     pub(crate) at: Instant,
+    /// What a cluster is told.
+    pub(crate) about: About,
+}
+
+/// What a hand-off says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About {
+    /// Its place in the config.
+    pub(crate) task: usize,
+    /// Of the observation that it is computed from; 0 for a one-off request.
+    pub(crate) sequence: u64,
+    /// It must be back by then.
+    pub(crate) deadline: Instant,
+    /// 1 is the highest: an observation's.
+    pub(crate) priority: Option<NonZeroU8>,
 }
 
 /// An inference that ran.
 pub(crate) struct Done {
     /// As they were ordered.
     pub(crate) members: Vec<Member>,
-    pub(crate) result: Result<(), ModelFailed>,
+    pub(crate) result: Result<(), Failed>,
     /// How long the worker was occupied with it: from the order until the result was there.
     pub(crate) execution: Duration,
 }
@@ -111,6 +132,12 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
+    /// The desk of a thread that takes these orders, for so many models, each run on one observation at a time.
+    pub(crate) fn new(orders: Producer<'static, Order>, thread: Thread, models: usize, kernel_id: i32) -> Self {
+        let largest_batch = vec![NonZeroUsize::MIN; models];
+        Self { orders, thread, members: Vec::with_capacity(MAX_BATCH), largest_batch, kernel_id }
+    }
+
     /// A list for an order's members. Whoever takes it gives it back with [`Desk::give_back`].
     pub(crate) fn no_members(&mut self) -> Vec<Member> {
         mem::take(&mut self.members)
@@ -198,8 +225,7 @@ fn start(
         .into_diagnostic()
         .wrap_err("cannot start a worker's thread")?;
     let kernel_id = when_prepared.recv().into_diagnostic().wrap_err("a worker's thread ended at once")?;
-    let members = Vec::with_capacity(MAX_BATCH);
-    Ok(Desk { orders, thread: thread.thread().clone(), members, largest_batch, kernel_id })
+    Ok(Desk { largest_batch, ..Desk::new(orders, thread.thread().clone(), manifests.len(), kernel_id) })
 }
 
 /// One model's session, where its joined inputs lie, its state, and its results where it has no action.
@@ -240,7 +266,7 @@ fn work(
 ) {
     let mut failing = false;
     loop {
-        let Some(Order { model, mut members, at }) = orders.dequeue() else {
+        let Some(Order { model, mut members, at, about: _ }) = orders.dequeue() else {
             thread::park();
             continue;
         };
@@ -259,7 +285,7 @@ fn work(
             tracing::error!("worker {name}: {error}; fallbacks answer until the model runs again");
         }
         failing = result.is_err();
-        let done = Done { members, result: if some_ran { Ok(()) } else { Err(ModelFailed) }, execution };
+        let done = Done { members, result: if some_ran { Ok(()) } else { Err(Failed::Model) }, execution };
         // It works with the engine and with the link as the engine's thread does: nobody who waits for either waits for
         // a thread of lower priority.
         if let Some(ranks) = ranks {

@@ -7,12 +7,17 @@ use onnx_model::Provider;
 use toml::Spanned;
 
 use super::{
-    ClientConfig, Config, ConfigError, ModelConfig, Quarantine, RobotConfig, TaskConfig, WorkerConfig,
+    ClientConfig, ClusterConfig, Config, ConfigError, DurableConfig, ModelConfig, Quarantine, RobotConfig, TaskConfig,
+    WorkerConfig,
+    cluster::{RawCluster, check_clusters},
     error::File,
     joined::check_inputs,
+    plans::check_plans,
     raw::{
         RawClient, RawConfig, RawDegraded, RawMode, RawModel, RawProviders, RawQuarantine, RawRobot, RawTask, RawWorker,
     },
+    residency::{check_data, check_residency},
+    spool::{RawDurable, check_durable, check_spool},
 };
 use crate::{requests, status, timing::Quantile};
 
@@ -26,16 +31,25 @@ impl RawConfig {
             return Err(file.at(&key_prefix, what, "write <site>[/<line>]/<cell> in ASCII, without wildcards"));
         }
         let name = file.chunk(&self.this_box.name)?;
-        let quarantine = check_quarantine(file, self.quarantine, &self.task)?;
         let models = check_models(file, self.model)?;
+        let policy = check_residency(file, self.residency, self.cluster.first().map(RawCluster::name))?;
+        let (clusters, journal) = check_clusters(file, &models, self.cluster, self.journal)?;
         file.unique("worker", self.worker.iter().map(|worker| &worker.name))?;
-        let workers = self.worker.into_iter().map(|worker| check_worker(file, &models, worker));
+        let workers = self.worker.into_iter().map(|worker| check_worker(file, &models, &clusters, worker));
         let workers = workers.collect::<Result<Vec<_>, _>>()?;
+        let on_the_box = |task: &&RawTask| {
+            let model = models.iter().position(|model| model.name == *task.model.get_ref());
+            !clusters.iter().any(|cluster| model.is_some_and(|model| cluster.models.contains(&model)))
+        };
+        let quarantine = check_quarantine(file, self.quarantine, self.task.iter().filter(on_the_box))?;
         file.unique("task", self.task.iter().map(|task| &task.name))?;
         check_open_requests(file, &self.task)?;
+        let is_handed_off = |task: &RawTask| !on_the_box(&task);
+        self.task.iter().try_for_each(|task| check_durable(file, task, is_handed_off(task), self.spool.is_some()))?;
+        let spool = self.spool.map(|spool| check_spool(file, spool)).transpose()?;
         let tasks = self.task.into_iter().map(|task| check_task(file, key_prefix.get_ref(), &models, task));
         let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
-        if !workers.iter().any(|worker| !worker.spare) || tasks.is_empty() {
+        if clusters.is_empty() && !workers.iter().any(|worker| !worker.spare) || tasks.is_empty() {
             let what = "at least one [[task]] and one [[worker]] that is no spare are needed".to_owned();
             return Err(file.error(0..0, what, Some("see the commented example.toml")));
         }
@@ -63,12 +77,20 @@ impl RawConfig {
             engines: file.in_folder(&self.onnx.engines),
             models,
             workers,
+            clusters,
+            journal,
+            policy,
+            spool,
             tasks,
         })
     }
 }
 
-fn check_quarantine(file: &File<'_>, given: RawQuarantine, tasks: &[RawTask]) -> Result<Quarantine, ConfigError> {
+fn check_quarantine<'r>(
+    file: &File<'_>,
+    given: RawQuarantine,
+    tasks: impl Iterator<Item = &'r RawTask>,
+) -> Result<Quarantine, ConfigError> {
     let default = Quarantine::default();
     if let Some(overruns) = &given.max_overruns
         && !(1..=16).contains(overruns.get_ref())
@@ -83,7 +105,7 @@ fn check_quarantine(file: &File<'_>, given: RawQuarantine, tasks: &[RawTask]) ->
     }
     let hang_ms = given.hang_ms.as_ref().map_or(default.hang_ms, |hang| *hang.get_ref());
     // An inference that still may answer in time is no hang.
-    let longest = tasks.iter().map(|task| &task.deadline_us).max_by_key(|deadline| *deadline.get_ref());
+    let longest = tasks.map(|task| &task.deadline_us).max_by_key(|deadline| *deadline.get_ref());
     if let Some(deadline) = longest.filter(|deadline| hang_ms.saturating_mul(1_000) < *deadline.get_ref()) {
         let what = format!("hang_ms = {hang_ms} is shorter than the deadline of {} us", deadline.get_ref());
         let help = "a worker would count as hung while its answer can still be in time: let [quarantine] hang_ms be \
@@ -152,7 +174,11 @@ fn check_providers(file: &File<'_>, given: Option<Spanned<RawProviders>>) -> Res
     Ok(providers)
 }
 
-fn find_model(file: &File<'_>, models: &[ModelConfig], name: &Spanned<String>) -> Result<usize, ConfigError> {
+pub(super) fn find_model(
+    file: &File<'_>,
+    models: &[ModelConfig],
+    name: &Spanned<String>,
+) -> Result<usize, ConfigError> {
     models.iter().position(|model| model.name == *name.get_ref()).ok_or_else(|| {
         let known: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
         let what = format!("there is no model {:?}", name.get_ref());
@@ -160,11 +186,23 @@ fn find_model(file: &File<'_>, models: &[ModelConfig], name: &Spanned<String>) -
     })
 }
 
-fn check_worker(file: &File<'_>, models: &[ModelConfig], worker: RawWorker) -> Result<WorkerConfig, ConfigError> {
+fn check_worker(
+    file: &File<'_>,
+    models: &[ModelConfig],
+    clusters: &[ClusterConfig],
+    worker: RawWorker,
+) -> Result<WorkerConfig, ConfigError> {
+    let cluster_of = |model: &usize| clusters.iter().find(|cluster| cluster.models.contains(model));
     let named = match &worker.models {
-        None => (0..models.len()).collect(),
-        Some(names) => names.iter().map(|name| find_model(file, models, name)).collect::<Result<_, _>>()?,
+        None => (0..models.len()).filter(|model| cluster_of(model).is_none()).collect(),
+        Some(names) => names.iter().map(|name| find_model(file, models, name)).collect::<Result<Vec<_>, _>>()?,
     };
+    for (model, name) in named.iter().zip(worker.models.iter().flatten()) {
+        if let Some(cluster) = cluster_of(model) {
+            let what = format!("the model {:?} is asked of the cluster {:?}", name.get_ref(), cluster.name);
+            return Err(file.at(name, what, "a model has one place: this worker, or that cluster"));
+        }
+    }
     let name = file.chunk(&worker.name)?;
     Ok(WorkerConfig { name, models: named, spare: worker.spare, cores: worker.cores })
 }
@@ -205,7 +243,7 @@ fn check_period(file: &File<'_>, period: &Spanned<u64>, who: &str) -> Result<Dur
 
 fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTask) -> Result<TaskConfig, ConfigError> {
     let name = file.chunk(&task.name)?;
-    if task.robots.is_empty() && task.clients.is_empty() {
+    if task.robots.is_empty() && task.clients.is_empty() && task.durable.is_empty() {
         return Err(file.at(&task.name, format!("nobody does the task {name:?}"), "name at least one robot or client"));
     }
     if !SPANS_US.contains(task.deadline_us.get_ref()) {
@@ -222,6 +260,11 @@ fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTa
     })?;
     let Pace { min_period, arrival_jitter, hold } = check_pace(file, &task, deadline)?;
     let inputs = check_inputs(file, prefix, &task)?;
+    let plans = task.plan.as_ref().map(|plan| check_plans(file, plan.get_ref())).transpose()?;
+    if let (Some(plan), Some(_)) = (&task.plan, task.clients.first()) {
+        let what = format!("the task {name:?} plays plans and has clients");
+        return Err(file.at(plan, what, "a plan is played to robots: give clients a task of their own"));
+    }
     file.unique("robot", task.robots.iter().map(|robot| &robot.name))?;
     file.unique("client", task.clients.iter().map(|client| &client.name))?;
     let key = |given: Option<String>, who: &str, leaf| given.unwrap_or_else(|| format!("{prefix}/{who}/{name}/{leaf}"));
@@ -246,6 +289,11 @@ fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTa
             name: who,
         })
     };
+    file.unique("client", task.durable.iter().map(|client| &client.name))?;
+    let durable = |client: RawDurable| {
+        let who = file.chunk(&client.name)?;
+        Ok(DurableConfig { infer_key: key(client.key, &who, "infer"), name: who })
+    };
     Ok(TaskConfig {
         model: find_model(file, models, &task.model)?,
         deadline,
@@ -256,7 +304,10 @@ fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTa
         execution_quantile: quantile,
         robots: task.robots.into_iter().map(robot).collect::<Result<_, _>>()?,
         clients: task.clients.into_iter().map(client).collect::<Result<_, _>>()?,
+        durable: task.durable.into_iter().map(durable).collect::<Result<_, _>>()?,
+        plans,
         inputs,
+        data: check_data(file, task.data)?,
         name: name.clone(),
     })
 }

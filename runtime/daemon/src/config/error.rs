@@ -40,14 +40,14 @@ pub(crate) struct Invalid {
     help: Option<String>,
 }
 
-/// A config's text, while it is checked.
-pub(super) struct File<'f> {
-    pub(super) path: &'f Path,
-    pub(super) text: &'f str,
+/// The text of a config or policy, while it is checked.
+pub(crate) struct File<'f> {
+    pub(crate) path: &'f Path,
+    pub(crate) text: &'f str,
 }
 
 impl File<'_> {
-    pub(super) fn error(&self, span: Range<usize>, what: String, help: Option<&str>) -> ConfigError {
+    pub(crate) fn error(&self, span: Range<usize>, what: String, help: Option<&str>) -> ConfigError {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         ConfigError::Invalid(Box::new(Invalid {
             file: self.path.display().to_string(),
@@ -59,7 +59,7 @@ impl File<'_> {
         }))
     }
 
-    pub(super) fn at<T>(&self, place: &Spanned<T>, what: String, help: &str) -> ConfigError {
+    pub(crate) fn at<T>(&self, place: &Spanned<T>, what: String, help: &str) -> ConfigError {
         self.error(place.span(), what, Some(help))
     }
 
@@ -78,7 +78,7 @@ impl File<'_> {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    pub(super) fn unique<'n>(
+    pub(crate) fn unique<'n>(
         &self,
         what: &str,
         names: impl Iterator<Item = &'n Spanned<String>>,

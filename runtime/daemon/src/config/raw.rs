@@ -8,7 +8,13 @@ use serde::{
 };
 use toml::Spanned;
 
-use super::Realtime;
+use super::{
+    Realtime,
+    cluster::{RawCluster, RawJournal},
+    plans::RawPlans,
+    residency::{RawData, RawResidency},
+    spool::{RawDurable, RawSpool},
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +35,11 @@ pub(super) struct RawConfig {
     pub(super) model: Vec<RawModel>,
     #[serde(default)]
     pub(super) worker: Vec<RawWorker>,
+    #[serde(default)]
+    pub(super) cluster: Vec<RawCluster>,
+    pub(super) journal: Option<RawJournal>,
+    pub(super) residency: Option<RawResidency>,
+    pub(super) spool: Option<RawSpool>,
     #[serde(default)]
     pub(super) task: Vec<RawTask>,
 }
@@ -166,12 +177,17 @@ pub(super) struct RawTask {
     pub(super) degraded: RawDegraded,
     pub(super) lower_rate_factor: Option<Spanned<u16>>,
     pub(super) execution_quantile: Option<Spanned<f64>>,
+    pub(super) plan: Option<Spanned<RawPlans>>,
     #[serde(default)]
     pub(super) robots: Vec<RawRobot>,
     #[serde(default)]
     pub(super) clients: Vec<RawClient>,
     #[serde(default)]
+    pub(super) durable: Vec<RawDurable>,
+    #[serde(default)]
     pub(super) input: Vec<RawInput>,
+    #[serde(default)]
+    pub(super) data: RawData,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]

@@ -22,7 +22,7 @@ use crate::{
     plan::{Plan, model_id},
     samples::Joined,
     state::Layout,
-    worker::{Bring, Desk, Done, Member, Order, Slot},
+    worker::{About, Bring, Desk, Done, Member, Order, Slot},
 };
 
 /// Workers at work.
@@ -171,7 +171,8 @@ impl<'d> Driver<'d> {
             self.layouts[model].begin_fresh(&mut member.memory);
         }
         (worker.busy, worker.ordered) = (true, clock::now());
-        worker.desk.order(Order { model: model_id(model), members, at: worker.ordered });
+        let about = About { task: 0, sequence: 0, deadline: worker.ordered, priority: None };
+        worker.desk.order(Order { model: model_id(model), members, at: worker.ordered, about });
     }
 
     fn take_if_busy(&mut self, place: usize, model: usize) -> Result<Option<u64>, Stopped> {

@@ -1,0 +1,60 @@
+//! How a task plays the plans of its model, checked. Steps and rate are the model's own.
+
+use engine::Duration;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{ConfigError, error::File};
+
+/// How plans are asked for and played.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlansConfig {
+    pub(crate) interpolation: Interpolation,
+    /// For how long a new plan is mixed with the one that it replaces.
+    pub(crate) blend: Duration,
+    /// A plan that is older is replaced; `None`: when it is about to run out.
+    pub(crate) refresh: Option<Duration>,
+    /// A plan that takes longer is given up; `None`: longer than its horizon leaves beside a period and the blend.
+    pub(crate) timeout: Option<Duration>,
+    /// The pause after one that failed.
+    pub(crate) retry: Duration,
+}
+
+/// What a reference between two steps is.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Interpolation {
+    Hold,
+    Linear,
+    Cubic,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPlans {
+    interpolation: Interpolation,
+    timeout_ms: Option<Spanned<u64>>,
+    blend_ms: Option<Spanned<u64>>,
+    refresh_ms: Option<Spanned<u64>>,
+    retry_ms: Option<Spanned<u64>>,
+}
+
+/// The pause after a plan that failed, unless it is declared: a cluster that is gone is not asked at the control rate.
+const RETRY_MS: u64 = 100;
+
+pub(super) fn check_plans(file: &File<'_>, raw: &RawPlans) -> Result<PlansConfig, ConfigError> {
+    let span = |given: &Spanned<u64>, least: u64| {
+        if (least..=60_000).contains(given.get_ref()) {
+            return Ok(Duration::from_micros(given.get_ref().saturating_mul(1_000)));
+        }
+        let help = format!("choose between {least} ms and 60000 ms");
+        Err(file.at(given, format!("a plan's {} ms", given.get_ref()), &help))
+    };
+    Ok(PlansConfig {
+        interpolation: raw.interpolation,
+        blend: raw.blend_ms.as_ref().map_or(Ok(Duration::ZERO), |given| span(given, 0))?,
+        refresh: raw.refresh_ms.as_ref().map(|given| span(given, 1)).transpose()?,
+        timeout: raw.timeout_ms.as_ref().map(|given| span(given, 1)).transpose()?,
+        retry: raw.retry_ms.as_ref().map_or(Ok(Duration::from_micros(RETRY_MS * 1_000)), |given| span(given, 1))?,
+    })
+}
