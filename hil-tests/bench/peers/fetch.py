@@ -22,8 +22,8 @@ import native  # noqa: E402: it knows pip's complaints
 ALL = [os.path.join(HERE, "requirements.txt")]
 SHORT = [os.path.join(HERE, "requirements-short.txt")] + [
     os.path.join(ROOT, path, "requirements.txt") for path in ["adapters/message/tests", "hil-tests/tests/python"]]
-# The oldest has no dora, newer ones no Triton backend.
-PYTHONS = [(3, 11), (3, 12), (3, 13)]
+# Older ones have no dora, newer ones no numpy that Triton's python backend can read.
+PYTHONS = [(3, 11), (3, 12)]
 
 
 def main(arguments):
@@ -36,7 +36,7 @@ def main(arguments):
             return 0
         if sys.version_info[:2] not in PYTHONS or platform.machine() != "x86_64":
             raise native.Failure(
-                "Triton and dora have wheels for Python 3.11 to 3.13 on x86-64; "
+                "Triton and dora work on Python 3.11 and 3.12 on x86-64; "
                 "name such an interpreter: make bench-peers PEERS_PYTHON=python3.12")
         folder = os.path.abspath(folder)
         if environment(folder, ALL):
@@ -56,7 +56,7 @@ def environment(folder, requirements):
         with open(stamp(folder)) as file:
             if file.read() == wanted(requirements):
                 return False
-    native.say("making the peers' Python environment in %s" % os.path.relpath(folder))
+    native.say("making a Python environment in %s" % os.path.relpath(folder))
     if os.path.isdir(folder):
         shutil.rmtree(folder)
     os.makedirs(os.path.dirname(folder), exist_ok=True)
@@ -79,7 +79,7 @@ def wanted(requirements):
 def done(folder, requirements):
     with open(stamp(folder), "w") as file:
         file.write(wanted(requirements))
-    native.say("the peers' Python environment is in place")
+    native.say("the Python environment is in place")
 
 
 if __name__ == "__main__":

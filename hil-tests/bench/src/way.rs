@@ -9,12 +9,12 @@ use std::time::Instant as Clock;
 
 use engine::{
     Action, Agenda, Answer, Connection, ConnectionId, ConnectionSpec, Degraded, Duration, Element, Engine, Envelope,
-    Event, Gives, Instant, ModelFailed, ModelId, ModelSet, Origin, Settings, SlotId, Start, Tables, Task, TaskId,
-    TaskSpec, TooFast, Worker, WorkerId, WorkerSpec,
+    Event, Failed, Gives, Instant, ModelId, ModelSet, Origin, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec,
+    TooFast, Worker, WorkerId, WorkerSpec,
 };
 use heapless::spsc::Queue;
 use manifest::Manifest;
-use message::{Address, Boot, ModelDigest, Observation, Response, Status};
+use message::{Address, Boot, ModelDigest, Observation, Place, Response, Status};
 use miette::{IntoDiagnostic, Result, miette};
 use onnx_model::Model;
 use serde::{Deserialize, Serialize};
@@ -197,10 +197,10 @@ impl Slot {
         self.input.extend(values);
     }
 
-    fn run(&mut self, model: &mut Model) -> Result<(), ModelFailed> {
+    fn run(&mut self, model: &mut Model) -> Result<(), Failed> {
         self.output.clear();
         model.observation_mut().copy_from_slice(&self.input);
-        self.output.extend_from_slice(model.run().map_err(|_| ModelFailed)?.action());
+        self.output.extend_from_slice(model.run().map_err(|_| Failed::Model)?.action());
         Ok(())
     }
 }
@@ -233,6 +233,7 @@ fn engine(manifest: &Manifest) -> Result<Engine<'static>> {
         gives: Gives::Action(envelope),
         degraded: Degraded::Keep,
         max_gap: None,
+        plan: None,
         status: Status::NONE,
     });
     let spec = ConnectionSpec { task: TaskId(0), address: Address::of(ROBOT, TASK) };
@@ -251,8 +252,10 @@ fn engine(manifest: &Manifest) -> Result<Engine<'static>> {
         agenda: vec![Agenda::default()].leak(),
         clients: Vec::new().leak(),
         inputs: Vec::new().leak(),
-        workers: vec![Worker::new(WorkerSpec { models: ModelSet::EMPTY.with(model), spare: false })].leak(),
+        workers: vec![Worker::new(WorkerSpec { models: ModelSet::EMPTY.with(model), spare: false, place: Place::Box })]
+            .leak(),
         records: Vec::new().leak(),
+        plans: &mut [],
         free_slots: (0..SLOTS).map(SlotId).collect::<Vec<_>>().leak(),
     };
     Engine::new(settings, tables).into_diagnostic()

@@ -290,6 +290,16 @@ fn read(way: Way, epoch: u64, frame: &[u8]) -> Option<(u64, Said)> {
     Some((sequence.value(), said))
 }
 
+/// An output of another length is no answer: Triton's python backend gives one of no bytes beside a numpy that it was not
+/// built for.
+fn grpc_answer(output: &[u8]) -> Said {
+    if output.len() == site::OUTPUTS * size_of::<f32>() {
+        Said::Model { action: floats(output).collect(), age_us: 0 }
+    } else {
+        Said::Failure
+    }
+}
+
 struct GrpcLine {
     channels: Vec<Channel>,
     called: Vec<u64>,
@@ -305,8 +315,7 @@ impl GrpcLine {
             loop {
                 let arrived = arrived.clone();
                 let ended = move |Ended { at, call, output }| {
-                    let action = |bytes: Vec<u8>| Said::Model { action: floats(&bytes).collect(), age_us: 0 };
-                    let said = output.map_or(Said::Failure, action);
+                    let said = output.as_deref().map_or(Said::Failure, grpc_answer);
                     let _ = arrived.send(Arrival { at, robot, sequence: call, said });
                 };
                 match Channel::open(&client.address, &input, ended) {
@@ -318,5 +327,18 @@ impl GrpcLine {
         };
         let channels = (0..client.robots).map(open).collect::<Result<_>>()?;
         Ok(Self { channels, called: vec![0; client.robots] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_of_another_length_is_no_answer() {
+        let whole = [0; site::OUTPUTS * size_of::<f32>()];
+        assert!(matches!(grpc_answer(&whole), Said::Model { action, .. } if action.len() == site::OUTPUTS));
+        assert!(matches!(grpc_answer(&[]), Said::Failure));
+        assert!(matches!(grpc_answer(&whole[1..]), Said::Failure));
     }
 }

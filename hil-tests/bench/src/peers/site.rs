@@ -2,6 +2,8 @@
 
 /// The elements of the one observation.
 pub(crate) const INPUTS: usize = 48;
+/// The elements of an action.
+pub(crate) const OUTPUTS: usize = 12;
 
 /// Below which all keys lie.
 pub(crate) const PREFIX: &str = "bench/peers";
