@@ -12,7 +12,7 @@ TEST_PACKAGES = adapters/image/tests/requirements.txt adapters/message/tests/req
 PEERS_PYTHON ?= python3
 PEERS ?= native/peers
 
-.PHONY: demo test build native native-gpu gpu-proof lint bench bench-peers bench-robots soak simulate tools
+.PHONY: demo test build native native-gpu gpu-proof lint bench bench-peers bench-robots soak simulate prove-egress tools
 
 ## The main job: a UR5e follows a part on a conveyor, its torques answered over zenoh.
 demo: build
@@ -69,6 +69,12 @@ simulate: tools
 ## A box under a flood for MINUTES: its memory must not grow by 1 % an hour. Writes soak.json and soak.svg.
 soak: build
 	target/release/genba-rig soak --minutes $(MINUTES) --json soak.json --plot soak.svg
+
+## What leaves a box is what its journal says: every frame of a network namespace beside the audit chain, about two
+## minutes, and things planted that must be found. Needs root, ip, nsenter and openssl. Writes egress.json; exits with 3 where
+## nobody may make a namespace.
+prove-egress: build
+	python3 hil-tests/tests/python/egress/prove.py --genba target/release/genba --json egress.json
 
 tools:
 	@command -v cargo >/dev/null || { echo "genba needs Rust 1.95 or newer: install it from https://rustup.rs"; exit 1; }

@@ -119,6 +119,8 @@ def main(requirements):
     tally = Tally()
     if not step(tally, "native libraries", [sys.executable, "runtime/native.py", "--tests", *requirements]):
         return finish(tally)
+    # Other people's servers: where there are none for this Python, their tests say so.
+    step(tally, "clusters' servers", [sys.executable, "hil-tests/tests/python/cluster/install.py"])
     step(tally, "formatting", ["cargo", "fmt", "--all", "--check"])
     step(tally, "lints", ["cargo", "clippy", *CARGO, "--workspace", "--all-targets", "--", "--deny", "warnings"])
     # All targets at once: binaries alone would compile zenoh with other features than the tests do.
@@ -140,6 +142,9 @@ def main(requirements):
     bare_metal(tally)
     unittest = r"Ran (?P<passed>\d+) tests?(?P<failed>(?!))?"
     counted(tally, "native libraries' own tests", [sys.executable, "runtime/native_test.py"], unittest)
+    with tempfile.NamedTemporaryFile("w", suffix=".skips") as skips:
+        own = [sys.executable, "hil-tests/tests/python/egress/egress_test.py"]
+        counted(tally, "the proof of egress's own tests", own, unittest, skips.name)
     step(tally, "demo, short", ["target/release/genba-rig", "demo", "--seconds", "10", "--html", "target/demo-short.html"])
     step(tally, "bench, short", ["target/release/genba-bench", "--short", "--json", "target/bench-short.json"])
     robots = ["robots", "--short", "--json", "target/robots-short.json", "--svg", "target/robots-short.svg"]

@@ -69,7 +69,11 @@ impl ReasonCode {
     pub fn is_miss(self) -> bool {
         Reason::from_number(self.0).is_some_and(|reason| match reason.row().kind {
             ReasonKind::Miss => true,
-            ReasonKind::Refusal | ReasonKind::Fallback | ReasonKind::Alarm | ReasonKind::Notice => false,
+            ReasonKind::Refusal
+            | ReasonKind::Fallback
+            | ReasonKind::Alarm
+            | ReasonKind::Notice
+            | ReasonKind::HandOff => false,
         })
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use manifest::{Contract, Manifest};
 use message::{Address, ContractDigest};
-use plants::{ALONE_ELEMENTS, JOINTS, OBSERVATION_ELEMENTS};
+use plants::{ALONE_ELEMENTS, JOINTS, OBSERVATION_ELEMENTS, PLAN_ELEMENTS, TRACKED_ELEMENTS};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -37,6 +37,8 @@ pub struct Site {
     pub can_hang: bool,
     /// Whether the model takes what the robot knows alone, and a camera tells it where the part is.
     pub needs_camera: bool,
+    /// Whether the answers are references of a plan, for a robot with a law of its own, and no torques.
+    pub gives_plans: bool,
     /// The arm, beside the model it was trained on.
     pub arm_xml: PathBuf,
 }
@@ -79,6 +81,15 @@ pub enum SiteError {
         "the model {model} needs a camera, which this robot has not; name a config whose first task is the conveyor's"
     )]
     NeedsCamera {
+        /// Its name.
+        model: String,
+    },
+    /// A model of plans, for a robot that follows torques.
+    #[error(
+        "the model {model} gives plans, which this robot does not follow; name a config whose first task is the \
+         conveyor's"
+    )]
+    GivesPlans {
         /// Its name.
         model: String,
     },
@@ -125,7 +136,7 @@ impl Site {
         let folder = config.parent().unwrap_or(Path::new("")).join(&model.folder);
         let manifest = Manifest::load(&folder)?;
 
-        let Takes { can_hang, needs_camera } = takes(&manifest)?;
+        let Takes { can_hang, needs_camera, gives_plans } = takes(&manifest)?;
 
         let key = |given: &Option<String>, leaf| {
             let prefix = &raw.this_box.key_prefix;
@@ -143,16 +154,21 @@ impl Site {
             deadline: Duration::from_micros(task.deadline_us),
             can_hang,
             needs_camera,
+            gives_plans,
             arm_xml: folder.join("../ur5e-conveyor/arm.xml"),
         })
     }
 
-    /// Itself, for a robot that has no camera.
+    /// Itself, for a robot that has no camera and follows torques.
     ///
     /// # Errors
-    /// [`SiteError::NeedsCamera`] where its model takes pictures.
+    /// [`SiteError::NeedsCamera`] where its model takes pictures, [`SiteError::GivesPlans`] where it gives no torques.
     pub fn without_camera(self) -> Result<Self, SiteError> {
-        if self.needs_camera { Err(SiteError::NeedsCamera { model: self.model }) } else { Ok(self) }
+        match self {
+            Self { needs_camera: true, model, .. } => Err(SiteError::NeedsCamera { model }),
+            Self { gives_plans: true, model, .. } => Err(SiteError::GivesPlans { model }),
+            site => Ok(site),
+        }
     }
 
     /// The address in every frame.
@@ -166,15 +182,18 @@ impl Site {
 struct Takes {
     can_hang: bool,
     needs_camera: bool,
+    gives_plans: bool,
 }
 
 fn takes(manifest: &Manifest) -> Result<Takes, SiteError> {
     let (inputs, outputs) = (manifest.input_elements(), manifest.output_elements());
     let last = inputs.last().map_or("", |element| element.name.as_str());
+    let plain = Takes { can_hang: false, needs_camera: false, gives_plans: false };
     match (inputs.len(), last, outputs.len()) {
-        (OBSERVATION_ELEMENTS, _, JOINTS) => Ok(Takes { can_hang: false, needs_camera: false }),
-        (WITH_HANG, HANG, JOINTS) => Ok(Takes { can_hang: true, needs_camera: false }),
-        (ALONE_ELEMENTS, CLOCK, JOINTS) => Ok(Takes { can_hang: false, needs_camera: true }),
+        (OBSERVATION_ELEMENTS, _, JOINTS) => Ok(plain),
+        (WITH_HANG, HANG, JOINTS) => Ok(Takes { can_hang: true, ..plain }),
+        (ALONE_ELEMENTS, CLOCK, JOINTS) => Ok(Takes { needs_camera: true, ..plain }),
+        (TRACKED_ELEMENTS, _, PLAN_ELEMENTS) if manifest.plan().is_some() => Ok(Takes { gives_plans: true, ..plain }),
         (inputs, _, outputs) => Err(SiteError::AnotherModel { model: manifest.name().to_owned(), inputs, outputs }),
     }
 }
@@ -305,6 +324,14 @@ mod tests {
         assert!(error.to_string().contains("the model policy needs a camera"), "{error}");
         let blind = site(&config("ur5e-conveyor")).expect("the config is fit");
         assert!(blind.without_camera().is_ok());
+    }
+
+    #[test]
+    fn a_model_that_gives_plans_is_no_models_of_torques() {
+        let planning = site(&config("ur5e-planner")).expect("the config is fit");
+        assert!(planning.gives_plans && !planning.needs_camera && planning.arm_xml.is_file());
+        let error = planning.without_camera().expect_err("this robot follows torques");
+        assert!(error.to_string().contains("the model policy gives plans"), "{error}");
     }
 
     #[test]

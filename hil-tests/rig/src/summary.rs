@@ -252,6 +252,7 @@ pub(crate) mod tests {
             deadline: Duration::from_millis(8),
             can_hang: true,
             needs_camera: false,
+            gives_plans: false,
             arm_xml: "arm.xml".into(),
         }
     }

@@ -101,6 +101,7 @@ fn site() -> Site {
         deadline: Duration::from_millis(8),
         can_hang: false,
         needs_camera: false,
+        gives_plans: false,
         arm_xml,
     }
 }

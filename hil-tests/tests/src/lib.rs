@@ -18,7 +18,10 @@ mod stranger;
 mod judge;
 
 mod beside;
+mod follow;
 mod servo;
+
+mod cluster;
 
 mod architecture;
 mod scheduling;
@@ -28,8 +31,13 @@ pub use architecture::{Table, differences};
 pub use asker::{Asked, Asker, Books, Outcome, Question};
 pub use beside::{Beside, Tally};
 pub use camera::{Camera, Shot};
+pub use cluster::{
+    Attempt, Authority, Behaviour, ClusterSite, Dialect, FOUND_OUT, Fault, Identity, Impostor, Mask, Received, Server,
+    Wire, hand_off_number, interpreter, journalled,
+};
 pub use config::{BoxConfig, Client};
 pub use controller::{Account, Controller, HOME, Working};
+pub use follow::{Course, Followed, Played, SETTLED_AFTER_MS, Way, follow};
 pub use frame::{Frame, resealed};
 pub use genba::{Genba, PATIENCE, command, eventually, free_endpoint, repository};
 pub use judge::{Verdict, Watched, Window, judge, skip};

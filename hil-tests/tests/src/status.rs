@@ -178,6 +178,12 @@ impl Status {
         records.iter().map(|record| record["void"].as_str().map(str::to_owned)).collect()
     }
 
+    /// The one cluster's line.
+    #[must_use]
+    pub fn cluster(&self) -> &Value {
+        &self.0["hand_offs"]["clusters"][0]
+    }
+
     /// Each worker's service.
     ///
     /// # Panics

@@ -129,6 +129,7 @@ fn a_good_config() {
     contract  9df54ecdbcce397e576a6dde78c1ce1d
     robot     left: test/cell/left/track/observation -> test/cell/left/track/response
     workers   first: not known: a task has no timing record
+    leaves    nothing: no cluster, and it connects to nobody; ROS 2 topics, metrics, traces, recordings are not in this build
     good
     ");
 }
@@ -191,7 +192,7 @@ fn the_configs_in_the_tree_are_good() {
 #[test]
 fn an_unknown_field() {
     assert_snapshot!(Desk::with("hold_ms", "hold_s").complaint(), @r#"
-     × box.toml:20: unknown field `hold_s`, expected one of `name`, `model`, `deadline_us`, `min_period_us`, `arrival_jitter_us`, `hold_ms`, `degraded`, `lower_rate_factor`, `execution_quantile`, `robots`, `clients`, `input`
+     × box.toml:20: unknown field `hold_s`, expected one of `name`, `model`, `deadline_us`, `min_period_us`, `arrival_jitter_us`, `hold_ms`, `degraded`, `lower_rate_factor`, `execution_quantile`, `plan`, `robots`, `clients`, `durable`, `input`, `data`
        ╭─[box.toml:20:1]
     19 │ deadline_us = 200000
     20 │ hold_s = 250
@@ -435,8 +436,10 @@ fn usage() {
     Commands:
       run      Serve the robots of a config until SIGTERM or SIGINT
       check    Check config, models and margins, and print each task's contract: exit 0, or 1 and the reasons
+      audit    Verify, export or sum up what a box's journal says of what left it. Needs no box
       doctor   Say what this machine has of what models run on, what is missing and what to install: exit 0, or 1 if something is
       measure  Measure how long models take on a config's workers, and write timing records: exit 0, or 3 if inconclusive
+      policy   Residency policies: what may leave the box
       status   Print what a running box has answered so far
       help     Print this message or the help of the given subcommand(s)
 

@@ -12,7 +12,7 @@ use engine::{
 };
 use manifest::Manifest;
 use message::{
-    Address, Body, Boot, ContractDigest, Epoch, ModelDigest, Observation, Response, Sequence, Stamp, Status,
+    Address, Body, Boot, ContractDigest, Epoch, ModelDigest, Observation, Place, Response, Sequence, Stamp, Status,
 };
 use onnx_model::{Library, Model, Provider};
 use plants::{JOINTS, Ur5eConveyor};
@@ -265,11 +265,12 @@ fn tables(manifest: &Manifest, contract: ContractDigest, address: Address) -> Ta
         gives: Gives::Action(envelope),
         degraded: Degraded::Keep,
         max_gap: None,
+        plan: None,
         status: Status::NONE,
     });
     let task = task.expect("shipped");
     let spec = ConnectionSpec { task: TaskId(0), address };
-    let worker = WorkerSpec { models: ModelSet::EMPTY.with(ModelId(0)), spare: false };
+    let worker = WorkerSpec { models: ModelSet::EMPTY.with(ModelId(0)), spare: false, place: Place::Box };
     Tables {
         tasks: vec![task].leak(),
         connections: vec![Connection::new(spec)].leak(),
@@ -278,6 +279,7 @@ fn tables(manifest: &Manifest, contract: ContractDigest, address: Address) -> Ta
         clients: Vec::new().leak(),
         inputs: Vec::new().leak(),
         records: Vec::new().leak(),
+        plans: &mut [],
         free_slots: (0..4).map(SlotId).collect::<Vec<_>>().leak(),
     }
 }

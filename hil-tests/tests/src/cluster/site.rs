@@ -1,0 +1,251 @@
+//! A box whose own worker answers a robot, and whose clients' model is on a cluster of two Tritons, each behind a wire.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use engine::HandOffFailure;
+use serde_json::Value;
+
+use super::{Authority, Identity, Server, Wire};
+use crate::{
+    asker::{Asker, Question},
+    config::{BoxConfig, INSPECT},
+    genba::{Genba, eventually, repository},
+};
+
+/// Who the servers are.
+pub(crate) const TRITON: &str = "spiffe://factory.jp/gpu/triton";
+/// The cluster's model, as box and servers call it.
+const MODEL: &str = "double";
+/// How many values its observation has.
+const OBSERVED: usize = 21;
+/// Its client.
+const CLIENT: &str = "reader";
+/// A client's deadline: longer than a probe takes to find out, shorter than the longest delay of a server.
+const DEADLINE_US: u64 = 4_000_000;
+
+/// Box, servers and wires.
+pub struct ClusterSite {
+    /// The box. Its robot is called `steady`.
+    pub genba: Genba,
+    /// The cluster's client.
+    pub asker: Asker,
+    /// The servers, the preferred one first.
+    pub servers: Vec<Server>,
+    /// The way to each.
+    pub wires: Vec<Wire>,
+    /// Whose certificates they have.
+    pub jurisdiction: Authority,
+}
+
+/// How often an endpoint that answers nobody is probed.
+const PROBE_EVERY_MS: u64 = 1_000;
+/// How long a probe waits: a machine that tests on all cores is slow.
+const PROBE_TIMEOUT_MS: u64 = 2_000;
+/// After that a probe has found out that an endpoint does not answer.
+pub const FOUND_OUT: Duration = Duration::from_millis(PROBE_EVERY_MS + PROBE_TIMEOUT_MS);
+
+/// What the journal says of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The hand-off's id, as the server hears it.
+    pub hand_off: String,
+    /// The task; a probe's is the cluster's name.
+    pub task: String,
+    /// Who it was sent to.
+    pub endpoint: String,
+    /// `None`: it has none.
+    pub outcome: Option<String>,
+}
+
+impl ClusterSite {
+    /// Starts all of it, and waits until both servers answer.
+    ///
+    /// # Panics
+    /// If they do not.
+    #[must_use]
+    pub fn start(python: &Path) -> Self {
+        let jurisdiction = Authority::new("jp");
+        let identity = jurisdiction.addressed_server(TRITON);
+        let client = jurisdiction.client("spiffe://factory.jp/box/1");
+        let model = folder().join("model.onnx").display().to_string();
+        let start = || Server::triton(python, &identity, &jurisdiction, &[(MODEL, &model)]);
+        let mut servers = vec![start(), start()];
+        for server in &mut servers {
+            server.await_ready(python, Some(&client));
+        }
+        let wires: Vec<Wire> = servers.iter().map(|server| Wire::to(server.address())).collect();
+        let endpoints: Vec<String> = wires.iter().map(|wire| wire.address().to_string()).collect();
+        let text = cluster_text(&endpoints, &jurisdiction, &client, &folder());
+        let prepare = |config: &Path| {
+            let written = fs::read_to_string(config).expect("the config is there");
+            fs::write(config, written + &text).expect("the folder can be written");
+            let policy = config.parent().expect("it is in a folder").join("policy.toml");
+            fs::write(policy, POLICY).expect("the folder can be written");
+            true
+        };
+        let genba = Genba::start_if(&BoxConfig::default(), prepare).expect("nothing speaks against it");
+        // The policy is in force by then: probes go by a rule as well.
+        eventually("both endpoints answered a probe", || {
+            let status = genba.status();
+            let endpoints = status.cluster()["endpoints"].as_array().expect("a cluster has endpoints");
+            endpoints.iter().all(|endpoint| endpoint["answered"].as_u64() > Some(0)).then_some(())
+        });
+        // As the asker finds models: below `models`.
+        let of_cluster = BoxConfig { model: "../hil-tests/tests/models/double", ..BoxConfig::default() };
+        let asker = Asker::connect(&genba, &of_cluster, CLIENT);
+        Self { genba, asker, servers, wires, jurisdiction }
+    }
+
+    /// The client's next valid request: the joints alone, without the hang that the asker's usual model has.
+    #[must_use]
+    pub fn question(&self) -> Question {
+        let mut question = self.asker.question();
+        question.values.truncate(OBSERVED);
+        question
+    }
+
+    /// The client's ledger of the box, which must agree with the journal and with what the servers wrote down: nothing
+    /// arrived that was not recorded before, and every record has its outcome.
+    ///
+    /// # Panics
+    /// If they do not agree.
+    pub fn assert_ledgers(&self, asked: u64, answered: u64) {
+        let _ = self.genba.settled();
+        // In the other order of how they come about: probes go on.
+        let received: Vec<_> = self.servers.iter().flat_map(|server| server.received(MODEL)).collect();
+        let attempts: Vec<Attempt> = journalled(self.genba.folder());
+        let status = self.genba.settled();
+        let line = status.cluster();
+        let at = |name: &str| line[name].as_u64().expect("a count is a number");
+        assert_eq!(line["balances"], true, "{line}");
+        assert_eq!((at("requested"), at("in_flight")), (asked, 0), "{line}");
+        let tasks: Vec<&Attempt> = attempts.iter().filter(|attempt| attempt.task == INSPECT).collect();
+        assert!(tasks.iter().all(|attempt| attempt.outcome.is_some()), "an attempt without outcome: {tasks:?}");
+        let delivered = |attempt: &&&Attempt| attempt.outcome.as_deref() == Some("delivered");
+        assert_eq!(tasks.iter().filter(delivered).count() as u64, at("delivered"), "{line}: {tasks:?}");
+        // What came just after its deadline was delivered, and nobody was answered with it.
+        assert!(at("delivered") >= answered, "{line}");
+        // An attempt that found nobody has no intent; those of probes made since are in neither.
+        let endpoints = line["endpoints"].as_array().expect("a cluster has endpoints");
+        let tried: u64 = endpoints.iter().filter_map(|endpoint| endpoint["attempts"].as_u64()).sum();
+        assert!(attempts.len() as u64 <= tried, "more intents than attempts: {line}");
+        let recorded: BTreeSet<&str> = attempts.iter().map(|attempt| attempt.hand_off.as_str()).collect();
+        assert!(received.len() as u64 >= answered, "each answer was computed: {received:?}");
+        let unrecorded: Vec<_> = received.iter().filter(|request| !recorded.contains(request.id.as_str())).collect();
+        assert!(unrecorded.is_empty(), "it arrived, and no record says so: {unrecorded:?}");
+    }
+}
+
+/// The model's folder.
+fn folder() -> PathBuf {
+    repository().join("hil-tests/tests/models").join(MODEL)
+}
+
+/// The attempts of a box's journal, in its order.
+///
+/// # Panics
+/// If it is no journal.
+#[must_use]
+pub fn journalled(of_box: &Path) -> Vec<Attempt> {
+    let mut files: Vec<PathBuf> = fs::read_dir(of_box.join("journal"))
+        .expect("there is a journal")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
+        .collect();
+    files.sort();
+    let mut attempts: Vec<(u64, Attempt)> = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file).expect("the journal is text");
+        for line in text.lines() {
+            // The last line may be on its way to the disk.
+            let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+            let record = &line["record"];
+            if let Some(intent) = record.get("intent") {
+                let text = |field: &str| intent[field].as_str().expect("a text").to_owned();
+                let (hand_off, task, endpoint) = (text("hand_off"), text("task"), text("endpoint"));
+                attempts
+                    .push((line["n"].as_u64().expect("a number"), Attempt { hand_off, task, endpoint, outcome: None }));
+            } else if let Some(ended) = record.get("outcome") {
+                let of = ended["intent"].as_u64().expect("a number");
+                let (_, attempt) = attempts.iter_mut().find(|(n, _)| *n == of).expect("an outcome follows its intent");
+                attempt.outcome = ended["outcome"].as_str().map(str::to_owned);
+            }
+        }
+    }
+    attempts.into_iter().map(|(_, attempt)| attempt).collect()
+}
+
+/// The journal, the policy, the cluster and its clients, behind a config that has robots only.
+fn cluster_text(endpoints: &[String], jurisdiction: &Authority, client: &Identity, folder: &Path) -> String {
+    let (ca, certificate, key) = (jurisdiction.certificate(), client.certificate.display(), client.key.display());
+    let (ca, folder) = (ca.display(), folder.display());
+    format!(
+        r#"
+[journal]
+folder = "journal"
+
+[residency]
+policy = "policy.toml"
+
+[[model]]
+name = "{MODEL}"
+folder = "{folder}"
+
+[[cluster]]
+name = "tokyo"
+jurisdiction = "jp"
+endpoints = {endpoints:?}
+models = ["{MODEL}"]
+ca = "{ca}"
+certificate = "{certificate}"
+key = "{key}"
+spiffe_ids = ["{TRITON}"]
+probe = {{ model = "{MODEL}", every_ms = {PROBE_EVERY_MS}, timeout_ms = {PROBE_TIMEOUT_MS} }}
+
+[[task]]
+name = "{INSPECT}"
+model = "{MODEL}"
+deadline_us = {DEADLINE_US}
+clients = [{{ name = "{CLIENT}", min_period_us = 1, arrival_jitter_us = 1000000, queue = 4 }}]
+data = {{ observation = "joint-state/internal" }}
+"#
+    )
+}
+
+/// What may leave: motion and probes, to clusters at home.
+const POLICY: &str = r#"version = 1
+home = "jp"
+
+[[jurisdiction]]
+id = "jp"
+name = "日本"
+clusters = ["tokyo"]
+
+[[rule]]
+id = "probes"
+kinds = ["synthetic"]
+sensitivities = ["public"]
+to = ["home"]
+decision = "allow"
+why = "made-up data"
+
+[[rule]]
+id = "motion"
+kinds = ["joint-state"]
+sensitivities = ["internal"]
+to = ["home"]
+decision = "allow"
+why = "the tests' data"
+"#;
+
+/// A failure's number, as a client hears it.
+#[must_use]
+pub fn number(failure: HandOffFailure) -> u16 {
+    failure.reason().row().number
+}

@@ -1,0 +1,6 @@
+//! Hand-offs to real inference servers, and to what only looks like one.
+
+mod failures;
+mod identity;
+mod labels;
+mod servers;
