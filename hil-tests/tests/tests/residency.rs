@@ -5,7 +5,7 @@ use std::{
     io::Read,
     net::TcpListener,
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Output},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -339,7 +339,20 @@ impl Drop for Running<'_> {
     }
 }
 
-impl Running<'_> {
+impl<'d> Running<'d> {
+    /// Its log is the desk's `log`.
+    fn start(desk: &'d Desk) -> Self {
+        let log = fs::File::create(desk.0.path().join("log")).expect("the folder can be written");
+        let mut genba = command();
+        genba.args(["run", "--config", "box.toml"]).current_dir(desk.0.path()).stderr(log);
+        Self { desk, child: genba.spawn().expect("genba runs") }
+    }
+
+    /// How often the log says this.
+    fn log_says(&self, what: &str) -> usize {
+        fs::read_to_string(self.desk.0.path().join("log")).expect("there is one").matches(what).count()
+    }
+
     /// How often the journal says this.
     fn journal_says(&self, what: &str) -> usize {
         let files = fs::read_dir(self.desk.0.path().join("journal")).into_iter().flatten();
@@ -367,26 +380,46 @@ fn a_policy_that_is_withdrawn_while_the_box_runs_lets_nothing_out_and_one_that_c
         .replace("every_ms = 1000, timeout_ms = 500", "every_ms = 50, timeout_ms = 40");
     let desk = Desk::new().with(&config, PROBES);
     let policy = desk.0.path().join("policy.toml");
-    let mut genba = command();
-    genba.args(["run", "--config", "box.toml"]).current_dir(desk.0.path()).stderr(Stdio::null());
-    let mut running = Running { desk: &desk, child: genba.spawn().expect("genba runs") };
+    let mut running = Running::start(&desk);
 
     running.wait("the policy's record", |running| running.journal_says("{\"committed\":{\"version\":12,") == 1);
     running.wait("a probe", |_| heard() > 0);
 
     fs::remove_file(&policy).expect("it is there");
     running.wait("the withdrawal's record", |running| running.journal_says("{\"withdrawn\":{") == 1);
-    // What was accepted before the record is counted by the time of a refusal after it.
+    // What was accepted before the record is counted by the time of both clusters' refusals after it.
     let refused = |running: &Running<'_>| running.journal_says("\"reason\":\"no-policy\"");
-    running.wait("a refusal", |running| refused(running) >= 1);
-    thread::sleep(Duration::from_millis(300));
-    let (before, so_far) = (heard(), refused(&running));
-    // As long as twenty probes take.
+    running.wait("a refusal of each cluster's probe", |running| refused(running) == 2);
+    let before = heard();
+    // That nothing comes takes time to see: as long as twenty probes take.
     thread::sleep(Duration::from_secs(1));
-    assert_eq!(refused(&running), so_far, "a probe that is refused again and again is one record");
+    assert_eq!(refused(&running), 2, "a probe that is refused again and again is one record");
     assert_eq!(heard(), before, "probes that were refused were heard");
 
     fs::write(&policy, PROBES.replace("version = 12", "version = 13")).expect("the folder can be written");
     running.wait("the next policy's record", |running| running.journal_says("{\"committed\":{\"version\":13,") == 1);
     running.wait("a probe again", |_| heard() > before);
+}
+
+#[test]
+fn an_operator_is_told_once_of_an_endpoint_and_of_an_anchor_that_fail() {
+    let probed = PROBES.replace("clusters = [\"east\"]", "clusters = [\"east\", \"far\"]");
+    let config = without(CONFIG, "connect =")
+        .replace("jurisdiction = \"us\"", "jurisdiction = \"jp\"")
+        .replace("every_ms = 1000, timeout_ms = 500", "every_ms = 50, timeout_ms = 40")
+        .replace("folder = \"journal\"", "folder = \"journal\"\nanchors = [\"nowhere/anchor\"]\nsign_every = 1");
+    let desk = Desk::new().with(&config, &probed);
+    let mut running = Running::start(&desk);
+    let (endpoint, anchor) = ("E-511 endpoint-down: 127.0.0.1:9: ", "E-509 anchor-failing: nowhere/anchor: ");
+    running.wait("the alarm of the endpoint", |running| running.log_says(endpoint) > 0);
+    running.wait("the alarm of the anchor", |running| running.log_says(anchor) > 0);
+    // That they are not said again takes time to see: as long as ten looks and twenty probes take.
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!((running.log_says(endpoint), running.log_says(anchor)), (1, 1));
+
+    fs::create_dir(desk.0.path().join("nowhere")).expect("the folder can be written");
+    fs::remove_file(desk.0.path().join("policy.toml")).expect("it is there");
+    running.wait("the anchor is written again", |running| {
+        running.log_says("E-509 anchor-failing: nowhere/anchor: no longer") == 1
+    });
 }

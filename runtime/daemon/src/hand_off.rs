@@ -3,6 +3,7 @@
 //! Nothing here is for a thread that controls: lanes, the link's thread and the journal's thread run in the default class,
 //! and hold no lock of the engine's while they wait. The engine sees a lane as a worker that is back by its deadline.
 
+mod alarms;
 mod gate;
 mod stamp;
 
@@ -31,6 +32,7 @@ use crate::{
     realtime,
     residency::{Change, Current, Looked},
 };
+use alarms::{Alarms, Said};
 use gate::{BoxGate, Refused};
 
 /// A file of the journal is followed by the next one at this size.
@@ -117,6 +119,18 @@ impl HandOffs {
         }
     }
 
+    /// Says what began to be wrong since the last look, and what ended.
+    fn alarm(&self, alarms: &mut Alarms) {
+        let endpoints: Vec<_> = self.clusters.iter().flat_map(|cluster| cluster.endpoints()).collect();
+        let wrong = alarms::of_journal(&self.journal()).chain(alarms::of_endpoints(&endpoints)).collect();
+        for said in alarms.changes(wrong) {
+            match said {
+                Said::Begins(line) => tracing::error!("{line}"),
+                Said::Ends(line) => tracing::info!("{line}"),
+            }
+        }
+    }
+
     /// Writes what waits, signs the last head and closes the journal: nothing leaves any more.
     pub(crate) fn close(&self) {
         if let Err(refusal) = self.gate.journal().close() {
@@ -189,14 +203,16 @@ impl Cluster {
 /// How often policy and certificates are looked at.
 const LOOK: time::Duration = time::Duration::from_millis(100);
 
-/// Looks after the policy, in a thread of the default class, as long as the process lives.
+/// Looks after the policy and after what goes wrong, in a thread of the default class, as long as the process lives.
 pub(crate) fn watch(hand_offs: Arc<HandOffs>) -> Result<()> {
     // Before the box says that it is ready.
     hand_offs.look();
     let watch = move || {
         realtime::lower(0);
+        let mut alarms = Alarms::default();
         loop {
             hand_offs.look();
+            hand_offs.alarm(&mut alarms);
             thread::sleep(LOOK);
         }
     };
