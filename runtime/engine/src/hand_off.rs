@@ -1,8 +1,8 @@
 //! Hand-offs: why one gives nothing, and the ledger that each ends in exactly once (P6).
 //!
-//! carried over + requested = delivered + refused + expired + failed + in flight, in every snapshot. What is stored or
-//! in doubt is in flight, a dead letter has failed, attempts are counted apart. A hand-off is a request of its own: what
-//! becomes of the observation or the one-off that it was made for stands in their ledgers.
+//! requested = delivered + refused + expired + failed + in flight, in every snapshot. A hand-off is a request of its own:
+//! what becomes of the observation or the one-off that it was made for stands in their ledgers, and what is stored and
+//! carried over a boot in the spool's. Attempts are counted by their records in the journal.
 //!
 //! The ledger lies with the caller, who hands off beside the engine: it holds no lock of the engine's.
 
@@ -107,29 +107,18 @@ impl HandOffFailure {
 #[derive(Debug)]
 #[must_use = "a hand-off ends in its ledger: delivered, refused, expired or failed"]
 pub struct HandOff {
-    phase: Phase,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Open,
-    Stored,
-    InDoubt,
+    _of_a_ledger: (),
 }
 
 /// The hand-offs of one cluster, or of the whole box, since its boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HandOffLedger {
-    carried_over: u64,
     requested: u64,
     delivered: u64,
     refused: u64,
     expired: u64,
     failed: u64,
-    attempts: u64,
-    open: u64,
-    stored: u64,
-    in_doubt: u64,
+    in_flight: u64,
     by_failure: [u64; HandOffFailure::ALL.len()],
 }
 
@@ -137,62 +126,34 @@ impl HandOffLedger {
     /// A hand-off was asked for.
     pub fn request(&mut self) -> HandOff {
         add(&mut self.requested);
-        add(&mut self.open);
-        HandOff { phase: Phase::Open }
-    }
-
-    /// The spool holds one of an earlier boot.
-    pub fn carry_over(&mut self) -> HandOff {
-        add(&mut self.carried_over);
-        add(&mut self.stored);
-        HandOff { phase: Phase::Stored }
-    }
-
-    /// It lies in the spool, and waits there.
-    pub fn store(&mut self, hand_off: &mut HandOff) {
-        self.enter(hand_off, Phase::Stored);
-    }
-
-    /// It may have been sent, and nobody knows whether it arrived.
-    pub fn doubt(&mut self, hand_off: &mut HandOff) {
-        self.enter(hand_off, Phase::InDoubt);
-    }
-
-    /// One attempt at it begins.
-    pub fn attempt(&mut self, _hand_off: &HandOff) {
-        add(&mut self.attempts);
+        add(&mut self.in_flight);
+        HandOff { _of_a_ledger: () }
     }
 
     /// Its result came.
-    pub fn deliver(&mut self, hand_off: HandOff) {
-        self.leave(&hand_off);
+    pub fn deliver(&mut self, _hand_off: HandOff) {
+        self.leave();
         add(&mut self.delivered);
     }
 
     /// Nothing of it was sent, and nothing will be.
-    pub fn refuse(&mut self, hand_off: HandOff, why: HandOffFailure) {
-        self.leave(&hand_off);
+    pub fn refuse(&mut self, _hand_off: HandOff, why: HandOffFailure) {
+        self.leave();
         add(&mut self.refused);
         self.because(why);
     }
 
     /// Its time passed.
-    pub fn expire(&mut self, hand_off: HandOff) {
-        self.leave(&hand_off);
+    pub fn expire(&mut self, _hand_off: HandOff) {
+        self.leave();
         add(&mut self.expired);
     }
 
     /// It was tried, and gave nothing.
-    pub fn fail(&mut self, hand_off: HandOff, why: HandOffFailure) {
-        self.leave(&hand_off);
+    pub fn fail(&mut self, _hand_off: HandOff, why: HandOffFailure) {
+        self.leave();
         add(&mut self.failed);
         self.because(why);
-    }
-
-    /// Of earlier boots, from the spool.
-    #[must_use]
-    pub const fn carried_over(&self) -> u64 {
-        self.carried_over
     }
 
     /// Asked for since the boot, refused ones included.
@@ -225,28 +186,10 @@ impl HandOffLedger {
         self.failed
     }
 
-    /// Attempts, several for one hand-off where it was tried again. Not an outcome.
-    #[must_use]
-    pub const fn attempts(&self) -> u64 {
-        self.attempts
-    }
-
-    /// Of those in flight: they wait in the spool.
-    #[must_use]
-    pub const fn stored(&self) -> u64 {
-        self.stored
-    }
-
-    /// Of those in flight: nobody knows whether they arrived.
-    #[must_use]
-    pub const fn in_doubt(&self) -> u64 {
-        self.in_doubt
-    }
-
-    /// That have not ended, stored and in doubt included.
+    /// That have not ended.
     #[must_use]
     pub const fn in_flight(&self) -> u64 {
-        self.open.saturating_add(self.stored).saturating_add(self.in_doubt)
+        self.in_flight
     }
 
     /// Refused and failed ones with this failure.
@@ -258,28 +201,13 @@ impl HandOffLedger {
     /// Whether every hand-off has exactly one outcome or is in flight.
     #[must_use]
     pub fn balances(&self) -> bool {
-        let outcomes = [self.delivered, self.refused, self.expired, self.failed, self.in_flight()];
+        let outcomes = [self.delivered, self.refused, self.expired, self.failed, self.in_flight];
         let ended = outcomes.iter().fold(0u64, |sum, count| sum.saturating_add(*count));
-        self.carried_over.saturating_add(self.requested) == ended
+        self.requested == ended
     }
 
-    fn enter(&mut self, hand_off: &mut HandOff, phase: Phase) {
-        self.leave(hand_off);
-        hand_off.phase = phase;
-        add(self.in_phase(phase));
-    }
-
-    fn leave(&mut self, hand_off: &HandOff) {
-        let count = self.in_phase(hand_off.phase);
-        *count = count.checked_sub(1).expect("a hand-off ends in the ledger that it began in");
-    }
-
-    const fn in_phase(&mut self, phase: Phase) -> &mut u64 {
-        match phase {
-            Phase::Open => &mut self.open,
-            Phase::Stored => &mut self.stored,
-            Phase::InDoubt => &mut self.in_doubt,
-        }
+    fn leave(&mut self) {
+        self.in_flight = self.in_flight.checked_sub(1).expect("a hand-off ends in the ledger that it began in");
     }
 
     fn because(&mut self, why: HandOffFailure) {
@@ -312,20 +240,8 @@ mod tests {
     fn each_hand_off_has_one_outcome_or_is_in_flight_after_every_step() {
         let mut ledger = HandOffLedger::default();
         let mut open = heapless::Vec::<HandOff, 8>::new();
-        // Every course of three steps: what begins, what happens meanwhile, how it ends.
-        for course in 0..2 * 4 * 5 {
-            let (begins, meanwhile, ends) = (course % 2, course / 2 % 4, course / 8);
-            let mut hand_off = if begins == 0 { ledger.request() } else { ledger.carry_over() };
-            assert!(ledger.balances());
-            match meanwhile {
-                0 => ledger.attempt(&hand_off),
-                1 => ledger.store(&mut hand_off),
-                2 => ledger.doubt(&mut hand_off),
-                _ => {
-                    ledger.doubt(&mut hand_off);
-                    ledger.store(&mut hand_off);
-                }
-            }
+        for ends in (0..5).cycle().take(20) {
+            let hand_off = ledger.request();
             assert!(ledger.balances());
             match ends {
                 0 => ledger.deliver(hand_off),
@@ -336,12 +252,11 @@ mod tests {
             }
             assert!(ledger.balances());
         }
-        assert_eq!((ledger.requested(), ledger.carried_over(), ledger.attempts()), (20, 20, 10));
-        assert_eq!((ledger.delivered(), ledger.refused(), ledger.expired(), ledger.failed()), (8, 8, 8, 8));
-        assert_eq!((ledger.in_flight(), ledger.stored(), ledger.in_doubt()), (8, 5, 2));
+        assert_eq!((ledger.requested(), ledger.in_flight()), (20, 4));
+        assert_eq!((ledger.delivered(), ledger.refused(), ledger.expired(), ledger.failed()), (4, 4, 4, 4));
         let denied = [HandOffFailure::Denied, HandOffFailure::DeadLetter, HandOffFailure::Journal];
-        assert_eq!(denied.map(|failure| ledger.by_failure(failure)), [8, 8, 0]);
-        let lost = HandOffLedger { delivered: 9, ..ledger };
+        assert_eq!(denied.map(|failure| ledger.by_failure(failure)), [4, 4, 0]);
+        let lost = HandOffLedger { delivered: 5, ..ledger };
         assert!(!lost.balances(), "one that ended twice is seen");
     }
 }

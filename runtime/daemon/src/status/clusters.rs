@@ -18,14 +18,13 @@ pub(super) struct ClustersLine {
     journal: JournalLine,
 }
 
-/// Carried over + requested = delivered + refused + expired + failed + in flight.
+/// Requested = delivered + refused + expired + failed + in flight.
 #[derive(Debug, Serialize, Deserialize)]
 struct ClusterLine {
     name: String,
     jurisdiction: String,
     /// In plain text, to this machine.
     insecure: bool,
-    carried_over: u64,
     requested: u64,
     delivered: u64,
     refused: u64,
@@ -101,7 +100,6 @@ fn cluster_line(cluster: &Cluster) -> ClusterLine {
         name: cluster.config.name.clone(),
         jurisdiction: cluster.config.jurisdiction.clone(),
         insecure: cluster.config.identity.is_none(),
-        carried_over: counts.carried_over(),
         requested: counts.requested(),
         delivered: counts.delivered(),
         refused: counts.refused(),
