@@ -3,6 +3,7 @@
 
 mod cluster;
 
+use engine::Reason;
 use message::Place;
 use plants::{Motion, Push, Ride, Slip, Speed};
 use tests::{BoxConfig, Course, Followed, Genba, SETTLED_AFTER_MS, Way, follow, skip};
@@ -97,6 +98,15 @@ fn each_is_answered_by_the_step_of_its_instant(ride: &Followed, place: Place) {
     assert!(played.iter().all(|answer| answer.place == Some(place) && answer.plan.0 > 0), "{:?}", played[0]);
     for pair in played.windows(2) {
         assert!(pair[0].plan <= pair[1].plan, "{:?} before {:?}", pair[0], pair[1]);
+    }
+    // The first plan takes its round trip; once it is there, none may run out.
+    let missing = Reason::PlanMissing.row().number;
+    let others = ride.answers.iter().filter_map(|answer| answer.fallback).filter(|reason| *reason != missing).count();
+    let begun = ride.answers.iter().skip_while(|answer| answer.fallback == Some(missing));
+    assert!(begun.clone().all(|answer| answer.fallback != Some(missing)), "a plan that is there stays there");
+    println!("{} fallbacks before the first plan, {others} later", ride.fallbacks(missing));
+    if ride.stalled_ms <= STALL_MS {
+        assert_eq!(others, 0, "no plan ran out");
     }
     let plans: std::collections::BTreeSet<_> = played.iter().map(|answer| answer.plan.0).collect();
     assert!(plans.len() > 10, "each is renewed: {} plans", plans.len());
