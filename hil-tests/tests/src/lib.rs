@@ -22,6 +22,7 @@ mod follow;
 mod servo;
 
 mod cluster;
+mod reader;
 
 mod architecture;
 mod scheduling;
@@ -33,7 +34,7 @@ pub use beside::{Beside, Tally};
 pub use camera::{Camera, Shot};
 pub use cluster::{
     Attempt, Authority, Behaviour, ClusterSite, Dialect, FOUND_OUT, Fault, Identity, Impostor, Mask, Received, Server,
-    Wire, hand_off_number, interpreter, journalled,
+    TRITON, Wire, cluster_section, hand_off_number, home_policy, interpreter, journalled,
 };
 pub use config::{BoxConfig, Client};
 pub use controller::{Account, Controller, HOME, Working};
@@ -42,6 +43,7 @@ pub use frame::{Frame, resealed};
 pub use genba::{Genba, PATIENCE, command, eventually, free_endpoint, repository};
 pub use judge::{Verdict, Watched, Window, judge, skip};
 pub use picture::{Picture, compressed};
+pub use reader::{Reader, ocr};
 pub use scheduling::{
     Stall, end_with_parent, into_another_class, policy, real_time_rights, signal, thread_of, threads,
 };

@@ -5,12 +5,14 @@
 
 mod impostor;
 mod pki;
+mod section;
 mod server;
 mod site;
 mod wire;
 
 pub use impostor::{Behaviour, Impostor, Mask};
 pub use pki::{Authority, Identity};
+pub use section::{TRITON, cluster_section, home_policy};
 pub use server::{Dialect, Fault, Received, Server, interpreter};
 pub use site::{Attempt, ClusterSite, FOUND_OUT, journalled, number as hand_off_number};
 pub use wire::Wire;

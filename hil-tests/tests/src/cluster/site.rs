@@ -10,15 +10,13 @@ use std::{
 use engine::HandOffFailure;
 use serde_json::Value;
 
-use super::{Authority, Identity, Server, Wire};
+use super::{Authority, Identity, Server, TRITON, Wire, cluster_section, home_policy};
 use crate::{
     asker::{Asker, Question},
     config::{BoxConfig, INSPECT},
     genba::{Genba, eventually, repository},
 };
 
-/// Who the servers are.
-pub(crate) const TRITON: &str = "spiffe://factory.jp/gpu/triton";
 /// The cluster's model, as box and servers call it.
 const MODEL: &str = "double";
 /// How many values its observation has.
@@ -85,7 +83,8 @@ impl ClusterSite {
             let written = fs::read_to_string(config).expect("the config is there");
             fs::write(config, written + &text).expect("the folder can be written");
             let policy = config.parent().expect("it is in a folder").join("policy.toml");
-            fs::write(policy, POLICY).expect("the folder can be written");
+            fs::write(policy, home_policy(&[("synthetic", "public"), ("joint-state", "internal")]))
+                .expect("the folder can be written");
             true
         };
         let genba = Genba::start_if(&BoxConfig::default(), prepare).expect("nothing speaks against it");
@@ -183,31 +182,14 @@ pub fn journalled(of_box: &Path) -> Vec<Attempt> {
 
 /// The journal, the policy, the cluster and its clients, behind a config that has robots only.
 fn cluster_text(endpoints: &[String], jurisdiction: &Authority, client: &Identity, folder: &Path) -> String {
-    let (ca, certificate, key) = (jurisdiction.certificate(), client.certificate.display(), client.key.display());
-    let (ca, folder) = (ca.display(), folder.display());
+    let cluster = cluster_section(endpoints, &[MODEL], (jurisdiction, client), (PROBE_EVERY_MS, PROBE_TIMEOUT_MS));
+    let folder = folder.display();
     format!(
         r#"
-[journal]
-folder = "journal"
-
-[residency]
-policy = "policy.toml"
-
 [[model]]
 name = "{MODEL}"
 folder = "{folder}"
-
-[[cluster]]
-name = "tokyo"
-jurisdiction = "jp"
-endpoints = {endpoints:?}
-models = ["{MODEL}"]
-ca = "{ca}"
-certificate = "{certificate}"
-key = "{key}"
-spiffe_ids = ["{TRITON}"]
-probe = {{ model = "{MODEL}", every_ms = {PROBE_EVERY_MS}, timeout_ms = {PROBE_TIMEOUT_MS} }}
-
+{cluster}
 [[task]]
 name = "{INSPECT}"
 model = "{MODEL}"
@@ -217,32 +199,6 @@ data = {{ observation = "joint-state/internal" }}
 "#
     )
 }
-
-/// What may leave: motion and probes, to clusters at home.
-const POLICY: &str = r#"version = 1
-home = "jp"
-
-[[jurisdiction]]
-id = "jp"
-name = "日本"
-clusters = ["tokyo"]
-
-[[rule]]
-id = "probes"
-kinds = ["synthetic"]
-sensitivities = ["public"]
-to = ["home"]
-decision = "allow"
-why = "made-up data"
-
-[[rule]]
-id = "motion"
-kinds = ["joint-state"]
-sensitivities = ["internal"]
-to = ["home"]
-decision = "allow"
-why = "the tests' data"
-"#;
 
 /// A failure's number, as a client hears it.
 #[must_use]

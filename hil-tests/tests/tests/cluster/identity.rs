@@ -1,9 +1,7 @@
 //! Who does not prove to be a server of the jurisdiction gets not one byte of a request, and the refusal says why.
 
 use engine::HandOffFailure;
-use tests::{Authority, Behaviour, ClusterSite, Impostor, Mask, Outcome, hand_off_number, interpreter};
-
-const TRITON: &str = "spiffe://factory.jp/gpu/triton";
+use tests::{Authority, Behaviour, ClusterSite, Impostor, Mask, Outcome, TRITON, hand_off_number, interpreter};
 
 /// Turns both ways to an impostor, asks, and turns them back.
 fn told(site: &ClusterSite, impostor: &Impostor) -> Outcome {

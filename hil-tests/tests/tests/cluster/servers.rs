@@ -2,9 +2,8 @@
 
 use std::{path::Path, time::Duration};
 
-use tests::{Authority, Dialect, Fault, Identity, Server, eventually, interpreter};
+use tests::{Authority, Dialect, Fault, Identity, Server, TRITON, eventually, interpreter};
 
-const TRITON: &str = "spiffe://factory.jp/gpu/triton";
 /// What a `scale` answers to the question of ask.py.
 const SCALED: &str = "doubled\tFP32\t[1]\t[3.0]\nnext\tUINT8\t[2]\t[8, 0]\nnegated\tINT64\t[1]\t[1099511627776]\n";
 

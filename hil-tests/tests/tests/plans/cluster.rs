@@ -1,35 +1,18 @@
 //! The same plans from a cluster, behind a wire that takes its time: Triton answers, with mutual TLS.
 
-use std::{fmt::Write as _, fs, path::Path, thread, time::Duration};
+use std::{fs, path::Path, thread, time::Duration};
 
 use engine::Reason;
 use message::Place;
-use tests::{Authority, BoxConfig, Course, Genba, Identity, Server, Way, Wire, follow, interpreter, repository};
+use tests::{
+    Authority, BoxConfig, Course, Genba, Server, TRITON, Way, Wire, cluster_section, follow, home_policy, interpreter,
+    repository,
+};
 
 use crate::{course, each_is_answered_by_the_step_of_its_instant, planner, ridden, settled, stood_still};
 
-/// Who the server is.
-const TRITON: &str = "spiffe://factory.jp/gpu/triton";
 /// The task's model, as every test's box calls it.
 const MODEL: &str = "policy";
-
-/// What a plan of these needs: references of joints may leave, to clusters at home.
-const POLICY: &str = r#"version = 1
-home = "jp"
-
-[[jurisdiction]]
-id = "jp"
-name = "日本"
-clusters = ["tokyo"]
-
-[[rule]]
-id = "motion"
-kinds = ["joint-state", "synthetic"]
-sensitivities = ["internal", "public"]
-to = ["home"]
-decision = "allow"
-why = "the tests' data"
-"#;
 
 /// For each round trip that the wire adds, what the tool keeps to: twice what `models/ur5e-planner/plans.json` has.
 const WITHIN_MM: [(u64, f64); 3] = [(50, 10.0), (150, 22.0), (300, 55.0)];
@@ -97,12 +80,14 @@ impl Site {
         let mut server = Server::triton(&python, &identity, &jurisdiction, &[(MODEL, &model)]);
         server.await_ready(&python, Some(&client));
         let wire = Wire::to(server.address());
-        let declared = cluster_text(&wire.address().to_string(), &jurisdiction, &client);
+        let endpoints = [wire.address().to_string()];
+        let declared = cluster_section(&endpoints, &[MODEL], (&jurisdiction, &client), (500, 450));
         let prepare = |config: &Path| {
             let written = fs::read_to_string(config).expect("the config is there");
             fs::write(config, written + &declared).expect("the folder can be written");
             let policy = config.parent().expect("it is in a folder").join("policy.toml");
-            fs::write(policy, POLICY).expect("the folder can be written");
+            fs::write(policy, home_policy(&[("synthetic", "public"), ("joint-state", "internal")]))
+                .expect("the folder can be written");
             true
         };
         let options = "plan = { interpolation = \"cubic\", blend_ms = 40, refresh_ms = 40 }\n\
@@ -111,34 +96,4 @@ impl Site {
         let genba = Genba::start_if(&config, prepare).expect("nothing speaks against it");
         Some(Self { genba, wire, _server: server, _jurisdiction: jurisdiction })
     }
-}
-
-/// The journal, the policy and the cluster, behind a config that has the task.
-fn cluster_text(endpoint: &str, jurisdiction: &Authority, client: &Identity) -> String {
-    let mut text = String::new();
-    let ca = jurisdiction.certificate();
-    let (ca, certificate, key) = (ca.display(), client.certificate.display(), client.key.display());
-    write!(
-        text,
-        r#"
-[journal]
-folder = "journal"
-
-[residency]
-policy = "policy.toml"
-
-[[cluster]]
-name = "tokyo"
-jurisdiction = "jp"
-endpoints = [{endpoint:?}]
-models = ["{MODEL}"]
-ca = "{ca}"
-certificate = "{certificate}"
-key = "{key}"
-spiffe_ids = ["{TRITON}"]
-probe = {{ model = "{MODEL}", every_ms = 500, timeout_ms = 450 }}
-"#
-    )
-    .expect("a text takes everything");
-    text
 }
