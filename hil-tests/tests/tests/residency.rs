@@ -348,9 +348,13 @@ impl<'d> Running<'d> {
         Self { desk, child: genba.spawn().expect("genba runs") }
     }
 
+    fn log(&self) -> String {
+        fs::read_to_string(self.desk.0.path().join("log")).expect("there is one")
+    }
+
     /// How often the log says this.
     fn log_says(&self, what: &str) -> usize {
-        fs::read_to_string(self.desk.0.path().join("log")).expect("there is one").matches(what).count()
+        self.log().matches(what).count()
     }
 
     /// How often the journal says this.
@@ -385,6 +389,7 @@ fn a_policy_that_is_withdrawn_while_the_box_runs_lets_nothing_out_and_one_that_c
     running.wait("the policy's record", |running| running.journal_says("{\"committed\":{\"version\":12,") == 1);
     running.wait("a probe", |_| heard() > 0);
 
+    assert_eq!(running.journal_says("\"reason\":\"no-policy\""), 0, "a policy is in force before anything is asked");
     fs::remove_file(&policy).expect("it is there");
     running.wait("the withdrawal's record", |running| running.journal_says("{\"withdrawn\":{") == 1);
     // What was accepted before the record is counted by the time of both clusters' refusals after it.
@@ -410,12 +415,12 @@ fn an_operator_is_told_once_of_an_endpoint_and_of_an_anchor_that_fail() {
         .replace("folder = \"journal\"", "folder = \"journal\"\nanchors = [\"nowhere/anchor\"]\nsign_every = 1");
     let desk = Desk::new().with(&config, &probed);
     let mut running = Running::start(&desk);
-    let (endpoint, anchor) = ("E-511 endpoint-down: 127.0.0.1:9: ", "E-509 anchor-failing: nowhere/anchor: ");
+    let (endpoint, anchor) = ("E-511 endpoint-down: 127.0.0.1:9 of east: ", "E-509 anchor-failing: nowhere/anchor: ");
     running.wait("the alarm of the endpoint", |running| running.log_says(endpoint) > 0);
     running.wait("the alarm of the anchor", |running| running.log_says(anchor) > 0);
     // That they are not said again takes time to see: as long as ten looks and twenty probes take.
     thread::sleep(Duration::from_secs(1));
-    assert_eq!((running.log_says(endpoint), running.log_says(anchor)), (1, 1));
+    assert_eq!((running.log_says(endpoint), running.log_says(anchor)), (1, 1), "{}", running.log());
 
     fs::create_dir(desk.0.path().join("nowhere")).expect("the folder can be written");
     fs::remove_file(desk.0.path().join("policy.toml")).expect("it is there");

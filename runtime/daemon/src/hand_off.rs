@@ -78,12 +78,14 @@ impl HandOffs {
         thread.into_diagnostic().wrap_err("cannot start the thread of the clusters' links")?;
         let ids = Arc::new(AtomicU64::new(1));
         plan.insecure().for_each(|warning| tracing::warn!("{warning}"));
-        let mut clusters = Vec::new();
+        let mut hand_offs = Self { clusters: Vec::new(), gate: Arc::clone(&gate) };
+        // Before a link is there that could be refused anything.
+        hand_offs.look();
         for config in &plan.config.clusters {
             let link = Link::open(&runtime, link_config(plan, config)?, Arc::clone(&gate));
             let link = link.into_diagnostic().wrap_err_with(|| format!("cluster {}", config.name))?;
             let ledger = Mutex::new(HandOffLedger::default());
-            clusters.push(Arc::new(Cluster {
+            hand_offs.clusters.push(Arc::new(Cluster {
                 config,
                 link,
                 gate: Arc::clone(&gate),
@@ -92,7 +94,7 @@ impl HandOffs {
                 ids: Arc::clone(&ids),
             }));
         }
-        Ok(Self { clusters, gate })
+        Ok(hand_offs)
     }
 
     /// Looks whether the policy changed, and commits what did. May wait for the disk.
@@ -121,8 +123,9 @@ impl HandOffs {
 
     /// Says what began to be wrong since the last look, and what ended.
     fn alarm(&self, alarms: &mut Alarms) {
-        let endpoints: Vec<_> = self.clusters.iter().flat_map(|cluster| cluster.endpoints()).collect();
-        let wrong = alarms::of_journal(&self.journal()).chain(alarms::of_endpoints(&endpoints)).collect();
+        let of_cluster = |cluster: &Arc<Cluster>| alarms::of_endpoints(&cluster.config.name, cluster.endpoints());
+        let endpoints = self.clusters.iter().flat_map(of_cluster);
+        let wrong = alarms::of_journal(&self.journal()).chain(endpoints).collect();
         for said in alarms.changes(wrong) {
             match said {
                 Said::Begins(line) => tracing::error!("{line}"),
@@ -205,8 +208,6 @@ const LOOK: time::Duration = time::Duration::from_millis(100);
 
 /// Looks after the policy and after what goes wrong, in a thread of the default class, as long as the process lives.
 pub(crate) fn watch(hand_offs: Arc<HandOffs>) -> Result<()> {
-    // Before the box says that it is ready.
-    hand_offs.look();
     let watch = move || {
         realtime::lower(0);
         let mut alarms = Alarms::default();

@@ -59,11 +59,14 @@ pub(super) fn of_journal(status: &chain::Status) -> impl Iterator<Item = (Reason
 }
 
 /// What is wrong with a cluster's endpoints: those that are not asked.
-pub(super) fn of_endpoints(endpoints: &[EndpointStatus]) -> impl Iterator<Item = (Reason, String, String)> + '_ {
-    let down = endpoints.iter().filter(|endpoint| endpoint.breaker != Breaker::Closed);
-    down.map(|endpoint| {
+pub(super) fn of_endpoints(
+    cluster: &str,
+    endpoints: Vec<EndpointStatus>,
+) -> impl Iterator<Item = (Reason, String, String)> {
+    let down = endpoints.into_iter().filter(|endpoint| endpoint.breaker != Breaker::Closed);
+    down.map(move |endpoint| {
         let why = endpoint.last_failure.as_ref().map_or("no answer".to_owned(), ToString::to_string);
-        (Reason::EndpointDown, endpoint.endpoint.to_string(), why)
+        (Reason::EndpointDown, format!("{} of {cluster}", endpoint.endpoint), why)
     })
 }
 
