@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::{Notify, futures::Notified};
+
 use crate::{
     config::{self, Bounds, Config},
     connection::Connection,
@@ -32,6 +34,8 @@ pub(crate) struct Endpoint {
     connecting: tokio::sync::Mutex<Option<(Instant, ConnectError)>>,
     in_flight: AtomicUsize,
     vitals: Mutex<Vitals>,
+    /// Told when its breaker is no longer closed.
+    opened: Notify,
     /// Payload.
     let_go: AtomicU64,
     /// On its sockets.
@@ -61,6 +65,7 @@ impl Endpoint {
             connecting: tokio::sync::Mutex::default(),
             in_flight: AtomicUsize::new(0),
             vitals: Mutex::new(Vitals::new()),
+            opened: Notify::new(),
             let_go: AtomicU64::new(0),
             written: Arc::default(),
             revocation,
@@ -134,6 +139,11 @@ impl Endpoint {
         self.vitals().breaker == Breaker::Closed
     }
 
+    /// Ready when its breaker opens after this call.
+    pub(crate) fn opened(&self) -> Notified<'_> {
+        self.opened.notified()
+    }
+
     /// A probe decides whether it may be asked again.
     pub(crate) fn half_open(&self) {
         let mut vitals = self.vitals();
@@ -183,6 +193,18 @@ impl Endpoint {
         }
     }
 
+    /// Changes how it does, and tells whoever waits for it where that opens its breaker.
+    fn change(&self, change: impl FnOnce(&mut Vitals)) {
+        let mut vitals = self.vitals();
+        let was_closed = vitals.breaker == Breaker::Closed;
+        change(&mut vitals);
+        let opens = was_closed && vitals.breaker != Breaker::Closed;
+        drop(vitals);
+        if opens {
+            self.opened.notify_waiters();
+        }
+    }
+
     fn vitals(&self) -> MutexGuard<'_, Vitals> {
         self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -206,7 +228,7 @@ impl Passage {
 
     pub(crate) fn failed(mut self, why: &AttemptFailure) {
         self.ended = true;
-        self.endpoint.vitals().fail(why, self.probe, self.endpoint.most_failures);
+        self.endpoint.change(|vitals| vitals.fail(why, self.probe, self.endpoint.most_failures));
     }
 
     /// The gate said no, which says nothing about the endpoint.
@@ -219,15 +241,15 @@ impl Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        let mut vitals = self.endpoint.vitals();
-        if !self.ended {
-            let expired = Instant::now() >= self.deadline;
-            vitals.give_up(expired, !self.at_the_gate, self.probe, self.endpoint.most_failures);
-        }
-        if self.probe && vitals.breaker == Breaker::HalfOpen {
-            vitals.breaker = Breaker::Open;
-        }
-        drop(vitals);
+        self.endpoint.change(|vitals| {
+            if !self.ended {
+                let expired = Instant::now() >= self.deadline;
+                vitals.give_up(expired, !self.at_the_gate, self.probe, self.endpoint.most_failures);
+            }
+            if self.probe && vitals.breaker == Breaker::HalfOpen {
+                vitals.breaker = Breaker::Open;
+            }
+        });
         self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,7 @@
 //! A cluster, as the box uses it: one call that ends by its deadline, whatever its endpoints do.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -162,7 +163,11 @@ impl<G: Gate> Shared<G> {
             }
             progress.attempts += 1;
             progress.tried.push(place);
-            match self.attempt(request, endpoint, passage, progress.attempts).await {
+            let Some(ended) = self.attempt_while_up(request, place, passage, progress).await else {
+                progress.last = endpoint.last_failure();
+                continue;
+            };
+            match ended {
                 Ok(answer) => return Ok(answer),
                 Err(Stop::Refused(refusal)) => return Err(HandOffError::Refused(refusal)),
                 Err(Stop::Unsendable(why)) => return Err(HandOffError::Unsendable(why)),
@@ -176,6 +181,30 @@ impl<G: Gate> Shared<G> {
                 }
             }
         }
+    }
+
+    /// `None`: the endpoint's breaker opened while it had not answered, and another one may be asked in its place.
+    async fn attempt_while_up(
+        &self,
+        request: &Request,
+        place: usize,
+        passage: Passage,
+        progress: &Progress,
+    ) -> Option<Result<Answer, Stop<G::Refusal>>> {
+        let endpoint = &self.endpoints[place];
+        let opened = endpoint.opened();
+        let mut attempt = pin!(self.attempt(request, endpoint, passage, progress.attempts));
+        tokio::select! {
+            biased;
+            ended = &mut attempt => return Some(ended),
+            () = opened => {}
+        }
+        let may_ask = |(other, endpoint): (usize, &Arc<Endpoint>)| other != place && endpoint.is_closed();
+        if progress.attempts < self.config.retry.attempts && self.endpoints.iter().enumerate().any(may_ask) {
+            return None;
+        }
+        // Nobody else is there: a late answer is better than none.
+        Some(attempt.await)
     }
 
     /// The first endpoint in the declared order that may be asked; one that was not tried comes first.

@@ -1,8 +1,8 @@
 //! Several endpoints: who is asked, who is not, and when again.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, thread, time::Duration};
 
-use cluster_link::{Breaker, Config, HandOffError, Purpose, Retry, Security};
+use cluster_link::{Attempt, Breaker, Config, HandOffError, Purpose, Retry, Security};
 
 use crate::{
     server::{Does, Server},
@@ -35,6 +35,50 @@ fn a_killed_server_costs_no_answer_and_is_asked_again_when_it_is_back() {
     until("a probe closes it", || breaker(&world, 0) == Breaker::Closed);
     assert_eq!(world.ask().expect("an answer").endpoint, address);
     world.holds_against(&[&dead, &second.state, &back.state]);
+}
+
+/// What waits for a server that hangs goes on to the other one as soon as a probe finds that out, long before its deadline.
+#[test]
+fn an_attempt_is_moved_on_when_its_endpoint_no_longer_answers_probes() {
+    let (first, second) = (Server::start(None, Does::Silence), Server::start(None, Does::Answer));
+    let mut declared = config(&[first.address, second.address], Security::Insecure);
+    declared.retry.attempts = 2;
+    declared.probe.timeout = Duration::from_secs(1);
+    let world = World::new(declared);
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| world.ask());
+        until("it waits for the first", || !first.state.calls().is_empty());
+        world.gate.refuses_probes.store(false, Ordering::SeqCst);
+        let answer = asked.join().expect("no panic").expect("the other one answers");
+        assert_eq!((answer.endpoint, answer.attempts), (second.address, 2));
+    });
+    // What is counted on both sides must not grow meanwhile.
+    world.gate.refuses_probes.store(true, Ordering::SeqCst);
+    let asked = |one: &Attempt| one.request.purpose != Purpose::Probe;
+    let intents: Vec<_> = world.gate.intents().into_iter().filter(asked).map(|one| one.to.endpoint).collect();
+    assert_eq!(intents, [first.address, second.address], "an intent for each");
+    world.holds_against(&[&first.state, &second.state]);
+}
+
+/// The twin: with nobody else to ask, it keeps waiting, and takes the answer that comes late.
+#[test]
+fn an_attempt_stays_where_there_is_no_other_endpoint() {
+    let server = Server::start(None, Does::Pause);
+    let mut declared = config(&[server.address], Security::Insecure);
+    declared.retry.attempts = 2;
+    declared.probe.timeout = Duration::from_secs(1);
+    let world = World::new(declared);
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| world.ask());
+        until("it waits", || !server.state.calls().is_empty());
+        world.gate.refuses_probes.store(false, Ordering::SeqCst);
+        until("a probe opens the breaker", || breaker(&world, 0) != Breaker::Closed);
+        server.state.does(Does::Answer);
+        let answer = asked.join().expect("no panic").expect("its answer came");
+        assert_eq!((answer.endpoint, answer.attempts), (server.address, 1));
+    });
+    world.gate.refuses_probes.store(true, Ordering::SeqCst);
+    world.holds_against(&[&server.state]);
 }
 
 /// A server whose model died says that it is ready, and refuses every call.

@@ -53,6 +53,8 @@ pub(crate) enum Does {
     Hang,
     /// Sends nothing at all, for ever.
     Silence,
+    /// Sends nothing until it is told to do something else; then it answers.
+    Pause,
     /// Ends the connection at the first bytes of a body.
     CloseMidSend,
 }
@@ -69,6 +71,7 @@ pub(crate) struct State {
     /// Why calls were given up by the box.
     pub(crate) resets: Mutex<Vec<Reason>>,
     does: Mutex<Option<Does>>,
+    told: Notify,
     /// Sockets are not read beyond that many bytes.
     pub(crate) pause_at: AtomicU64,
     paused: Mutex<Vec<Waker>>,
@@ -138,6 +141,7 @@ impl Drop for Server {
 impl State {
     pub(crate) fn does(&self, does: Does) {
         *self.does.lock().expect("no panic") = Some(does);
+        self.told.notify_waiters();
     }
 
     pub(crate) fn raw(&self) -> u64 {
@@ -232,6 +236,13 @@ async fn reply(
     let good = response(request, does).encode_to_vec();
     let body = match does {
         Does::Answer | Does::AnswerTyped | Does::WrongShape | Does::Nan | Does::NoTrailers => frame(&good),
+        Does::Pause => {
+            let told = state.told.notified();
+            if *state.does.lock().expect("no panic") == Some(Does::Pause) {
+                told.await;
+            }
+            frame(&good)
+        }
         Does::TrailingGarbage => [frame(&good), vec![7; 9]].concat(),
         Does::Short => frame(&good)[..good.len()].to_vec(),
         Does::Huge => frame(&vec![0; 100 << 20]),
