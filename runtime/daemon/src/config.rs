@@ -31,6 +31,8 @@ const MAX_BYTES: u64 = 1 << 20;
 /// A box's config, checked.
 #[derive(Debug)]
 pub(crate) struct Config {
+    /// Its file.
+    pub(crate) path: PathBuf,
     pub(crate) name: String,
     pub(crate) key_prefix: String,
     pub(crate) link: zenoh_link::Settings,

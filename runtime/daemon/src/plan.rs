@@ -2,7 +2,7 @@
 
 use engine::{
     Agenda, Client, ClientSpec, Connection, ConnectionSpec, Duration, Element, Engine, Envelope, Gives, Interpolation,
-    ModelId, ModelSet, Overlap, PlanSpec, Reason, Record, RecordSpec, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec,
+    ModelId, ModelSet, PlanSpec, Reason, Record, RecordSpec, Settings, SlotId, Start, Tables, Task, TaskId, TaskSpec,
     TooFast, Worker, WorkerId, WorkerSpec,
 };
 use manifest::{Contract, Manifest};
@@ -374,7 +374,7 @@ impl Plan {
                 config::Interpolation::Linear => Interpolation::Linear,
                 config::Interpolation::Cubic => Interpolation::Cubic,
             },
-            overlap: Overlap::Blend(plans.blend),
+            overlap: plans.overlap,
             refresh: plans.refresh,
             timeout: plans.timeout.unwrap_or(longest),
             retry: plans.retry,
