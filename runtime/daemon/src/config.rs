@@ -171,7 +171,7 @@ pub(crate) struct RobotConfig {
     pub(crate) observation_key: String,
     pub(crate) response_key: String,
     pub(crate) notice_key: String,
-    /// Used where its task's model has state.
+    /// Used where its task's model has state or gives plans.
     pub(crate) reset_key: String,
 }
 
