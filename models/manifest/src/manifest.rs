@@ -173,7 +173,9 @@ impl Manifest {
             | Source::Recurrent(_)
             | Source::PreviousAction
             | Source::History { .. }
-            | Source::Phase { .. } => &[],
+            | Source::Phase { .. }
+            | Source::CommittedPlan
+            | Source::CommittedSteps => &[],
         }
     }
 
@@ -197,6 +199,12 @@ impl Manifest {
     #[must_use]
     pub fn plan(&self) -> Option<Plan> {
         self.checked.plan
+    }
+
+    /// Whether the model is told what is played while it computes the next plan, and continues from that.
+    #[must_use]
+    pub fn takes_committed_plan(&self) -> bool {
+        self.checked.inputs.iter().any(|input| input.source == Source::CommittedPlan)
     }
 
     /// What the model remembers by; `None` where no input is state.

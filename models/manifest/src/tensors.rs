@@ -41,6 +41,13 @@ pub enum Source {
         /// The time of one turn; more than 0.
         period: Duration,
     },
+    /// The plan that is played while the next one is computed, `source = "committed-plan"`: of the type and shape of the
+    /// plan, in its elements, row k being what is played k periods after the arrival of the observation. Rows behind the
+    /// committed ones hold what that plan still has, and then its last step. Zeros where no plan is played.
+    CommittedPlan,
+    /// How many rows of the committed plan will be played whatever the model gives there, `source = "committed-steps"`: one
+    /// number; 0 where no plan is played.
+    CommittedSteps,
 }
 
 impl Source {
@@ -48,7 +55,12 @@ impl Source {
     #[must_use]
     pub fn is_state(&self) -> bool {
         match self {
-            Self::Observation(_) | Self::Joined(_) | Self::Image(_) => false,
+            Self::Observation(_)
+            | Self::Joined(_)
+            | Self::Image(_)
+            // Of the plan that is played, not of what the model computed last.
+            | Self::CommittedPlan
+            | Self::CommittedSteps => false,
             Self::Recurrent(_) | Self::PreviousAction | Self::History { .. } | Self::Phase { .. } => true,
         }
     }

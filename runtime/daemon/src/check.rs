@@ -121,7 +121,7 @@ struct RobotFound {
     observation_key: String,
     response_key: String,
     notice_key: String,
-    /// Where its model has state.
+    /// Where its model has state or gives plans.
     #[serde(skip_serializing_if = "Option::is_none")]
     reset_key: Option<String>,
 }
@@ -216,7 +216,7 @@ fn task_found(
         observation_key: robot.observation_key.clone(),
         response_key: robot.response_key.clone(),
         notice_key: robot.notice_key.clone(),
-        reset_key: plan.remembers(task).then(|| robot.reset_key.clone()),
+        reset_key: plan.begins_anew(task).then(|| robot.reset_key.clone()),
     });
     let clients = declared.clients.iter().map(|client| ClientFound {
         client: client.name.clone(),

@@ -31,6 +31,8 @@ const MAX_BYTES: u64 = 1 << 20;
 /// A box's config, checked.
 #[derive(Debug)]
 pub(crate) struct Config {
+    /// Its file.
+    pub(crate) path: PathBuf,
     pub(crate) name: String,
     pub(crate) key_prefix: String,
     pub(crate) link: zenoh_link::Settings,
@@ -169,7 +171,7 @@ pub(crate) struct RobotConfig {
     pub(crate) observation_key: String,
     pub(crate) response_key: String,
     pub(crate) notice_key: String,
-    /// Used where its task's model has state.
+    /// Used where its task's model has state or gives plans.
     pub(crate) reset_key: String,
 }
 

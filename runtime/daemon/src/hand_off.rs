@@ -331,7 +331,11 @@ fn link_config(plan: &Plan, config: &ClusterConfig) -> Result<cluster_link::Conf
 /// A probe's values: nobody's.
 fn zeros(manifest: &Manifest) -> Vec<Tensor> {
     let filled = manifest.inputs().iter().filter(|input| match input.source {
-        Source::Observation(_) | Source::Joined(_) | Source::Image(_) => true,
+        Source::Observation(_)
+        | Source::Joined(_)
+        | Source::Image(_)
+        | Source::CommittedPlan
+        | Source::CommittedSteps => true,
         Source::Recurrent(_) | Source::PreviousAction | Source::History { .. } | Source::Phase { .. } => false,
     });
     let tensor = |input: &manifest::Input| {

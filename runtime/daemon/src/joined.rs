@@ -80,7 +80,9 @@ fn described(manifest: &Manifest) -> impl Iterator<Item = (&str, usize, Option<&
         | Source::Recurrent(_)
         | Source::PreviousAction
         | Source::History { .. }
-        | Source::Phase { .. } => None,
+        | Source::Phase { .. }
+        | Source::CommittedPlan
+        | Source::CommittedSteps => None,
     })
 }
 

@@ -23,6 +23,7 @@ use crate::{
     joined,
     plan::Plan,
     realtime,
+    state::Layout,
     worker::{Bring, Desk, Done, Member, Order},
 };
 
@@ -64,6 +65,8 @@ pub(crate) struct Asked {
     pub(crate) name: Arc<str>,
     observation: InputPlace,
     joined: Vec<InputPlace>,
+    /// What a planner is told of the plan that is played; no model with state is asked of a cluster.
+    layout: Layout,
     pub(crate) outputs: Arc<[Output]>,
 }
 
@@ -75,6 +78,7 @@ impl Asked {
             name: plan.config.models[model].name.as_str().into(),
             observation: manifest.observation(),
             joined: joined::places(manifest),
+            layout: Layout::of(manifest),
             outputs: outputs(manifest),
         }
     }
@@ -85,7 +89,13 @@ impl Asked {
             |place: InputPlace, numbers: &[f32]| tensor(&self.manifest.inputs()[place.as_usize()].tensor, numbers);
         let own = tensor(self.observation, &member.memory.input);
         let joined = self.joined.iter().zip(&member.joined).map(|(place, sample)| tensor(*place, sample));
-        std::iter::once(own).chain(joined).collect()
+        let mut tensors: Vec<_> = std::iter::once(own).chain(joined).collect::<Result<_, _>>()?;
+        let mut told = Ok(());
+        self.layout.give(&member.memory, |place, numbers| match tensor(place, numbers) {
+            Ok(tensor) => tensors.push(tensor),
+            Err(error) => told = Err(error),
+        });
+        told.map(|()| tensors)
     }
 
     /// The numbers of an answer, in the order of the outputs, into a slot.
@@ -216,5 +226,47 @@ fn given(role: &Role) -> bool {
     match role {
         Role::Action(_) | Role::Plan(_) | Role::Result(_) => true,
         Role::State => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use cluster_link::Datatype;
+    use engine::SlotId;
+
+    use super::*;
+    use crate::worker::{Slot, SlotLengths};
+
+    #[test]
+    fn what_is_played_meanwhile_is_sent_as_inputs_of_their_own() {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../hil-tests/tests/models/continue"));
+        let manifest: &'static Manifest = Box::leak(Box::new(Manifest::load(folder).expect("it is in the tree")));
+        let asked = Asked {
+            manifest,
+            name: "continue".into(),
+            observation: manifest.observation(),
+            joined: joined::places(manifest),
+            layout: Layout::of(manifest),
+            outputs: outputs(manifest),
+        };
+        let lengths = SlotLengths { observation: 21, given: 300, state: asked.layout.given(), next: 0 };
+        let mut memory = Slot::with_room(lengths);
+        memory.store([1.0; 21].into_iter());
+        memory.state.extend((0_u16..300).map(f32::from).chain([7.0]));
+        let member = Member { slot: SlotId(0), memory, joined: crate::samples::Joined::new() };
+        let sent = asked.inputs(&member).expect("each is of its type");
+        let described: Vec<_> = sent.iter().map(|tensor| (tensor.name(), tensor.datatype(), tensor.shape())).collect();
+        assert_eq!(
+            described,
+            [
+                ("observation", Datatype::Fp32, &[1, 21][..]),
+                ("committed_plan", Datatype::Fp32, &[1, 50, 6]),
+                ("committed_steps", Datatype::Int64, &[1]),
+            ]
+        );
+        assert!(sent[1].values_fp32().expect("they are").eq((0_u16..300).map(f32::from)));
+        assert_eq!(&sent[2].bytes()[..], 7_i64.to_le_bytes());
     }
 }

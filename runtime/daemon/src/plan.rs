@@ -93,7 +93,7 @@ impl Plan {
             observation: served.robot.observation_key.clone(),
             response: served.robot.response_key.clone(),
             notice: served.robot.notice_key.clone(),
-            reset: self.remembers(served.task).then(|| served.robot.reset_key.clone()),
+            reset: self.begins_anew(served.task).then(|| served.robot.reset_key.clone()),
             max_frame_bytes: Observation::OVERHEAD + self.inputs(served.task) * size_of::<f32>(),
         };
         self.served().map(route).collect()
@@ -374,16 +374,17 @@ impl Plan {
                 config::Interpolation::Linear => Interpolation::Linear,
                 config::Interpolation::Cubic => Interpolation::Cubic,
             },
-            blend: plans.blend,
+            overlap: plans.overlap,
             refresh: plans.refresh,
             timeout: plans.timeout.unwrap_or(longest),
             retry: plans.retry,
         })
     }
 
-    /// Whether the model of this task has state.
-    pub(crate) fn remembers(&self, task: usize) -> bool {
-        manifest_of(&self.manifests, self.config.tasks[task].model).state().is_some()
+    /// Whether a controller may demand that this task begins anew: where its model has state or gives plans.
+    pub(crate) fn begins_anew(&self, task: usize) -> bool {
+        let manifest = manifest_of(&self.manifests, self.config.tasks[task].model);
+        manifest.state().is_some() || manifest.plan().is_some()
     }
 
     /// Whose task each connection and client has.

@@ -1,14 +1,15 @@
-//! The memory of what models remember: each connection's state, and the part of it that an inference begins with.
+//! The memory of what models remember: each connection's state, and what an inference begins with besides what was sent.
 //!
 //! The engine decides when a state counts and when it advances. A start copies what the connection has into the slot,
 //! which travels to the worker; what the worker computed lies beside the action, and is copied back when the engine says
-//! that this action left. Both copies are bounded by the model and allocate nothing.
+//! that this action left. A model that continues plans remembers nothing: what the engine lends of the plan that is played
+//! goes the same way there, and none back. All copies are bounded by the model and allocate nothing.
 //!
 //! It must never decide.
 
 use std::ops::Range;
 
-use engine::{ConnectionId, Element, Engine, Memory, ModelId, WorkerId};
+use engine::{Committed, ConnectionId, Element, Engine, Memory, ModelId, WorkerId};
 use manifest::{InputPlace, Manifest, OutputPlace, Source};
 
 use crate::{
@@ -34,7 +35,7 @@ pub(crate) struct Layout {
     kept: usize,
 }
 
-/// One input that is state.
+/// One input that the box fills.
 #[derive(Debug)]
 struct Part {
     input: InputPlace,
@@ -52,6 +53,19 @@ enum Fill {
     History,
     /// The time of one turn in seconds.
     Phase(f64),
+    CommittedPlan,
+    CommittedSteps,
+}
+
+/// What an inference begins with; by default what one has that no connection's answer is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Given<'g> {
+    /// The connection's state; `None`: it is fresh.
+    kept: Option<&'g [f32]>,
+    previous_action: &'g [f32],
+    since_fresh: std::time::Duration,
+    /// Of the plan that is played; `None`: none is.
+    committed: Option<Committed<'g>>,
 }
 
 impl States {
@@ -70,10 +84,15 @@ impl States {
         if engine.client_on(worker).is_some() {
             return members.iter_mut().for_each(|member| layout.begin_fresh(&mut member.memory));
         }
+        if engine.plan_on(worker).is_some() {
+            let given = Given { committed: engine.committed_on(worker), ..Given::default() };
+            return members.iter_mut().for_each(|member| layout.begin(&mut member.memory, given));
+        }
         for (member, memory) in members.iter_mut().zip(engine.memories(worker)) {
             let Memory { connection, fresh, since_fresh, previous_action } = memory;
             let kept = (!fresh).then(|| &*self.kept[usize::from(connection.0)]);
-            layout.begin(&mut member.memory, kept, previous_action, since_fresh.into());
+            let given = Given { kept, previous_action, since_fresh: since_fresh.into(), committed: None };
+            layout.begin(&mut member.memory, given);
         }
     }
 
@@ -96,6 +115,8 @@ impl Layout {
                 Source::PreviousAction => (Fill::PreviousAction, 0),
                 Source::History { .. } => (Fill::History, length - observation),
                 Source::Phase { period } => (Fill::Phase(period.as_secs_f64()), 0),
+                Source::CommittedPlan => (Fill::CommittedPlan, 0),
+                Source::CommittedSteps => (Fill::CommittedSteps, 0),
             };
             parts.push(Part { input: input.place, fill, given: given..given + length, kept: kept..kept + keeps });
             (given, kept) = (given + length, kept + keeps);
@@ -123,11 +144,11 @@ impl Layout {
     pub(crate) fn begin_fresh(&self, slot: &mut Slot) {
         let start: heapless::Vec<f32, { engine::MAX_ACTION }> =
             self.elements.iter().map(|element| element.starts_at(slot.input.iter().copied())).collect();
-        self.begin(slot, None, &start, std::time::Duration::ZERO);
+        self.begin(slot, Given { previous_action: &start, ..Given::default() });
     }
 
-    /// `kept`: the connection's state; `None`: it is fresh.
-    fn begin(&self, slot: &mut Slot, kept: Option<&[f32]>, previous_action: &[f32], since_fresh: std::time::Duration) {
+    fn begin(&self, slot: &mut Slot, given: Given<'_>) {
+        let Given { kept, previous_action, since_fresh, committed } = given;
         let Slot { input, state, .. } = slot;
         state.clear();
         for part in &self.parts {
@@ -142,6 +163,11 @@ impl Layout {
                 }
                 (Fill::History, None) => state.extend(input.iter().cycle().take(part.given.len())),
                 (Fill::Phase(period), _) => state.extend(phase(since_fresh.as_secs_f64() / period)),
+                (Fill::CommittedPlan, _) => match committed {
+                    Some(Committed { rows, .. }) => state.extend_from_slice(rows),
+                    None => state.resize(part.given.end, 0.0),
+                },
+                (Fill::CommittedSteps, _) => state.push(committed.map_or(0.0, |committed| committed.steps.into())),
             }
             assert_eq!(state.len(), part.given.end, "the manifest's check allows no other length");
         }
@@ -163,7 +189,7 @@ impl Layout {
                 Fill::Recurrent(place) => next.extend_from_slice(output(place)),
                 // All but the oldest.
                 Fill::History => next.extend_from_slice(&state[part.given.end - part.kept.len()..part.given.end]),
-                Fill::PreviousAction | Fill::Phase(_) => {}
+                Fill::PreviousAction | Fill::Phase(_) | Fill::CommittedPlan | Fill::CommittedSteps => {}
             }
         }
     }
@@ -226,12 +252,13 @@ mod tests {
         for (number, place) in [(3.0, 0), (4.0, 1), (5.0, 2)] {
             let mut slot = slot(&layout, number);
             let before = (place > 0).then_some(&*kept);
-            layout.begin(&mut slot, before, &[number; 6], minute(0));
+            layout.begin(&mut slot, Given { kept: before, previous_action: &[number; 6], ..Given::default() });
             layout.take(&mut slot, |_| &[10.0, 20.0]);
             kept.copy_from_slice(&slot.next);
         }
         let mut slot = slot(&layout, 6.0);
-        layout.begin(&mut slot, Some(&kept), &[1.5; 6], minute(5));
+        let kept = Some(&*kept);
+        layout.begin(&mut slot, Given { kept, previous_action: &[1.5; 6], since_fresh: minute(5), committed: None });
         let phase = given(&layout, &slot).pop().expect("the phase is last");
         assert_eq!(given(&layout, &slot)[..3], [vec![10.0, 20.0], vec![1.5], vec![4.0, 5.0, 6.0]]);
         assert!(phase[0].abs() < 1e-6 && (phase[1] + 1.0).abs() < 1e-6, "half a turn of ten minutes: {phase:?}");
@@ -241,10 +268,26 @@ mod tests {
     fn what_fails_begins_once_more_from_the_same() {
         let layout = layout();
         let mut slot = slot(&layout, 3.0);
-        layout.begin(&mut slot, Some(&vec![2.0; layout.kept()]), &[0.0; 6], minute(1));
+        let kept = vec![2.0; layout.kept()];
+        let kept = Some(&*kept);
+        layout.begin(&mut slot, Given { kept, previous_action: &[0.0; 6], since_fresh: minute(1), committed: None });
         let before = given(&layout, &slot);
         layout.take(&mut slot, |_| &[10.0, 20.0]);
         assert_eq!(given(&layout, &slot), before);
+    }
+
+    #[test]
+    fn a_planner_is_told_what_is_committed_and_zeros_where_nothing_is() {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../hil-tests/tests/models/continue"));
+        let layout = Layout::of(&Manifest::load(folder).expect("it is in the tree"));
+        let mut slot = slot(&layout, 1.0);
+        let rows: Vec<_> = (0_u16..300).map(f32::from).collect();
+        let committed = Some(Committed { rows: &rows, steps: 7 });
+        layout.begin(&mut slot, Given { committed, ..Given::default() });
+        assert_eq!(given(&layout, &slot), [rows.clone(), vec![7.0]]);
+        layout.begin_fresh(&mut slot);
+        assert_eq!(given(&layout, &slot), [[0.0], [0.0]]);
+        assert_eq!((layout.given(), layout.kept()), (301, 0));
     }
 
     #[test]

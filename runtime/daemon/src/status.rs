@@ -79,7 +79,7 @@ struct Line {
     degraded: bool,
     unschedulable: bool,
     counts: Counts,
-    /// Demands that its state begins anew; only where its model has state.
+    /// Demands that its state or its plan begins anew; only where its model has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     resets: Option<Resets>,
     /// Only where its model gives plans: asked = adopted + failed + too late + discarded + in flight.
@@ -336,7 +336,7 @@ fn report(plan: &Plan, fixed: &Fixed, snapshot: &Snapshot) -> Report {
         task: plan.config.tasks[served.task].name.clone(),
         epoch: entry.epoch.map(|epoch| format!("{:016x}", epoch.value())),
         unseen_responses: entry.unseen,
-        resets: plan.remembers(served.task).then(|| resets(&entry.resets)),
+        resets: plan.begins_anew(served.task).then(|| resets(&entry.resets)),
         plans: plan.config.tasks[served.task].plans.map(|_| plans(entry)),
         measured: !entry.marks.contains(Status::UNMEASURED),
         degraded: entry.marks.contains(Status::DEGRADED),

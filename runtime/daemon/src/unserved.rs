@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engine::{Duration, MAX_INPUTS};
+use engine::{Duration, MAX_INPUTS, Overlap};
 use manifest::{Manifest, Source};
 use message::InferResult;
 use miette::Diagnostic;
@@ -50,6 +50,21 @@ pub(crate) enum Unserved {
          model with a longer horizon"
     ))]
     ShortPlan { task: String, horizon_ms: u128, room_ms: u64 },
+    /// It is told what is played meanwhile, and nothing freezes that; or the other way round.
+    #[error(
+        "{}:{line}: task {task}: {}",
+        file.display(),
+        if *continues {
+            "its model continues the plan that is played, and that does not freeze"
+        } else {
+            "its plans freeze, and its model is not told what is played meanwhile"
+        }
+    )]
+    #[diagnostic(help(
+        "write freeze = true exactly where model.toml has an [[input]] with source = \"committed-plan\"; other plans blend \
+         (blend_ms)"
+    ))]
+    Frozen { file: PathBuf, line: usize, task: String, continues: bool },
     /// A worker that is still in time would count as hung.
     #[error("task {task}: its plans may take {timeout_ms} ms, and a worker counts as hung after {hang_ms} ms")]
     #[diagnostic(help("let plan = {{ timeout_ms = ... }} be at most [quarantine] hang_ms, or raise that"))]
@@ -90,6 +105,11 @@ pub(crate) fn played(config: &Config, manifests: &[Manifest]) -> Result<(), Unse
     }
     for task in &config.tasks {
         let (Some(plans), Some(given)) = (task.plans, manifests[task.model].plan()) else { continue };
+        let continues = manifests[task.model].takes_committed_plan();
+        if continues != (plans.overlap == Overlap::Freeze) {
+            let (file, line) = (config.path.clone(), plans.line);
+            return Err(Unserved::Frozen { file, line, task: task.name.clone(), continues });
+        }
         let room = room(task, plans, given);
         if plans.timeout.is_some_and(|timeout| timeout > room) || room == Duration::ZERO {
             let horizon_ms = given.horizon().as_millis();
@@ -117,7 +137,7 @@ pub(crate) fn played(config: &Config, manifests: &[Manifest]) -> Result<(), Unse
 pub(crate) fn room(task: &TaskConfig, plans: PlansConfig, given: manifest::Plan) -> Duration {
     let horizon =
         u64::try_from(given.horizon().as_nanos()).map_or(Duration::from_nanos(u64::MAX), Duration::from_nanos);
-    let taken = task.min_period.nanos().saturating_add(plans.blend.nanos());
+    let taken = task.min_period.nanos().saturating_add(plans.overlap.blend().nanos());
     Duration::from_nanos(horizon.nanos().saturating_sub(taken))
 }
 

@@ -207,7 +207,8 @@ pub enum Action {
     /// Run this model once, on the values of all these slots, and report [`Event::Finished`].
     /// Each connection's joined inputs contribute the samples that were kept last.
     /// [`Engine::members`](crate::Engine::members) and [`Engine::client_on`](crate::Engine::client_on) say whose they are,
-    /// [`Engine::memories`](crate::Engine::memories) what state they begin with.
+    /// [`Engine::memories`](crate::Engine::memories) what state they begin with, and
+    /// [`Engine::committed_on`](crate::Engine::committed_on) what a plan has to continue.
     StartInference {
         /// Which worker.
         worker: WorkerId,

@@ -105,6 +105,11 @@ pub enum Fault {
     PlanRetryStorm,
     PlanSlotFreedEarly,
     TwoPlansAtOnce,
+    CommittedShifted,
+    CommittedTooFew,
+    CommittedBeyondEnd,
+    CommittedOfNothing,
+    FrozenUnplayed,
 }
 
 #[cfg(feature = "faults")]
@@ -204,6 +209,11 @@ impl Fault {
         Self::PlanRetryStorm,
         Self::PlanSlotFreedEarly,
         Self::TwoPlansAtOnce,
+        Self::CommittedShifted,
+        Self::CommittedTooFew,
+        Self::CommittedBeyondEnd,
+        Self::CommittedOfNothing,
+        Self::FrozenUnplayed,
     ];
 }
 

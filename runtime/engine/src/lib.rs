@@ -70,7 +70,7 @@ pub use fault::Fault;
 pub use guard::{Complete, Guarded, Origin, Ranged};
 pub use hand_off::{Failed, HandOff, HandOffFailure, HandOffLedger};
 pub use joined::{Carries, InputId, Joined, JoinedSpec, MAX_INPUTS, SampleClock};
-pub use plan::{Interpolation, MAX_PLAN, PlanLedger, PlanSpec, PlanStatus, plan_room};
+pub use plan::{Committed, Interpolation, MAX_PLAN, Overlap, PlanLedger, PlanSpec, PlanStatus, plan_room};
 pub use reason::{Reason, ReasonKind, Row, TABLE};
 pub use record::{Record, RecordSpec, Share, WindowError};
 pub use reply::{Replied, Reply};

@@ -8,12 +8,14 @@
 //!
 //! A new epoch and a controller's demand clear the plan, and what is computed then is discarded when it comes.
 
+mod committed;
 mod curve;
 mod ledger;
 
 use heapless::Deque;
 use message::{Place, Sequence, Status};
 
+pub use self::committed::Committed;
 use self::ledger::Ending;
 pub use self::ledger::{PlanLedger, PlanStatus};
 use crate::{
@@ -45,8 +47,8 @@ pub struct PlanSpec {
     pub steps: u16,
     /// What lies between two steps.
     pub interpolation: Interpolation,
-    /// How long the old plan fades into the new one; zero: at once.
-    pub blend: Duration,
+    /// How one plan gives way to the next.
+    pub overlap: Overlap,
     /// How old a plan may be before the next is asked for; `None`: until it is about to run out.
     pub refresh: Option<Duration>,
     /// How long one inference may take, above zero.
@@ -67,6 +69,27 @@ pub enum Interpolation {
     Cubic,
 }
 
+/// How one plan gives way to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    /// The old one fades into the new one for so long; zero: at once.
+    Blend(Duration),
+    /// The steps of the old one that will be played while the next is computed are committed: its model is told them
+    /// ([`Engine::committed_on`]), and they are played whatever it gives in their place.
+    Freeze,
+}
+
+impl Overlap {
+    /// How long the old plan fades into the new one.
+    #[must_use]
+    pub const fn blend(self) -> Duration {
+        match self {
+            Self::Blend(blend) => blend,
+            Self::Freeze => Duration::ZERO,
+        }
+    }
+}
+
 impl PlanSpec {
     /// How long a plan lasts.
     #[must_use]
@@ -76,7 +99,7 @@ impl PlanSpec {
 }
 
 /// How many f32 values [`Tables::plans`](crate::Tables::plans) must have: for each connection of a task with a plan, the
-/// current plan and the one before it.
+/// current plan and the one before it, or what is committed for the next.
 #[must_use]
 pub fn plan_room(tasks: &[Task<'_>], connections: &[Connection]) -> usize {
     let task = |connection: &Connection| tasks.get(usize::from(connection.spec.task.0));
@@ -160,10 +183,15 @@ impl Plans {
         self.before = None;
     }
 
-    /// How early the next plan is asked for: what it takes at worst, one period for the step in between, and the blend.
-    fn lead(&self, spec: &PlanSpec) -> Duration {
+    /// What the next plan takes at worst, and one period for the step in between.
+    fn meanwhile(&self, spec: &PlanSpec) -> Duration {
         let longest = self.round_trips.iter().max().copied().unwrap_or(Duration::ZERO);
-        longest.plus(spec.period).plus(spec.blend)
+        longest.plus(spec.period)
+    }
+
+    /// How early the next plan is asked for: what passes meanwhile, and the blend.
+    fn lead(&self, spec: &PlanSpec) -> Duration {
+        self.meanwhile(spec).plus(spec.overlap.blend())
     }
 
     /// Whether the next plan is to be asked for, at the arrival of this observation.
@@ -242,7 +270,7 @@ impl Engine<'_> {
         let mut wanted = [0.0; MAX_ACTION];
         let values = self.plan_values(id, &current);
         let fading = plans.before.filter(|_| !self.fault.is(Fault::PlanUnblended)).and_then(|before| {
-            let into = curve::share(arrival.since(current.adopted), spec.blend)?;
+            let into = curve::share(arrival.since(current.adopted), spec.overlap.blend())?;
             Some((self.plan_values(id, &before), self.place_in(spec, &before, arrival)?, into))
         });
         for ((place, element), wanted) in elements.iter().enumerate().zip(&mut wanted) {
@@ -301,7 +329,8 @@ impl Engine<'_> {
     fn ask_plan(&mut self, id: ConnectionId, worker: WorkerId, job: &Job, arrival: Instant) -> WorkerId {
         let (model, since, oldest) = (self.task(id).model(), self.now, self.oldest_sample(id));
         let member = Member { connection: id, epoch: job.echo.epoch, sequence: job.sequence, slot: job.slot };
-        let run = PlanRun { member, origin: arrival, oldest, answer: Awaited::Open };
+        let committed = self.commit(id, arrival);
+        let run = PlanRun { member, origin: arrival, oldest, committed, answer: Awaited::Open };
         self.worker(worker).running = Some(Running::plan(model, since, run));
         let plans = &mut self.connection(id).plans;
         plans.asking = true;
@@ -317,7 +346,7 @@ impl Engine<'_> {
         run: PlanRun,
         output: Result<&[f32], Failed>,
     ) {
-        let PlanRun { member: Member { connection: id, slot, .. }, origin, oldest, answer } = run;
+        let PlanRun { member: Member { connection: id, slot, .. }, origin, oldest, committed, answer } = run;
         if !self.fault.is(Fault::PlanSlotFreedEarly) {
             self.free_slot(slot);
         }
@@ -330,7 +359,7 @@ impl Engine<'_> {
         let unwanted = answer == Awaited::Closed && !self.fault.is(Fault::PlanOfOldEpochAdopted);
         let ends = if unwanted { Ending::Discarded } else { self.judge_plan(id, &spec, (origin, ended.since), output) };
         if let (Ending::Adopted, Ok(values)) = (ends, output) {
-            self.adopt(id, values, (origin, place, oldest));
+            self.adopt(id, (values, committed), (origin, place, oldest));
         }
         let storms = self.fault.is(Fault::PlanRetryStorm);
         let plans = &mut self.connection(id).plans;
@@ -375,16 +404,36 @@ impl Engine<'_> {
         }
     }
 
-    fn adopt(&mut self, id: ConnectionId, values: &[f32], (origin, place, oldest): (Instant, Place, Option<Sampled>)) {
-        let second = self.peek(id).plans.current.is_some_and(|current| !current.second);
-        let (first, length) = self.half(id, second);
+    /// `committed`: so many of its first steps are played as they were promised, and lie in its half already.
+    fn adopt(
+        &mut self,
+        id: ConnectionId,
+        (values, committed): (&[f32], u16),
+        (origin, place, oldest): (Instant, Place, Option<Sampled>),
+    ) {
+        let second = self.next_is_second(id);
+        let promised = if self.fault.is(Fault::FrozenUnplayed) { 0 } else { usize::from(committed) };
+        let (promised, (first, length)) = (promised.saturating_mul(self.elements(id)), self.half(id, second));
         let room = self.tables.plans.get_mut(first..first.saturating_add(length));
-        room.expect("Engine::new found room for each plan").copy_from_slice(values);
+        let (_, own) =
+            room.and_then(|room| room.split_at_mut_checked(promised)).expect("Engine::new found room for each plan");
+        let (_, values) = values.split_at_checked(promised).expect("no more steps are committed than a plan has");
+        own.copy_from_slice(values);
         let now = self.now;
         let plans = &mut self.connection(id).plans;
         plans.last_id = plans.last_id.saturating_add(1);
         plans.before = plans.current;
         plans.current = Some(Plan { id: plans.last_id, second, origin, adopted: now, place, oldest });
+    }
+
+    /// Whether the next plan goes into the second half of its connection's room.
+    fn next_is_second(&self, id: ConnectionId) -> bool {
+        self.peek(id).plans.current.is_some_and(|current| !current.second)
+    }
+
+    /// How many values a step has.
+    fn elements(&self, id: ConnectionId) -> usize {
+        self.task(id).envelope().elements().len()
     }
 
     /// The plan of this connection is not played any more, and one that is being computed will be discarded.

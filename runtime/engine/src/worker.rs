@@ -106,6 +106,8 @@ pub(crate) struct PlanRun {
     pub(crate) origin: Instant,
     /// The oldest joined sample that it is computed from.
     pub(crate) oldest: Option<Sampled>,
+    /// How many steps of the plan before it are played first.
+    pub(crate) committed: u16,
     /// Closed: it will be discarded when it comes. Fell due: it was, with its worker.
     pub(crate) answer: Awaited,
 }

@@ -3,7 +3,8 @@
 //! A seed decides the tasks, how long lanes to a cluster take, when they fail and how, when the cluster is cut off for longer
 //! than any plan lasts, when controllers restart or demand that their plan is cleared. A [reference](reference) written
 //! from the design says of each observation which step of which plan must answer it, and when the next plan is asked
-//! for; the engine must do the same, to the step, and leave no observation unanswered.
+//! for; the engine must do the same, to the step, and leave no observation unanswered. Some models continue plans: the
+//! reference says what each must be told and is promised, whatever it gives in the place of that.
 //!
 //! It is apart from [`simulate`](crate::simulate): that one disturbs everything around observations that a model answers one by
 //! one, this one everything around plans. What disturbs the same code is not repeated.
@@ -60,6 +61,10 @@ pub struct Played {
     pub clamped: u64,
     /// Of those, how many were blended from the plan before.
     pub blended: u64,
+    /// Of those, how many were promised by the plan before.
+    pub promised: u64,
+    /// Plans whose model was told what is played meanwhile.
+    pub continued: u64,
     /// The longest time for which one connection had no plan, in nanoseconds.
     pub longest_gap: u64,
     /// Plans that were asked for, adopted, failed, came too late and were discarded.
@@ -81,6 +86,8 @@ impl Default for Played {
             steps: 0,
             clamped: 0,
             blended: 0,
+            promised: 0,
+            continued: 0,
             longest_gap: 0,
             plans: [0; 5],
             cleared: 0,
@@ -98,6 +105,8 @@ impl Played {
         self.steps += other.steps;
         self.clamped += other.clamped;
         self.blended += other.blended;
+        self.promised += other.promised;
+        self.continued += other.continued;
         self.longest_gap = self.longest_gap.max(other.longest_gap);
         self.cleared += other.cleared;
         self.missed += other.missed;
@@ -138,6 +147,11 @@ pub const OF_PLANS: &[engine::Fault] = &[
     engine::Fault::PlanRetryStorm,
     engine::Fault::PlanSlotFreedEarly,
     engine::Fault::TwoPlansAtOnce,
+    engine::Fault::CommittedShifted,
+    engine::Fault::CommittedTooFew,
+    engine::Fault::CommittedBeyondEnd,
+    engine::Fault::CommittedOfNothing,
+    engine::Fault::FrozenUnplayed,
 ];
 
 /// Runs one seed for so many seconds of virtual time.

@@ -20,13 +20,19 @@ fn all(seeds: std::ops::Range<u64>, options: PlayOptions) -> Played {
 fn each_observation_is_answered_by_the_right_step_of_the_right_plan_or_told_why_not() {
     let played = all(0..SEEDS, PlayOptions::default());
     println!(
-        "{} observations, {} steps, {} clamped, {} blended",
-        played.observations, played.steps, played.clamped, played.blended
+        "{} observations, {} steps, {} clamped, {} blended, {} promised by the plan before, {} plans continued",
+        played.observations, played.steps, played.clamped, played.blended, played.promised, played.continued
     );
     println!("plans asked, adopted, failed, too late, discarded: {:?}; cleared {}", played.plans, played.cleared);
     println!("the longest time without a plan: {} ms", played.longest_gap / 1_000_000);
     assert_eq!(played.missed, 0);
-    for (what, count) in [("clamped", played.clamped), ("blended", played.blended), ("cleared", played.cleared)] {
+    for (what, count) in [
+        ("clamped", played.clamped),
+        ("blended", played.blended),
+        ("promised", played.promised),
+        ("continued", played.continued),
+        ("cleared", played.cleared),
+    ] {
         assert!(count >= AT_LEAST, "{what}: {count}");
     }
     assert!(played.plans.iter().all(|count| *count >= AT_LEAST), "{:?}", played.plans);

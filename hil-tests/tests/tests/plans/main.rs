@@ -2,6 +2,7 @@
 //! the tool stays on the part where naive callers lose it.
 
 mod cluster;
+mod freeze;
 
 use engine::Reason;
 use message::Place;

@@ -12,7 +12,7 @@ use super::image::image;
 use super::tensor::{MAX_INPUT_ELEMENTS, MAX_TENSORS, RawTensor, all_named, tensor};
 use super::text::{unique, unit};
 use super::{Flaw, flaw};
-use crate::elements::InputElement;
+use crate::elements::{Dtype, InputElement};
 use crate::image::Spec;
 use crate::schema::{RawImage, RawInput, RawInputElement};
 use crate::tensors::{Input, InputPlace, Output, Role, Source, Tensor};
@@ -44,6 +44,8 @@ enum Feed {
     PreviousAction { at: Spanned<()> },
     History { length: usize },
     Phase { period: Duration },
+    CommittedPlan { at: Spanned<()> },
+    CommittedSteps { at: Spanned<()> },
 }
 
 /// All inputs, in the order of the file, by themselves.
@@ -88,7 +90,9 @@ impl Inputs {
             | Feed::Recurrent { .. }
             | Feed::PreviousAction { .. }
             | Feed::History { .. }
-            | Feed::Phase { .. } => &[],
+            | Feed::Phase { .. }
+            | Feed::CommittedPlan { .. }
+            | Feed::CommittedSteps { .. } => &[],
         }
     }
 
@@ -100,6 +104,7 @@ impl Inputs {
             let at = &self.observation_at;
             return flaw(at, "missing field `elements`: an observation that an action answers names each of them");
         }
+        committed_once(&self.all)?;
         let fed = |(place, input): (usize, Alone)| {
             let source = source(&input, observed, outputs)?;
             Ok(Input { place: InputPlace::new(place), tensor: input.tensor, source })
@@ -129,12 +134,14 @@ fn alone(raw: RawInput, whole: &Spanned<()>, names: &mut HashSet<String>) -> Res
         "previous-action" => Feed::PreviousAction { at: source_at },
         "history" => Feed::History { length: history(&fields.length()?)? },
         "phase" => Feed::Phase { period: period(&fields.period_us()?)? },
+        "committed-plan" => Feed::CommittedPlan { at: source_at },
+        "committed-steps" => Feed::CommittedSteps { at: source_at },
         other => {
             return flaw(
                 &source_at,
                 format!(
                     "source {other:?} is unknown; write \"observation\", \"joined\", \"recurrent\", \
-                     \"previous-action\", \"history\" or \"phase\""
+                     \"previous-action\", \"history\", \"phase\", \"committed-plan\" or \"committed-steps\""
                 ),
             );
         }
@@ -154,12 +161,7 @@ fn source(input: &Alone, observed: usize, outputs: &[Output]) -> Result<Source, 
                 let name = output.get_ref();
                 return flaw(output, format!("no [[output]] with role = \"state\" is named {name:?}; name one"));
             };
-            let (into, from) = (&input.tensor, &found.tensor);
-            if from.dtype != into.dtype || from.shape != into.shape {
-                let (dtype, shape, name) = (from.dtype, &from.shape, &from.name);
-                let message = format!("the output {name:?} is {dtype} {shape:?}; what it feeds must be the same");
-                return flaw(&input.shape_at, message);
-            }
+            same(input, &found.tensor, &format!("the output {:?}", found.tensor.name), "what it feeds")?;
             Ok(Source::Recurrent(found.place))
         }
         Feed::PreviousAction { at } => {
@@ -181,7 +183,63 @@ fn source(input: &Alone, observed: usize, outputs: &[Output]) -> Result<Source, 
             }
             Ok(Source::Phase { period: *period })
         }
+        Feed::CommittedPlan { at } => {
+            let Some(plan) = outputs.iter().find(|output| matches!(output.role, Role::Plan(_))) else {
+                return flaw(at, "there is no plan that could be committed; give an [[output]] role = \"plan\"");
+            };
+            same(input, &plan.tensor, "the plan", "what is committed of it")?;
+            if !input.tensor.dtype.is_float() {
+                return flaw(
+                    &input.dtype_at,
+                    "between its steps a plan has fractions; what is committed of it is a float",
+                );
+            }
+            Ok(Source::CommittedPlan)
+        }
+        Feed::CommittedSteps { .. } => {
+            as_long_as(input, 1, "a count of committed steps")?;
+            if !matches!(input.tensor.dtype, Dtype::F32 | Dtype::I32 | Dtype::I64) {
+                return flaw(&input.dtype_at, "a count of committed steps is f32, i32 or i64");
+            }
+            Ok(Source::CommittedSteps)
+        }
     }
+}
+
+/// A plan is committed once, and steps are counted only beside it.
+fn committed_once(all: &[Alone]) -> Result<(), Flaw> {
+    let (mut plan, mut steps) = (None, None);
+    for input in all {
+        let (of, at) = match &input.feed {
+            Feed::CommittedPlan { at } => (&mut plan, at),
+            Feed::CommittedSteps { at } => (&mut steps, at),
+            Feed::Elements { .. }
+            | Feed::Image(_)
+            | Feed::Recurrent { .. }
+            | Feed::PreviousAction { .. }
+            | Feed::History { .. }
+            | Feed::Phase { .. } => continue,
+        };
+        if of.replace(at).is_some() {
+            return flaw(at, "a second [[input]] with this source; one is enough");
+        }
+    }
+    match (plan, steps) {
+        (None, Some(at)) => {
+            flaw(at, "no [[input]] has source = \"committed-plan\"; add the plan whose steps are counted")
+        }
+        (Some(_) | None, _) => Ok(()),
+    }
+}
+
+/// Whether an input is of the type and shape of the output that it comes from.
+fn same(input: &Alone, from: &Tensor, what: &str, comes: &str) -> Result<(), Flaw> {
+    let into = &input.tensor;
+    if from.dtype == into.dtype && from.shape == into.shape {
+        return Ok(());
+    }
+    let (dtype, shape) = (from.dtype, &from.shape);
+    flaw(&input.shape_at, format!("{what} is {dtype} {shape:?}; {comes} must be the same"))
 }
 
 fn as_long_as(input: &Alone, wanted: usize, what: &str) -> Result<(), Flaw> {

@@ -1,5 +1,6 @@
 //! The manifest as a user meets it: files in a folder, and what is said about them.
 
+mod committed;
 mod contract;
 mod folder;
 mod golden;

@@ -82,7 +82,7 @@ fn an_input_that_is_not_what_it_says() {
         "source = \"phase\"",
         "source = \"clock\"",
         "49:10: source \"clock\" is unknown; write \"observation\", \"joined\", \"recurrent\", \"previous-action\", \
-         \"history\" or \"phase\"",
+         \"history\", \"phase\", \"committed-plan\" or \"committed-steps\"",
     );
     refused("length = 3\n", "", "40:1: missing field `length`: source = \"history\" needs it");
     refused("output = \"hidden\"\n", "", "27:1: missing field `output`: source = \"recurrent\" needs it");

@@ -65,6 +65,7 @@ impl RawConfig {
         };
         let socket = self.this_box.status_socket.map(|path| file.in_folder(&path));
         Ok(Config {
+            path: file.path.to_path_buf(),
             status_socket: socket.unwrap_or_else(|| status::default_socket(&name)),
             name: name.clone(),
             key_prefix: key_prefix.into_inner(),
@@ -260,7 +261,7 @@ fn check_task(file: &File<'_>, prefix: &str, models: &[ModelConfig], task: RawTa
     })?;
     let Pace { min_period, arrival_jitter, hold } = check_pace(file, &task, deadline)?;
     let inputs = check_inputs(file, prefix, &task)?;
-    let plans = task.plan.as_ref().map(|plan| check_plans(file, plan.get_ref())).transpose()?;
+    let plans = task.plan.as_ref().map(|plan| check_plans(file, plan)).transpose()?;
     if let (Some(plan), Some(_)) = (&task.plan, task.clients.first()) {
         let what = format!("the task {name:?} plays plans and has clients");
         return Err(file.at(plan, what, "a plan is played to robots: give clients a task of their own"));

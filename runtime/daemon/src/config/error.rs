@@ -48,10 +48,10 @@ pub(crate) struct File<'f> {
 
 impl File<'_> {
     pub(crate) fn error(&self, span: Range<usize>, what: String, help: Option<&str>) -> ConfigError {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line = self.line_at(span.start);
         ConfigError::Invalid(Box::new(Invalid {
             file: self.path.display().to_string(),
-            line: before.matches('\n').count() + 1,
+            line,
             what,
             text: NamedSource::new(self.path.display().to_string(), self.text.to_owned()).with_language("toml"),
             place: span.into(),
@@ -61,6 +61,15 @@ impl File<'_> {
 
     pub(crate) fn at<T>(&self, place: &Spanned<T>, what: String, help: &str) -> ConfigError {
         self.error(place.span(), what, Some(help))
+    }
+
+    /// The line that something begins in.
+    pub(super) fn line<T>(&self, place: &Spanned<T>) -> usize {
+        self.line_at(place.span().start)
+    }
+
+    fn line_at(&self, start: usize) -> usize {
+        self.text.get(..start).unwrap_or(self.text).matches('\n').count() + 1
     }
 
     /// A chunk of a key: what zenoh takes as one level, without a wildcard.

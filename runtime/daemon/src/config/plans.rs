@@ -1,6 +1,6 @@
 //! How a task plays the plans of its model, checked. Steps and rate are the model's own.
 
-use engine::Duration;
+use engine::{Duration, Overlap};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -10,14 +10,16 @@ use super::{ConfigError, error::File};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlansConfig {
     pub(crate) interpolation: Interpolation,
-    /// For how long a new plan is mixed with the one that it replaces.
-    pub(crate) blend: Duration,
+    /// How a plan gives way to the next.
+    pub(crate) overlap: Overlap,
     /// A plan that is older is replaced; `None`: when it is about to run out.
     pub(crate) refresh: Option<Duration>,
     /// A plan that takes longer is given up; `None`: longer than its horizon leaves beside a period and the blend.
     pub(crate) timeout: Option<Duration>,
     /// The pause after one that failed.
     pub(crate) retry: Duration,
+    /// Where the config says so.
+    pub(crate) line: usize,
 }
 
 /// What a reference between two steps is.
@@ -35,6 +37,7 @@ pub(super) struct RawPlans {
     interpolation: Interpolation,
     timeout_ms: Option<Spanned<u64>>,
     blend_ms: Option<Spanned<u64>>,
+    freeze: Option<Spanned<bool>>,
     refresh_ms: Option<Spanned<u64>>,
     retry_ms: Option<Spanned<u64>>,
 }
@@ -42,7 +45,8 @@ pub(super) struct RawPlans {
 /// The pause after a plan that failed, unless it is declared: a cluster that is gone is not asked at the control rate.
 const RETRY_MS: u64 = 100;
 
-pub(super) fn check_plans(file: &File<'_>, raw: &RawPlans) -> Result<PlansConfig, ConfigError> {
+pub(super) fn check_plans(file: &File<'_>, table: &Spanned<RawPlans>) -> Result<PlansConfig, ConfigError> {
+    let raw = table.get_ref();
     let span = |given: &Spanned<u64>, least: u64| {
         if (least..=60_000).contains(given.get_ref()) {
             return Ok(Duration::from_micros(given.get_ref().saturating_mul(1_000)));
@@ -52,9 +56,17 @@ pub(super) fn check_plans(file: &File<'_>, raw: &RawPlans) -> Result<PlansConfig
     };
     Ok(PlansConfig {
         interpolation: raw.interpolation,
-        blend: raw.blend_ms.as_ref().map_or(Ok(Duration::ZERO), |given| span(given, 0))?,
+        overlap: match (&raw.blend_ms, &raw.freeze) {
+            (Some(_), Some(freeze)) if *freeze.get_ref() => {
+                let help = "with freeze = true a plan continues the one before it, so nothing is left to blend: leave blend_ms out";
+                return Err(file.at(freeze, "a plan is frozen and blended".to_owned(), help));
+            }
+            (_, Some(freeze)) if *freeze.get_ref() => Overlap::Freeze,
+            (blend, _) => Overlap::Blend(blend.as_ref().map_or(Ok(Duration::ZERO), |given| span(given, 0))?),
+        },
         refresh: raw.refresh_ms.as_ref().map(|given| span(given, 1)).transpose()?,
         timeout: raw.timeout_ms.as_ref().map(|given| span(given, 1)).transpose()?,
         retry: raw.retry_ms.as_ref().map_or(Ok(Duration::from_micros(RETRY_MS * 1_000)), |given| span(given, 1))?,
+        line: file.line(table),
     })
 }

@@ -3,6 +3,7 @@
 
 mod batches;
 mod cluster;
+mod freeze;
 mod joined;
 mod plans;
 mod records;

@@ -3,7 +3,7 @@
 
 use engine::{
     Carries, DeclarationError, Degraded, Duration, Event, Failed, HandOffFailure, InputId, Interpolation, JoinedSpec,
-    LimitError, ModelId, PlanSpec, Reason, SampleClock, Service, Task, TaskSpec, WallClock,
+    LimitError, ModelId, Overlap, PlanSpec, Reason, SampleClock, Service, Task, TaskSpec, WallClock,
 };
 use message::{Address, Epoch, Input, Place, Reset, Sequence, Source, Stamp};
 
@@ -15,7 +15,7 @@ fn spec() -> PlanSpec {
         period: Duration::from_micros(10_000),
         steps: 5,
         interpolation: Interpolation::Linear,
-        blend: Duration::ZERO,
+        overlap: Overlap::Blend(Duration::ZERO),
         refresh: None,
         timeout: Duration::from_micros(50_000),
         retry: Duration::from_micros(5_000),
@@ -91,7 +91,7 @@ fn the_next_plan_is_asked_for_as_early_as_the_slowest_round_trip_needs() {
 
 #[test]
 fn one_plan_fades_into_the_next() {
-    let mut scene = with_plan(PlanSpec { blend: Duration::from_micros(10_000), ..spec() });
+    let mut scene = with_plan(PlanSpec { overlap: Overlap::Blend(Duration::from_micros(10_000)), ..spec() });
     scene.observe(30_000, 2);
     scene.finish(31_000, &[0.02; 5]);
     scene.observe(36_000, 3);
@@ -204,7 +204,8 @@ fn without_its_joined_input_no_plan_is_asked_for_and_the_one_that_is_plays_on() 
     let carries = Carries::Values { address: Address::new(6), values: 2 };
     let max_age = Duration::from_micros(20_000);
     let camera = JoinedSpec { connection: ONLY, carries, max_age, clock: SampleClock::Arrival };
-    let mut scene = Scene::joining(&[planned(PlanSpec { blend: Duration::SECOND, ..spec() })], &[], &[camera]);
+    let mut scene =
+        Scene::joining(&[planned(PlanSpec { overlap: Overlap::Blend(Duration::SECOND), ..spec() })], &[], &[camera]);
     assert_eq!(scene.observe(0, 1), [(1, Said::Fallback(Reason::PlanMissing))]);
     assert_eq!(scene.engine.plan_ledger(ONLY).asked(), 0, "no picture has come");
     let sample = Input {

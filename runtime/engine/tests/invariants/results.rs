@@ -2,7 +2,7 @@
 
 use engine::{
     Action, Client, ClientId, ClientSpec, Duration, Engine, Event, Failed, Gives, HandOffFailure, Interpolation,
-    LimitError, ModelSet, PlanSpec, Reason, Replied, Settings, SlotId, Tables, Task, TaskId, TaskSpec, Worker,
+    LimitError, ModelSet, Overlap, PlanSpec, Reason, Replied, Settings, SlotId, Tables, Task, TaskId, TaskSpec, Worker,
     WorkerId, WorkerSpec,
 };
 use engine::{Agenda, Connection, ConnectionId, ConnectionSpec, slots_needed};
@@ -137,7 +137,7 @@ fn a_task_with_plans_has_no_clients() {
         period: Duration::from_micros(10_000),
         steps: 2,
         interpolation: Interpolation::Hold,
-        blend: Duration::ZERO,
+        overlap: Overlap::Blend(Duration::ZERO),
         refresh: None,
         timeout: Duration::SECOND,
         retry: Duration::ZERO,

@@ -36,6 +36,8 @@ pub(crate) struct Scene {
     pub(crate) status: Status,
     /// Each inference that began: whether with fresh state, and for how many microseconds it was not.
     pub(crate) began: Vec<(bool, u64)>,
+    /// What the inference that began last was told of the plan before: its rows, and how many are committed.
+    pub(crate) committed: Option<(Vec<f32>, u16)>,
     /// Whose state advanced, and to what was computed in which slot.
     pub(crate) advanced: Vec<(ConnectionId, SlotId)>,
     /// Why each record was told to be void.
@@ -111,6 +113,7 @@ impl Scene {
             ages: (0, 0),
             status: Status::NONE,
             began: Vec::new(),
+            committed: None,
             advanced: Vec::new(),
             void: Vec::new(),
             place: None,
@@ -173,6 +176,8 @@ impl Scene {
                 Action::StoreSample { input } => self.sampled.push(input),
                 Action::StartInference { slots, .. } => {
                     self.running = slots.to_vec();
+                    let committed = self.engine.committed_on(WORKER);
+                    self.committed = committed.map(|committed| (committed.rows.to_vec(), committed.steps));
                     let began = self.engine.memories(WORKER);
                     let micros =
                         |span: Duration| std::time::Duration::from(span).as_micros().try_into().expect("short");

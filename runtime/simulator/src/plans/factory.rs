@@ -1,8 +1,8 @@
 //! What a seed decides before a run begins.
 
 use engine::{
-    ConnectionSpec, Degraded, Duration, Element, Envelope, Gives, Interpolation, ModelId, ModelSet, PlanSpec, Settings,
-    Start, Task, TaskId, TaskSpec, TooFast, WorkerSpec,
+    ConnectionSpec, Degraded, Duration, Element, Envelope, Gives, Interpolation, ModelId, ModelSet, Overlap, PlanSpec,
+    Settings, Start, Task, TaskId, TaskSpec, TooFast, WorkerSpec,
 };
 use fastrand::Rng;
 use message::{Address, Boot, ContractDigest, ModelDigest, Place, Status};
@@ -188,7 +188,10 @@ fn planned(rng: &mut Rng) -> TaskPlan {
         period: nanos(period),
         steps,
         interpolation: [Interpolation::Hold, Interpolation::Linear, Interpolation::Cubic][rng.usize(..3)],
-        blend: nanos([0, 20, 60][rng.usize(..3)] * MILLI),
+        overlap: match rng.u8(..5) {
+            0 | 1 => Overlap::Freeze,
+            place => Overlap::Blend(nanos(u64::from(place - 2) * 30 * MILLI)),
+        },
         refresh: rng.bool().then_some(nanos(horizon / 3)),
         timeout: nanos(rng.u64(100..=800) * MILLI),
         retry: nanos(rng.u64(..200) * MILLI),

@@ -10,14 +10,16 @@ use crate::{
     scenario::{between, happens},
 };
 
-/// How long it takes, and what comes out. `until`: by when a lane must be back.
+/// How long it takes, and what comes out. `until`: by when a lane must be back. `told`: of a model that continues plans,
+/// the rows that it was told and how many are committed.
 pub(super) fn gives(
     rng: &mut Rng,
     factory: &Factory,
     (task, place): (&TaskPlan, Place),
     (now, until): (u64, u64),
+    told: Option<(&[f32], usize)>,
 ) -> (u64, Result<Vec<f32>, Failed>) {
-    let output = output(rng, factory, task);
+    let output = output(rng, factory, task, told);
     if task.kind == Kind::Control {
         // Now and then longer than the fallback waits.
         let took = if rng.u8(..20) == 0 { rng.u64(6..12) * MILLI } else { rng.u64(300..3_000) * MICRO };
@@ -47,11 +49,21 @@ pub(super) fn gives(
     (latency, output)
 }
 
-fn output(rng: &mut Rng, factory: &Factory, task: &TaskPlan) -> Result<Vec<f32>, Failed> {
+fn output(
+    rng: &mut Rng,
+    factory: &Factory,
+    task: &TaskPlan,
+    told: Option<(&[f32], usize)>,
+) -> Result<Vec<f32>, Failed> {
     let (steps, period) = task.plan.map_or((1, 0.01), |plan| (usize::from(plan.steps), plan.period.seconds()));
     let mut at: Vec<f32> = task.elements.iter().map(|element| between(rng, element.min, element.max) * 0.5).collect();
     let mut values = Vec::with_capacity(steps * at.len());
-    for _ in 0..steps {
+    let (rows, committed) = told.unwrap_or_default();
+    for step in 0..steps {
+        // It continues from the last row that is committed. What it gives in their place is up to it: here nonsense.
+        if committed > 0 && step == committed {
+            at.copy_from_slice(&rows[(step - 1) * task.elements.len()..step * task.elements.len()]);
+        }
         for (value, element) in at.iter_mut().zip(&task.elements) {
             let most = (element.max_change_per_s * period * 0.8).min(0.5);
             *value = (*value + between(rng, -most, most)).clamp(element.min, element.max);

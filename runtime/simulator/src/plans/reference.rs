@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use engine::{Element, Failed, Interpolation, PlanSpec, Reason, TooFast};
+use engine::{Element, Failed, Interpolation, Overlap, PlanSpec, Reason, TooFast};
 use message::Place;
 
 use super::factory::TaskPlan;
@@ -54,20 +54,31 @@ struct Last {
 #[derive(Clone)]
 struct Plan {
     id: u64,
-    values: Vec<f32>,
+    values: Vec<f64>,
+    /// How many of its steps are those of the plan before it.
+    promised: u64,
     origin: u64,
     adopted: u64,
     place: Place,
 }
 
 /// An inference that computes a plan.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) worker: usize,
     pub(super) sequence: u64,
     arrival: u64,
     since: u64,
     wanted: bool,
+    /// What its model must be told, where that continues plans.
+    pub(super) told: Option<Told>,
+}
+
+/// As many rows as a plan has steps, one after the other, and how many are committed.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) rows: Vec<f64>,
+    pub(super) committed: usize,
 }
 
 /// What must answer an observation.
@@ -89,6 +100,7 @@ pub(super) enum Says {
         limited: bool,
         near_limit: bool,
         blended: bool,
+        promised: bool,
     },
     Fallback(Reason),
 }
@@ -144,16 +156,47 @@ impl Player {
         let by_plan = matches!(says, Says::Step { .. });
         let began_anew = self.last.is_none() || by_plan && self.anew;
         if let Some(worker) = free.filter(|_| self.wants(&spec, now, arrival)) {
-            self.asked = Some(Asked { worker, sequence, arrival, since: now, wanted: true });
+            let told = (spec.overlap == Overlap::Freeze).then(|| self.told(task, &spec, arrival));
+            self.asked = Some(Asked { worker, sequence, arrival, since: now, wanted: true, told });
             self.counts[0] += 1;
         }
         Expected { sequence, says, began_anew }
     }
 
+    /// What is played from this instant on, while a plan is computed that begins there.
+    fn told(&self, task: &TaskPlan, spec: &PlanSpec, origin: u64) -> Told {
+        let (period, steps) = (spec.period.nanos(), u64::from(spec.steps));
+        let Some(current) = self.current.as_ref().filter(|current| current.step(spec, origin).is_some()) else {
+            return Told { rows: vec![0.0; usize::from(spec.steps) * task.elements.len()], committed: 0 };
+        };
+        let mut rows = Vec::new();
+        let mut covered = 0;
+        for instant in (0..steps).map(|row| origin + row * period) {
+            let is_played = current.step(spec, instant).is_some();
+            covered += usize::from(is_played);
+            for (place, element) in task.elements.iter().enumerate() {
+                let value = if is_played {
+                    current.value(spec, task.elements.len(), place, instant)
+                } else {
+                    current.values[current.values.len() - task.elements.len() + place]
+                };
+                rows.push(value.clamp(f64::from(element.min), f64::from(element.max)));
+            }
+        }
+        // Each row that begins before the plan may be there, at the latest.
+        let there = origin + self.slowest() + period;
+        let needed = (0..steps).take_while(|row| origin + row * period < there).count();
+        Told { rows, committed: needed.min(covered) }
+    }
+
+    fn slowest(&self) -> u64 {
+        self.trips.iter().max().copied().unwrap_or(0)
+    }
+
     fn says(&self, task: &TaskPlan, spec: &PlanSpec, now: u64, arrival: u64) -> Says {
         let Some(current) = &self.current else { return Says::Fallback(Reason::PlanMissing) };
         let Some(step) = current.step(spec, arrival) else { return Says::Fallback(Reason::PlanRanOut) };
-        let blend = spec.blend.nanos();
+        let blend = spec.overlap.blend().nanos();
         let since = arrival.saturating_sub(current.adopted);
         let before = self.before.as_ref().filter(|before| since < blend && before.step(spec, arrival).is_some());
         let wanted = task.elements.iter().enumerate().map(|(place, element)| {
@@ -189,7 +232,8 @@ impl Player {
             return Says::Fallback(Reason::TooFast);
         }
         let (plan, origin, place) = (current.id, current.origin, current.place);
-        Says::Step { plan, step, origin, place, values, limited, near_limit, blended: before.is_some() }
+        let (blended, promised) = (before.is_some(), step < current.promised);
+        Says::Step { plan, step, origin, place, values, limited, near_limit, blended, promised }
     }
 
     /// From where an element's change is measured, and over how long.
@@ -206,8 +250,7 @@ impl Player {
         }
         let Some(current) = &self.current else { return true };
         let ends = current.origin + spec.period.nanos() * u64::from(spec.steps);
-        let slowest = self.trips.iter().max().copied().unwrap_or(0);
-        let lead = slowest + spec.period.nanos() + spec.blend.nanos();
+        let lead = self.slowest() + spec.period.nanos() + spec.overlap.blend().nanos();
         let old = spec.refresh.is_some_and(|refresh| arrival >= current.origin + refresh.nanos());
         ends.saturating_sub(arrival) <= lead || old
     }
@@ -259,8 +302,14 @@ impl Player {
         self.counts[1] += 1;
         self.not_before = 0;
         self.plans += 1;
-        let values = output.clone().expect("it is a plan");
-        let plan = Plan { id: self.plans, values, origin: asked.arrival, adopted: now, place };
+        let mut values: Vec<f64> = output.iter().flatten().copied().map(f64::from).collect();
+        let promised = asked.told.as_ref().map_or(0, |told| told.committed);
+        if let Some(Told { rows, .. }) = asked.told {
+            let kept = promised * task.elements.len();
+            values[..kept].copy_from_slice(&rows[..kept]);
+        }
+        let promised = u64::try_from(promised).expect("a plan is short");
+        let plan = Plan { id: self.plans, values, promised, origin: asked.arrival, adopted: now, place };
         self.before = self.current.replace(plan);
         None
     }
@@ -294,7 +343,7 @@ impl Plan {
         let passed = instant.saturating_sub(self.origin);
         let step = usize::try_from(passed / period).expect("a plan is short");
         let share = seconds(passed % period) / seconds(period);
-        let of = |step: usize| f64::from(self.values[step.min(last) * elements + element]);
+        let of = |step: usize| self.values[step.min(last) * elements + element];
         let (here, next) = (of(step), of(step + 1));
         match spec.interpolation {
             Interpolation::Hold => here,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    Action, Agenda, Answer, Connection, Duration, Engine, Event, Failed, Instant, Origin, Reason, Send, SlotId, Tables,
-    Task, Ticket, Worker, WorkerId, plan_room, slots_needed,
+    Action, Agenda, Answer, Committed, Connection, Duration, Engine, Event, Failed, Instant, Origin, Reason, Send,
+    SlotId, Tables, Task, Ticket, Worker, WorkerId, plan_room, slots_needed,
 };
 use fastrand::Rng;
 use message::{Body, Epoch, Observation, Place, Reset, Response, Sequence, Stamp, Status};
@@ -13,7 +13,7 @@ use super::{
     PlayOptions, Played,
     factory::{Factory, Kind, address, connection},
     lane,
-    reference::{Expected, Observed, Player, ROUNDING, Says, Sending, seconds},
+    reference::{Expected, Observed, Player, ROUNDING, Says, Sending, Told, seconds},
 };
 use crate::{
     clock::{MICRO, MILLI, SECOND},
@@ -305,10 +305,10 @@ impl<'f> World<'f> {
             return Err(format!("robot {robot}: {expected:?} did not come"));
         }
         for (robot, machine) in self.machines.iter().enumerate() {
-            let runs = |asked: super::reference::Asked| {
+            let runs = |asked: &super::reference::Asked| {
                 self.runs[asked.worker].is_some_and(|run| (run.robot, run.sequence) == (robot, asked.sequence))
             };
-            if let Some(asked) = machine.player.asked.filter(|asked| !runs(*asked)) {
+            if let Some(asked) = machine.player.asked.as_ref().filter(|asked| !runs(asked)) {
                 return Err(format!("robot {robot}: {asked:?} was not started"));
             }
         }
@@ -344,16 +344,21 @@ impl<'f> World<'f> {
             return Err(format!("worker {worker} computes {member:?} for robot {robot}, {sequence}"));
         }
         let until = engine.deadline_on(worker_id(worker)).map(Instant::nanos).ok_or("nobody waits for what starts")?;
+        let told = engine.committed_on(worker_id(worker));
         if plan {
-            let asked = self.machines[robot].player.asked;
+            let asked = self.machines[robot].player.asked.as_ref();
             let timeout = task.plan.map_or(0, |plan| plan.timeout.nanos());
-            let right = asked.is_some_and(|asked| (asked.worker, asked.sequence) == (worker, sequence));
-            if !right || until != self.now + timeout {
-                return Err(format!("robot {robot}: {sequence} is asked on {worker} until {until}, not {asked:?}"));
+            let Some(asked) = asked.filter(|asked| (asked.worker, asked.sequence) == (worker, sequence)) else {
+                return Err(format!("robot {robot}: {sequence} is asked on {worker}, not {asked:?}"));
+            };
+            if until != self.now + timeout {
+                return Err(format!("robot {robot}: {sequence} is asked on {worker} until {until}"));
             }
+            judge_told(asked.told.as_ref(), told).map_err(|what| format!("robot {robot}, {sequence}: {what}"))?;
+            self.played.continued += u64::from(told.is_some_and(|told| told.steps > 0));
         }
-        let rng = &mut self.lanes[worker];
-        let (took, output) = lane::gives(rng, self.factory, (task, place), (self.now, until));
+        let (rng, told) = (&mut self.lanes[worker], told.map(|told| (told.rows, usize::from(told.steps))));
+        let (took, output) = lane::gives(rng, self.factory, (task, place), (self.now, until), told);
         self.runs[worker] = Some(Run { robot, sequence, slot, plan, until });
         self.schedule(self.now + took, Happening::Finish { worker, output, took });
         Ok(())
@@ -440,7 +445,7 @@ impl<'f> World<'f> {
         }
         let by_plan = match (&expected.says, response.body) {
             (
-                Says::Step { plan, step, origin, place, values: wanted, limited, blended, .. },
+                Says::Step { plan, step, origin, place, values: wanted, limited, blended, promised, .. },
                 Body::Action { place: at, .. },
             ) => {
                 let age = u32::try_from((self.now - origin) / MICRO).unwrap_or(u32::MAX);
@@ -457,6 +462,7 @@ impl<'f> World<'f> {
                 self.played.steps += 1;
                 self.played.clamped += u64::from(*limited);
                 self.played.blended += u64::from(*blended);
+                self.played.promised += u64::from(*promised);
                 true
             }
             (Says::Fallback(reason), Body::Fallback { reason: told, .. }) if told == reason.number() => false,
@@ -531,6 +537,21 @@ impl<'f> World<'f> {
             self.played.count_plans(&ledger);
         }
         Ok(())
+    }
+}
+
+/// Whether a model is told what is played meanwhile.
+fn judge_told(expected: Option<&Told>, told: Option<Committed<'_>>) -> Verdict {
+    match (expected, told) {
+        (None, None) => Ok(()),
+        (Some(expected), Some(told)) => {
+            let near = |(row, told): (&f64, &f32)| (row - f64::from(*told)).abs() <= ROUNDING;
+            let alike = expected.rows.len() == told.rows.len() && expected.rows.iter().zip(told.rows).all(near);
+            let right = alike && expected.committed == usize::from(told.steps);
+            if right { Ok(()) } else { Err(format!("its model is told {told:?}, expected {expected:?}")) }
+        }
+        (Some(_), None) => Err("its model is told nothing".into()),
+        (None, Some(_)) => Err("its model is told what it does not take".into()),
     }
 }
 
