@@ -30,6 +30,7 @@ mod hand_off;
 mod lane;
 
 mod allocation;
+mod access;
 mod reports;
 mod requests;
 mod snapshot;
@@ -79,7 +80,8 @@ enum Command {
     },
     /// Verify, export or sum up what a box's journal says of what left it. Needs no box.
     Audit(audit::Arguments),
-    /// Say what this machine has of what models run on, what is missing and what to install: exit 0, or 1 if something is.
+    /// Say what this machine has of what models run on and hand-offs go by, what is missing and what to do: exit 0, or 1 if
+    /// something is.
     Doctor(doctor::Arguments),
     /// Measure how long models take on a config's workers, and write timing records: exit 0, or 3 if inconclusive.
     Measure(measure::Arguments),

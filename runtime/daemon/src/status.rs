@@ -25,7 +25,7 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    allocation,
+    access, allocation,
     config::{Config, ModelConfig},
     durable::Kept,
     hand_off::HandOffs,
@@ -226,18 +226,13 @@ pub(crate) struct Fixed {
 /// Where a box's socket is unless its config says otherwise: the user's runtime folder, else the system's where this
 /// user may write to it, else the temporary folder.
 pub(crate) fn default_socket(name: &str) -> PathBuf {
-    socket_folder(std::env::var_os("XDG_RUNTIME_DIR"), may_write_to_run()).join(format!("genba-{name}.sock"))
+    socket_folder(std::env::var_os("XDG_RUNTIME_DIR"), access::may_write(Path::new("/run")))
+        .join(format!("genba-{name}.sock"))
 }
 
 fn socket_folder(runtime: Option<OsString>, run_is_writable: bool) -> PathBuf {
     let runtime = runtime.map(PathBuf::from).filter(|folder| folder.is_absolute());
     runtime.unwrap_or_else(|| if run_is_writable { PathBuf::from("/run") } else { std::env::temp_dir() })
-}
-
-#[allow(unsafe_code, reason = "std cannot ask whether a folder may be written to")]
-fn may_write_to_run() -> bool {
-    // SAFETY: the path is a C string that lives through the call.
-    unsafe { libc::access(c"/run".as_ptr(), libc::W_OK) == 0 }
 }
 
 /// Opens the status socket, for its own user only.
