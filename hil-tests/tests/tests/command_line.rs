@@ -440,6 +440,7 @@ fn usage() {
       doctor   Say what this machine has of what models run on and hand-offs go by, what is missing and what to do: exit 0, or 1 if something is
       measure  Measure how long models take on a config's workers, and write timing records: exit 0, or 3 if inconclusive
       policy   Residency policies: what may leave the box
+      spool    List, retry or purge dead letters: durable requests that failed. Asks the running box, or opens its file
       status   Print what a running box has answered so far
       help     Print this message or the help of the given subcommand(s)
 

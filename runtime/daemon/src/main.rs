@@ -25,12 +25,13 @@ mod samples;
 mod turn;
 mod worker;
 
+mod dead_letters;
 mod durable;
 mod hand_off;
 mod lane;
 
-mod allocation;
 mod access;
+mod allocation;
 mod reports;
 mod requests;
 mod snapshot;
@@ -42,6 +43,7 @@ mod doctor;
 mod logging;
 mod measure;
 mod run;
+mod spool;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -90,6 +92,8 @@ enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// List, retry or purge dead letters: durable requests that failed. Asks the running box, or opens its file.
+    Spool(spool::Arguments),
     /// Print what a running box has answered so far.
     Status {
         /// The running box's config.
@@ -136,6 +140,7 @@ fn main() -> ExitCode {
             print!("{}", template.text());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Spool(arguments) => spool::spool(&arguments),
         Command::Status { config, json } => status::print(&config, json),
     };
     result.unwrap_or_else(|report| {
