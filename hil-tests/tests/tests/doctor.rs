@@ -150,8 +150,8 @@ fn what_is_over_missing_exposed_or_of_another_is_bad() {
     bad       something is missing or wrong
     ");
 
-    let other = Authority::new("other").client(BOX);
-    fs::copy(&other.key, desk.at("box.key")).expect("written");
+    let other = Authority::new("other");
+    fs::copy(other.client(BOX).key, desk.at("box.key")).expect("written");
     fs::remove_file(desk.at("ca.pem")).expect("it is there");
     fs::remove_file(desk.at("policy.toml")).expect("it is there");
     let told = desk.diagnosis(1);
