@@ -98,11 +98,11 @@ impl Credentials {
     }
 }
 
-fn shown(path: &Path) -> Arc<str> {
+pub(crate) fn shown(path: &Path) -> Arc<str> {
     path.display().to_string().into()
 }
 
-fn contents(path: &Path) -> Result<Vec<u8>, CredentialsError> {
+pub(crate) fn contents(path: &Path) -> Result<Vec<u8>, CredentialsError> {
     let wrong = |error: std::io::Error| CredentialsError::File { path: shown(path), kind: error.kind() };
     let mut contents = Vec::new();
     File::open(path).map_err(wrong)?.take(MOST_BYTES).read_to_end(&mut contents).map_err(wrong)?;
@@ -120,13 +120,13 @@ fn digest(parts: &[&[u8]]) -> [u8; 32] {
     digest
 }
 
-fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+pub(crate) fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
     let none = || CredentialsError::Pem { path: shown(path), what: "certificate" };
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| none())?;
     if found.is_empty() { Err(none()) } else { Ok(found) }
 }
 
-fn roots(ca: &[u8], path: &Path) -> Result<Arc<RootCertStore>, CredentialsError> {
+pub(crate) fn roots(ca: &[u8], path: &Path) -> Result<Arc<RootCertStore>, CredentialsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca, path)? {
         roots.add(certificate).map_err(|_| CredentialsError::Pem { path: shown(path), what: "CA certificate" })?;
@@ -134,7 +134,7 @@ fn roots(ca: &[u8], path: &Path) -> Result<Arc<RootCertStore>, CredentialsError>
     Ok(Arc::new(roots))
 }
 
-fn own(certificate: &[u8], key: &[u8], files: &Mutual) -> Result<Arc<SingleCertAndKey>, CredentialsError> {
+pub(crate) fn own(certificate: &[u8], key: &[u8], files: &Mutual) -> Result<Arc<SingleCertAndKey>, CredentialsError> {
     let chain = certificates(certificate, &files.certificate)?;
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|_| CredentialsError::Pem { path: shown(&files.key), what: "private key" })?;

@@ -182,6 +182,9 @@ pub enum CredentialsError {
         /// What it should hold.
         what: &'static str,
     },
+    /// What a file holds in PEM is no certificate.
+    #[error("{0}: a certificate in it cannot be read")]
+    Unreadable(Arc<str>),
     /// Certificate and key are not each other's, or of a kind that is not supported.
     #[error("`certificate` and `key` do not fit: {0}")]
     Mismatch(Arc<str>),

@@ -94,17 +94,20 @@ impl Verifier {
     }
 
     fn allowed(&self, certificate: &X509Certificate<'_>) -> Result<SpiffeId, IdentityError> {
-        let names = certificate.subject_alternative_name().map_err(|_| IdentityError::Unreadable)?;
-        let names = names.map(|names| names.value.general_names.as_slice()).unwrap_or_default();
-        let mut uris = names.iter().filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None });
-        let uri = uris.next().ok_or(IdentityError::NoUri)?;
-        let more = uris.count();
-        if more > 0 {
-            return Err(IdentityError::SeveralUris(more + 1));
-        }
+        let uri = sole_uri(certificate)?;
         let allowed = self.allow.iter().find(|id| id.as_str() == uri);
         allowed.cloned().ok_or_else(|| IdentityError::NotAllowed(ShownUri(shown(uri))))
     }
+}
+
+/// Whom a certificate names.
+pub(crate) fn sole_uri<'c>(certificate: &'c X509Certificate<'_>) -> Result<&'c str, IdentityError> {
+    let names = certificate.subject_alternative_name().map_err(|_| IdentityError::Unreadable)?;
+    let names = names.map(|names| names.value.general_names.as_slice()).unwrap_or_default();
+    let mut uris = names.iter().filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None });
+    let uri = uris.next().ok_or(IdentityError::NoUri)?;
+    let more = uris.count();
+    if more > 0 { Err(IdentityError::SeveralUris(more + 1)) } else { Ok(uri) }
 }
 
 /// At most 256 printable characters of what somebody sent.
@@ -168,7 +171,7 @@ pub(crate) fn of_handshake(error: &std::io::Error) -> ConnectError {
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "not ours to list to its end: the TLS library adds to it")]
-fn of_rustls(error: &Error) -> IdentityError {
+pub(crate) fn of_rustls(error: &Error) -> IdentityError {
     let Error::InvalidCertificate(certificate) = error else {
         return IdentityError::Handshake(shown(&error.to_string()).into());
     };

@@ -22,6 +22,7 @@ mod exchange;
 mod connection;
 mod credentials;
 mod identity;
+mod inspection;
 mod socket;
 
 mod endpoint;
@@ -46,6 +47,7 @@ pub use error::{
 };
 pub use gate::{Attempt, Carried, Destination, Ended, Gate, IntentId, Outcome, Permit, Summary};
 pub use identity::Peer;
+pub use inspection::{Inspection, Own, Validity};
 pub use link::Link;
 pub use request::{Answer, HandOffId, Purpose, Request};
 pub use status::{Breaker, EndpointStatus, Kind, RoundTrip};

@@ -45,6 +45,7 @@ mod tests;
 
 pub use bounds::{Bounds, Load, Settings, Usage};
 pub use error::SpoolError;
+pub use key::has_key;
 pub use ledger::Ledger;
 pub use opening::Opening;
 pub use request::{

@@ -437,9 +437,10 @@ fn usage() {
       run      Serve the robots of a config until SIGTERM or SIGINT
       check    Check config, models and margins, and print each task's contract: exit 0, or 1 and the reasons
       audit    Verify, export or sum up what a box's journal says of what left it. Needs no box
-      doctor   Say what this machine has of what models run on, what is missing and what to install: exit 0, or 1 if something is
+      doctor   Say what this machine has of what models run on and hand-offs go by, what is missing and what to do: exit 0, or 1 if something is
       measure  Measure how long models take on a config's workers, and write timing records: exit 0, or 3 if inconclusive
       policy   Residency policies: what may leave the box
+      spool    List, retry or purge dead letters: durable requests that failed. Asks the running box, or opens its file
       status   Print what a running box has answered so far
       help     Print this message or the help of the given subcommand(s)
 

@@ -1,10 +1,12 @@
 //! Durable requests over real sockets, through kill -9 and a cut network: stored once, told so again, refused when there is
-//! no room, and delivered in order to a real server when it can be reached.
+//! no room, and delivered in order to a real server when it can be reached. What a rule denies is a dead letter, which an
+//! operator lists, retries and purges, whether the box runs or not.
 
 use std::{
     fs,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
     path::PathBuf,
-    process::{Child, Stdio},
+    process::{Child, Output, Stdio},
     time::Duration,
 };
 
@@ -13,6 +15,7 @@ use manifest::{Contract, Manifest};
 use message::{
     Address, ContractDigest, InferBody, InferReply, InferRequest, InferResult, InferStored, Place, Stamp, put_floats,
 };
+use serde_json::Value;
 use tempfile::TempDir;
 use tests::{Dialect, PATIENCE, Server, Wire, command, eventually, free_endpoint, interpreter, journalled, repository};
 use zenoh::{Wait, sample::Locality};
@@ -77,6 +80,16 @@ decision = "allow"
 why = "labels are read at home"
 "#;
 
+/// By which nothing may leave, not even a probe.
+const DENIES: &str = r#"version = 1
+home = "jp"
+
+[[jurisdiction]]
+id = "jp"
+name = "日本"
+clusters = ["east"]
+"#;
+
 /// A folder of its own, a client's session, and a box that can be killed.
 struct Site {
     folder: TempDir,
@@ -102,13 +115,17 @@ enum Told {
 
 impl Site {
     fn new(cluster: &str) -> Self {
+        Self::under(POLICY, cluster)
+    }
+
+    fn under(policy: &str, cluster: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let model = results_model(&folder);
         let manifest = Manifest::load(&model).expect("the model is good");
         let contract = Contract::new("labels", &manifest).expect("the task's name is good");
         let endpoint = free_endpoint();
         fs::write(folder.path().join("box.toml"), config(&endpoint, cluster)).expect("the folder can be written");
-        fs::write(folder.path().join("policy.toml"), POLICY).expect("the folder can be written");
+        fs::write(folder.path().join("policy.toml"), policy).expect("the folder can be written");
         let child = spawn(&folder);
         Self { folder, contract: ContractDigest::new(contract.digest()), endpoint, child }
     }
@@ -117,6 +134,47 @@ impl Site {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ended");
         self.child = spawn(&self.folder);
+    }
+
+    /// As an editor does that is no danger to the reader.
+    fn replace_policy(&self, policy: &str) {
+        let begun = self.folder.path().join("policy.toml.new");
+        fs::write(&begun, policy).and_then(|()| fs::rename(&begun, begun.with_extension(""))).expect("writable");
+    }
+
+    fn await_policy(&self, version: u64) {
+        eventually("the policy is in force", || {
+            let mut genba = command();
+            genba.args(["status", "--json", "--config", "box.toml"]).current_dir(self.folder.path());
+            let status: Value = serde_json::from_slice(&genba.output().expect("genba runs").stdout).ok()?;
+            (status["hand_offs"]["policy"] == version).then_some(())
+        });
+    }
+
+    fn stop(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ended");
+    }
+
+    /// What `genba spool` says, and how it ends.
+    fn spool(&self, arguments: &[&str]) -> Said {
+        let mut genba = command();
+        genba.arg("spool").args(arguments).args(["--config", "box.toml"]).current_dir(self.folder.path());
+        Said::from(genba.env("NO_COLOR", "1").output().expect("genba runs"))
+    }
+
+    fn dead_letters(&self) -> Vec<Value> {
+        let said = self.spool(&["list", "--json"]);
+        assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+        serde_json::from_str(&said.stdout).expect("it is JSON and nothing else")
+    }
+
+    fn await_dead_letters(&self, positions: &[u64]) -> Vec<Value> {
+        eventually("dead letters", || {
+            let letters = self.dead_letters();
+            let at: Vec<_> = letters.iter().filter_map(|letter| letter["position"].as_u64()).collect();
+            (at == positions).then_some(letters)
+        })
     }
 
     /// Asks until somebody answers: a box that starts measures its margin for two seconds.
@@ -168,6 +226,21 @@ impl Site {
         let refused = InferReply::decode(&payload).ok()?;
         let InferBody::Refusal { reason } = refused.body else { panic!("a result as an error: {refused:?}") };
         Some(Told::Refused { request: refused.request, reason: reason.value() })
+    }
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 }
 
@@ -235,6 +308,99 @@ fn what_was_stored_is_delivered_in_order_once_the_cluster_can_be_reached() {
     assert!(matches!(read, Told::Stored { position: 1, .. }), "{read:?}");
     let used_up = Told::Refused { request: 1, reason: Reason::Sequence.row().number };
     assert_eq!(site.ask(1, &[0.125; 21]), used_up);
+}
+
+/// No server is needed: the rule is asked before anybody is.
+#[test]
+fn an_operator_lists_retries_and_purges_dead_letters() {
+    let mut site = Site::under(DENIES, "127.0.0.1:9");
+    let dead = Told::Refused { request: 1, reason: HandOffFailure::DeadLetter.reason().row().number };
+    for request in 1..=3 {
+        assert!(matches!(site.ask(request, &[0.25; 21]), Told::Stored { .. }));
+    }
+    let letters = site.await_dead_letters(&[1, 2, 3]);
+    let (first, why) = (&letters[0], &letters[0]["why"]);
+    assert_eq!((&first["id"], &first["task"]), (&"line/labels/1".into(), &"labels".into()));
+    assert_eq!((&first["attempts"], &first["bytes"], &first["in_doubt"]), (&1.into(), &108.into(), &false.into()));
+    assert_eq!((&why["kind"], &why["number"]), (&"rejected".into(), &"E-701".into()));
+    let row = Reason::HandOffDenied.row();
+    assert_eq!((&why["what"], &why["action"]), (&row.what.into(), &row.action.into()));
+    let listed = site.spool(&["list"]).stdout;
+    let begins = "1      line/labels/1 of labels: 108 bytes, stored 20";
+    assert!(listed.starts_with(begins) && listed.contains("rejected: E-701 hand-off-denied: "), "{listed}");
+
+    // Under another rule it waits for its cluster, which is away.
+    site.replace_policy(&POLICY.replace("version = 1", "version = 2"));
+    site.await_policy(2);
+    assert_eq!(site.ask(1, &[]), dead, "nobody retried it yet");
+    let said = site.spool(&["retry", "1", "7"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(1), "1: waits to be delivered\n"), "one of two: {said:?}");
+    assert!(said.stderr.starts_with("7: there is no such dead letter"), "{said:?}");
+    assert!(matches!(site.ask(1, &[]), Told::Stored { position: 1, .. }), "its client is told that it waits");
+    site.await_dead_letters(&[2, 3]);
+
+    let said = site.spool(&["purge", "2"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "2: purged; its client is told that it failed\n"));
+    site.await_dead_letters(&[3]);
+    let failed = |request| Told::Refused { request, reason: HandOffFailure::DeadLetter.reason().row().number };
+    assert_eq!(site.ask(2, &[]), failed(2), "and told so");
+    let read = eventually("an answer", || site.ask_once(2, &[], 1));
+    assert!(matches!(read, Told::Stored { position: 2, .. }), "which it can take for final: {read:?}");
+    let used_up = Told::Refused { request: 2, reason: Reason::Sequence.row().number };
+    assert_eq!(site.ask(2, &[]), used_up);
+
+    // The same without a box, which finds what was done when it comes back.
+    site.stop();
+    site.await_dead_letters(&[3]);
+    let said = site.spool(&["retry", "--all"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "3: waits to be delivered\n"), "{said:?}");
+    assert_eq!(site.spool(&["purge", "--all"]).stdout, "no dead letters\n");
+    assert_eq!(site.spool(&["list"]).stdout, "no dead letters\n");
+    site.child = spawn(&site.folder);
+    assert!(matches!(site.ask(3, &[]), Told::Stored { position: 3, .. }));
+}
+
+/// What an operator may get wrong, and what is in the way.
+#[test]
+fn who_cannot_be_asked_for_dead_letters_is_named() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let written = config("tcp/127.0.0.1:1", "127.0.0.1:9");
+    let at = |name: &str| folder.path().join(name);
+    let say = |arguments: &[&str]| {
+        let mut genba = command();
+        genba.arg("spool").args(arguments).current_dir(folder.path());
+        Said::from(genba.env("NO_COLOR", "1").output().expect("genba runs"))
+    };
+    let list = || say(&["list", "--config", "box.toml"]);
+    fs::write(at("box.toml"), &written).expect("the folder can be written");
+    assert_eq!(say(&["retry", "--config", "box.toml"]).code, Some(2), "which?");
+    assert_eq!(say(&["purge", "1", "--all", "--config", "box.toml"]).code, Some(2), "which now?");
+
+    let told = |says: &str| {
+        let said = list();
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.stderr.contains(says), "{says:?} is not in {}", said.stderr);
+    };
+    told("there is no spool at");
+    assert!(!at("spool").exists(), "asking makes none");
+
+    let listener = UnixListener::bind(at("status.sock")).expect("the folder can be written");
+    drop(std::thread::spawn(move || listener.incoming().take(1).for_each(drop)));
+    told("the box on");
+
+    fs::create_dir(at("spool")).expect("the folder can be written");
+    fs::write(at("spool/spool.redb"), "no spool at all").expect("the folder can be written");
+    fs::write(at("spool/spool.key"), [7; 32]).expect("the folder can be written");
+    fs::set_permissions(at("spool/spool.key"), fs::Permissions::from_mode(0o644)).expect("it is ours");
+    told("may be read by others");
+    fs::set_permissions(at("spool/spool.key"), fs::Permissions::from_mode(0o600)).expect("it is ours");
+    told("the spool is damaged");
+
+    let none = written.replace("[spool]\nfolder = \"spool\"\nmax_requests = 3\n", "");
+    let none = none
+        .replace("durable = [{ name = \"line\" }]", "clients = [{ name = \"line\", min_period_us = 1000, queue = 2 }]");
+    fs::write(at("box.toml"), none).expect("the folder can be written");
+    told("declares no [spool]");
 }
 
 /// The arm's policy, whose action is declared as a result: a cluster's model is not run here.

@@ -19,7 +19,7 @@ use onnx_model::Provider;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::timing::Quantile;
-pub(crate) use cluster::{ClusterConfig, JournalConfig};
+pub(crate) use cluster::{ClusterConfig, IdentityConfig, JournalConfig};
 pub(crate) use error::{ConfigError, File};
 pub(crate) use plans::{Interpolation, PlansConfig};
 use raw::RawConfig;

@@ -1,16 +1,21 @@
 //! `genba doctor`: what this machine has of what models run on, what each provider said, what is missing and what to
-//! install. It changes nothing, and is not for use beside a box: it opens Nvidia's libraries and the config's models.
+//! install; and what the config's hand-offs go by. It changes nothing and sends nothing, and is not for use beside a box: it
+//! opens Nvidia's libraries and the config's models.
 
 mod install;
 mod report;
+mod ways_out;
 
-use std::{env::consts, path::PathBuf, process::ExitCode, thread};
+use std::{env::consts, path::PathBuf, process::ExitCode, thread, time::SystemTime};
 
 use miette::{IntoDiagnostic, Result};
 use onnx_model::{Found, Kernel, Library, Loading, Need, Part, Provider, first_that_holds};
 use serde::Serialize;
 
-use self::install::{Machine, steps};
+use self::{
+    install::{Machine, steps},
+    ways_out::WaysOut,
+};
 use crate::{
     config::{Config, Priority},
     logging,
@@ -22,7 +27,8 @@ use crate::{
 /// What is asked for on the command line.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A box's config: its models are tried on the providers that it lists for them.
+    /// A box's config: its models are tried on the providers that it lists for them, and the files that its hand-offs go by
+    /// are looked at. Nothing is sent.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print JSON.
@@ -44,6 +50,9 @@ struct Findings {
     realtime: String,
     providers: Vec<ProviderFound>,
     models: Vec<ModelFound>,
+    /// Where the config declares any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ways_out: Option<WaysOut>,
     install: Vec<String>,
     good: bool,
 }
@@ -116,6 +125,7 @@ fn look(plan: Option<&Plan>) -> Findings {
         realtime: rights(plan),
         providers: Vec::new(),
         models: Vec::new(),
+        ways_out: plan.and_then(|plan| WaysOut::look(&plan.config, SystemTime::now())),
         install: Vec::new(),
         good: false,
     };
@@ -149,10 +159,11 @@ fn look(plan: Option<&Plan>) -> Findings {
             needs: needs.into_iter().map(NeedFound::from).collect(),
         })
         .collect();
-    findings.good = match plan {
+    let are_providers_good = match plan {
         Some(_) => findings.models.iter().all(|model| model.provider.is_some()),
         None => findings.providers.iter().all(|provider| provider.usable),
     };
+    findings.good = are_providers_good && findings.ways_out.as_ref().is_none_or(WaysOut::is_good);
     findings
 }
 

@@ -3,7 +3,7 @@
 //!
 //! The engine has no part in them: nobody waits for them within milliseconds, and storing waits for a disk. They have
 //! threads of the default class, `genba-spool` that answers and one `genba-out.N` for each task that delivers, and a lock
-//! of their own, which no other thread takes.
+//! of their own, which no thread that controls takes.
 
 mod asked;
 mod deliver;
@@ -22,6 +22,7 @@ use zenoh_link::{DurableKeys, Durables, Link};
 
 use crate::{
     config::SpoolConfig,
+    dead_letters::{self, Answer, Question},
     hand_off::{Cluster, HandOffs},
     plan::Plan,
     realtime,
@@ -110,6 +111,21 @@ impl Kept {
         (spool.ledger(), spool.usage())
     }
 
+    /// What an operator asks of the dead letters. What changed is told in the log.
+    pub(crate) fn dead_letters(&self, question: Question) -> Answer {
+        let answer = dead_letters::answer(&mut self.spool(), question, now());
+        match (question, &answer) {
+            (Question::Retry(position), Answer::Waiting) => {
+                tracing::info!("dead letter {position} waits to be delivered: its operator retries it");
+            }
+            (Question::Purge(position), Answer::Purged) => {
+                tracing::info!("dead letter {position} is gone: its operator purged it");
+            }
+            (Question::ListBehind(_) | Question::Retry(_) | Question::Purge(_), _) => {}
+        }
+        answer
+    }
+
     fn spool(&self) -> MutexGuard<'_, Spool> {
         // A thread that panicked left it as its last commit did: memory follows the disk.
         self.spool.lock().unwrap_or_else(PoisonError::into_inner)
@@ -173,7 +189,7 @@ fn serve(kept: &Kept, link: &Link, mut durables: Durables, deliverers: &[thread:
 }
 
 /// The box's wall clock.
-fn now() -> Wall {
+pub(crate) fn now() -> Wall {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Wall(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

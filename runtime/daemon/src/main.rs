@@ -25,10 +25,12 @@ mod samples;
 mod turn;
 mod worker;
 
+mod dead_letters;
 mod durable;
 mod hand_off;
 mod lane;
 
+mod access;
 mod allocation;
 mod reports;
 mod requests;
@@ -41,6 +43,7 @@ mod doctor;
 mod logging;
 mod measure;
 mod run;
+mod spool;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -79,7 +82,8 @@ enum Command {
     },
     /// Verify, export or sum up what a box's journal says of what left it. Needs no box.
     Audit(audit::Arguments),
-    /// Say what this machine has of what models run on, what is missing and what to install: exit 0, or 1 if something is.
+    /// Say what this machine has of what models run on and hand-offs go by, what is missing and what to do: exit 0, or 1 if
+    /// something is.
     Doctor(doctor::Arguments),
     /// Measure how long models take on a config's workers, and write timing records: exit 0, or 3 if inconclusive.
     Measure(measure::Arguments),
@@ -88,6 +92,8 @@ enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// List, retry or purge dead letters: durable requests that failed. Asks the running box, or opens its file.
+    Spool(spool::Arguments),
     /// Print what a running box has answered so far.
     Status {
         /// The running box's config.
@@ -134,6 +140,7 @@ fn main() -> ExitCode {
             print!("{}", template.text());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Spool(arguments) => spool::spool(&arguments),
         Command::Status { config, json } => status::print(&config, json),
     };
     result.unwrap_or_else(|report| {

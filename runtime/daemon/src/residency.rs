@@ -14,6 +14,6 @@ mod template;
 mod tests;
 
 pub(crate) use current::{Change, Commits, Current, Denied, Looked, Refusal, Ruled};
-pub(crate) use file::Policy;
+pub(crate) use file::{Policy, PolicyError};
 pub(crate) use matrix::{Leaves, leaves, refuse_open_ways};
 pub(crate) use template::Template;

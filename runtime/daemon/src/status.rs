@@ -1,12 +1,15 @@
-//! `genba status`: what a running box has answered so far, over a Unix socket that only its user may open.
+//! `genba status`: what a running box has answered so far, over a Unix socket that only its user may open. `genba spool` asks
+//! the running box over the same socket; what that may change is its own user's, whoever else was let in.
 
+mod asked;
 mod clusters;
 mod durable;
+pub(crate) mod peer;
 
 use std::{
     ffi::OsString,
     fs,
-    io::{self, Read, Write},
+    io::{self, Write},
     os::unix::{
         fs::FileTypeExt,
         net::{UnixListener, UnixStream},
@@ -17,6 +20,7 @@ use std::{
     time,
 };
 
+pub(crate) use asked::{Asked, ask};
 use clusters::{ClustersLine, clusters_line, write_clusters};
 use durable::{DurableLine, durable_line, write_durable};
 use engine::{Ledger, Reason, ReasonKind, ResetLedger, Row, SampleClock, Service, TABLE};
@@ -25,8 +29,9 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    allocation,
+    access, allocation,
     config::{Config, ModelConfig},
+    dead_letters::{Answer, Question, SpoolRefusal},
     durable::Kept,
     hand_off::HandOffs,
     joined::JoinedInput,
@@ -226,18 +231,13 @@ pub(crate) struct Fixed {
 /// Where a box's socket is unless its config says otherwise: the user's runtime folder, else the system's where this
 /// user may write to it, else the temporary folder.
 pub(crate) fn default_socket(name: &str) -> PathBuf {
-    socket_folder(std::env::var_os("XDG_RUNTIME_DIR"), may_write_to_run()).join(format!("genba-{name}.sock"))
+    socket_folder(std::env::var_os("XDG_RUNTIME_DIR"), access::may_write(Path::new("/run")))
+        .join(format!("genba-{name}.sock"))
 }
 
 fn socket_folder(runtime: Option<OsString>, run_is_writable: bool) -> PathBuf {
     let runtime = runtime.map(PathBuf::from).filter(|folder| folder.is_absolute());
     runtime.unwrap_or_else(|| if run_is_writable { PathBuf::from("/run") } else { std::env::temp_dir() })
-}
-
-#[allow(unsafe_code, reason = "std cannot ask whether a folder may be written to")]
-fn may_write_to_run() -> bool {
-    // SAFETY: the path is a C string that lives through the call.
-    unsafe { libc::access(c"/run".as_ptr(), libc::W_OK) == 0 }
 }
 
 /// Opens the status socket, for its own user only.
@@ -289,34 +289,46 @@ fn for_this_user_only<T>(make: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Answers each connection with one report, until the process ends.
+/// Answers each connection's question, until the process ends.
 pub(crate) fn serve(listener: &UnixListener, plan: &Plan, fixed: &Fixed, counter: &mut Counter) {
     for stream in listener.incoming() {
         let Ok(mut stream) = stream else { continue };
         let _ = stream.set_write_timeout(Some(PATIENCE));
-        let text = match counter.take() {
-            Some(snapshot) => serde_json::to_string(&report(plan, fixed, snapshot)).unwrap_or_default(),
-            None => String::new(),
+        let text = match asked::read(&mut stream) {
+            Some(Asked::Status) => match counter.take() {
+                Some(snapshot) => serde_json::to_string(&report(plan, fixed, snapshot)).unwrap_or_default(),
+                None => String::new(),
+            },
+            Some(Asked::DeadLetters(question)) => {
+                serde_json::to_string(&dead_letters(&stream, fixed, question)).unwrap_or_default()
+            }
+            None => continue,
         };
         // A reader that went away needs no answer.
         let _ = stream.write_all(text.as_bytes());
     }
 }
 
+/// By the spool alone, whose lock is not the engine's.
+fn dead_letters(stream: &UnixStream, fixed: &Fixed, question: Question) -> Answer {
+    if !peer::is_own(stream).unwrap_or(false) {
+        return Answer::Refused(SpoolRefusal::NotYours);
+    }
+    fixed.kept.as_ref().map_or(Answer::Refused(SpoolRefusal::NoSpool), |kept| kept.dead_letters(question))
+}
+
 /// Asks the running box of a config and prints what it says.
 pub(crate) fn print(config: &Path, json: bool) -> Result<ExitCode> {
     let config = Config::load(config)?;
     let socket = &config.status_socket;
-    let mut stream = UnixStream::connect(socket).into_diagnostic().wrap_err_with(|| {
+    let stream = UnixStream::connect(socket).into_diagnostic().wrap_err_with(|| {
         format!(
             "no box answers on {}; does `genba run` run with this config, as the same user? Where the two see another \
              XDG_RUNTIME_DIR, give the config a [box] status_socket",
             socket.display()
         )
     })?;
-    stream.set_read_timeout(Some(PATIENCE)).into_diagnostic()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).into_diagnostic().wrap_err("the box does not answer")?;
+    let text = ask(stream, &Asked::Status, PATIENCE).into_diagnostic().wrap_err("the box does not answer")?;
     if text.is_empty() {
         let alarm = Reason::EngineStalled.row();
         return Err(miette!(help = alarm.action, "{}: {}", Reason::EngineStalled, alarm.what));

@@ -12,6 +12,7 @@ mod bounds;
 mod deadlines;
 mod endpoints;
 mod identity;
+mod inspection;
 mod order;
 mod renewal;
 mod revocation;

@@ -71,6 +71,29 @@ impl BoxKey {
     ///
     /// Every [`KeyError`].
     pub fn load(path: &Path, may_create: bool) -> Result<Self, KeyError> {
+        let key = match Self::read(path) {
+            Err(KeyError::Missing { .. }) if may_create => {
+                let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::Random)?;
+                let failed = |source| KeyError::File { path: path.to_owned(), source };
+                create(path, document.as_ref()).map_err(failed)?;
+                Self::read(path)?
+            }
+            read => read?,
+        };
+        let public = path.with_added_extension("pub");
+        let text = format!("{}\n", key.public().0);
+        if fs::read(&public).ok().as_deref() != Some(text.as_bytes()) {
+            fs::write(&public, text).map_err(|source| KeyError::File { path: public, source })?;
+        }
+        Ok(key)
+    }
+
+    /// Reads the key and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Every [`KeyError`] but [`KeyError::Random`].
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
         let failed = |source| KeyError::File { path: path.to_owned(), source };
         match fs::metadata(path) {
             Ok(found) if found.mode() & 0o077 != 0 => {
@@ -78,23 +101,13 @@ impl BoxKey {
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if !may_create {
-                    return Err(KeyError::Missing { path: path.to_owned() });
-                }
-                let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::Random)?;
-                create(path, document.as_ref()).map_err(failed)?;
+                return Err(KeyError::Missing { path: path.to_owned() });
             }
             Err(error) => return Err(failed(error)),
         }
         let document = fs::read(path).map_err(failed)?;
         let pair = Ed25519KeyPair::from_pkcs8(&document).map_err(|_| KeyError::Form { path: path.to_owned() })?;
-        let key = Self { pair };
-        let public = path.with_added_extension("pub");
-        let text = format!("{}\n", key.public().0);
-        if fs::read(&public).ok().as_deref() != Some(text.as_bytes()) {
-            fs::write(&public, text).map_err(|source| KeyError::File { path: public, source })?;
-        }
-        Ok(key)
+        Ok(Self { pair })
     }
 
     /// Its public half.
@@ -170,11 +183,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("box.key");
         assert!(matches!(BoxKey::load(&path, false), Err(KeyError::Missing { .. })));
+        assert!(matches!(BoxKey::read(&path), Err(KeyError::Missing { .. })));
+        assert!(!path.exists(), "reading makes none");
 
         let key = BoxKey::load(&path, true).expect("a new key");
         assert_eq!(fs::metadata(&path).expect("the key's file").mode() & 0o777, 0o600);
         let again = BoxKey::load(&path, true).expect("the same key");
         assert_eq!(key.public(), again.public());
+        assert_eq!(BoxKey::read(&path).expect("the same key").public(), key.public());
         assert_eq!(PublicKey::load(&folder.path().join("box.key.pub")).expect("its public half"), key.public());
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("the mode is changed");

@@ -15,10 +15,28 @@ pub(super) fn load_or_create(key: &Path, spool: &Path) -> Result<[u8; KEY_BYTES]
     match File::open(key) {
         Ok(file) => load(key, file),
         Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(spool)? => create(key),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(SpoolError::KeyMissing { key: key.to_owned(), spool: spool.to_owned() })
-        }
-        Err(source) => Err(SpoolError::File { path: key.to_owned(), source }),
+        Err(error) => Err(unopened(key, spool, error)),
+    }
+}
+
+/// Whether a spool's key is there and is one; `false` where neither spool nor key is there yet. Opens no spool and changes
+/// nothing.
+///
+/// # Errors
+/// The key is missing, exposed or no key, or a file cannot be read.
+pub fn has_key(key: &Path, spool: &Path) -> Result<bool, SpoolError> {
+    match File::open(key) {
+        Ok(file) => load(key, file).map(|_| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(spool)? => Ok(false),
+        Err(error) => Err(unopened(key, spool, error)),
+    }
+}
+
+fn unopened(key: &Path, spool: &Path, error: io::Error) -> SpoolError {
+    if error.kind() == io::ErrorKind::NotFound {
+        SpoolError::KeyMissing { key: key.to_owned(), spool: spool.to_owned() }
+    } else {
+        SpoolError::File { path: key.to_owned(), source: error }
     }
 }
 

@@ -3,14 +3,18 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use journal::spool::{Put, SpoolError};
+use journal::spool::{Put, SpoolError, has_key};
 
 use super::{open, request};
 
 #[test]
 fn a_new_spool_and_its_key_belong_to_their_owner_alone() {
     let folder = tempfile::tempdir().expect("a folder");
+    let (key, spool) = (folder.path().join("spool.key"), folder.path().join("spool.redb"));
+    assert!(matches!(has_key(&key, &spool), Ok(false)), "both are to be made");
+    assert!(!key.exists() && !spool.exists(), "and are not made by asking");
     drop(open(folder.path()).expect("a new spool"));
+    assert!(matches!(has_key(&key, &spool), Ok(true)));
     for file in ["spool.redb", "spool.key"] {
         let metadata = fs::metadata(folder.path().join(file)).expect("it is there");
         assert_eq!(metadata.mode() & 0o777, 0o600, "{file}");
@@ -28,6 +32,7 @@ fn a_spool_without_its_key_is_not_begun_anew() {
     let (key, away) = (folder.path().join("spool.key"), folder.path().join("away"));
     fs::rename(&key, &away).expect("writable");
     assert!(matches!(open(folder.path()), Err(SpoolError::KeyMissing { .. })));
+    assert!(matches!(has_key(&key, &folder.path().join("spool.redb")), Err(SpoolError::KeyMissing { .. })));
     assert!(!key.exists(), "no key was made");
 
     fs::write(&key, [0; 31]).and_then(|()| fs::set_permissions(&key, Permissions::from_mode(0o600))).expect("writable");
@@ -38,6 +43,7 @@ fn a_spool_without_its_key_is_not_begun_anew() {
     fs::rename(&away, &key).expect("writable");
     fs::set_permissions(&key, Permissions::from_mode(0o640)).expect("ours");
     assert!(matches!(open(folder.path()), Err(SpoolError::KeyExposed { mode: 0o640, .. })));
+    assert!(matches!(has_key(&key, &folder.path().join("spool.redb")), Err(SpoolError::KeyExposed { .. })));
     fs::set_permissions(&key, Permissions::from_mode(0o400)).expect("ours");
     assert_eq!(open(folder.path()).expect("the right key").ledger().carried_over, 1);
 }

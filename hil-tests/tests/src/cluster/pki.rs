@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rcgen::{
@@ -30,11 +31,21 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
-/// For whom a certificate is, and whether its time is over.
+/// For whom a certificate is, and when.
 struct Wanted {
     names: Vec<SanType>,
     usage: ExtendedKeyUsagePurpose,
-    expired: bool,
+    time: Time,
+}
+
+#[derive(Clone, Copy)]
+enum Time {
+    /// For as long as any test runs.
+    Long,
+    /// Over since years.
+    Over,
+    /// From yesterday on until in so many days.
+    Days(u32),
 }
 
 impl Authority {
@@ -71,31 +82,46 @@ impl Authority {
     /// A server's: its only name is this SPIFFE id.
     #[must_use]
     pub fn server(&self, spiffe: &str) -> Identity {
-        self.named(vec![uri(spiffe)], false)
+        self.named(vec![uri(spiffe)], Time::Long)
     }
 
     /// A server's that Python's gRPC takes too: it wants the address among the names.
     #[must_use]
     pub fn addressed_server(&self, spiffe: &str) -> Identity {
         let address = SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        self.named(vec![uri(spiffe), address], false)
+        self.named(vec![uri(spiffe), address], Time::Long)
     }
 
     /// A server's whose time is over since years.
     #[must_use]
     pub fn expired_server(&self, spiffe: &str) -> Identity {
-        self.named(vec![uri(spiffe)], true)
+        self.named(vec![uri(spiffe)], Time::Over)
     }
 
     /// A box's.
     #[must_use]
     pub fn client(&self, spiffe: &str) -> Identity {
-        let usage = ExtendedKeyUsagePurpose::ClientAuth;
-        self.sign(Wanted { names: vec![uri(spiffe)], usage, expired: false })
+        self.client_in(spiffe, Time::Long)
     }
 
-    fn named(&self, names: Vec<SanType>, expired: bool) -> Identity {
-        self.sign(Wanted { names, usage: ExtendedKeyUsagePurpose::ServerAuth, expired })
+    /// A box's whose time is over since years.
+    #[must_use]
+    pub fn expired_client(&self, spiffe: &str) -> Identity {
+        self.client_in(spiffe, Time::Over)
+    }
+
+    /// A box's whose time is over in so many days.
+    #[must_use]
+    pub fn client_for_days(&self, spiffe: &str, days: u32) -> Identity {
+        self.client_in(spiffe, Time::Days(days))
+    }
+
+    fn client_in(&self, spiffe: &str, time: Time) -> Identity {
+        self.sign(Wanted { names: vec![uri(spiffe)], usage: ExtendedKeyUsagePurpose::ClientAuth, time })
+    }
+
+    fn named(&self, names: Vec<SanType>, time: Time) -> Identity {
+        self.sign(Wanted { names, usage: ExtendedKeyUsagePurpose::ServerAuth, time })
     }
 
     fn sign(&self, wanted: Wanted) -> Identity {
@@ -105,8 +131,16 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![wanted.usage];
         params.use_authority_key_identifier_extension = true;
-        if wanted.expired {
-            (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        match wanted.time {
+            Time::Long => {}
+            Time::Over => {
+                (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+            }
+            Time::Days(days) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+                let (now, day) = (date_time_ymd(1970, 1, 1) + now, Duration::from_hours(24));
+                (params.not_before, params.not_after) = (now - day, now + day * days);
+            }
         }
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("an authority can sign");

@@ -79,7 +79,7 @@ impl Policy {
     }
 
     /// The home jurisdiction's id, and its name for people.
-    pub(super) fn home(&self) -> (&str, &str) {
+    pub(crate) fn home(&self) -> (&str, &str) {
         let home = self.jurisdictions.iter().find(|listed| listed.id == self.home);
         (&self.home, home.map_or("", |listed| listed.name.as_str()))
     }
@@ -100,7 +100,7 @@ impl Policy {
     }
 
     /// Where a cluster is, if the policy lists it there too: a config alone moves no cluster.
-    pub(super) fn cluster(&self, name: &str, jurisdiction: &str) -> Option<Destination> {
+    pub(crate) fn cluster(&self, name: &str, jurisdiction: &str) -> Option<Destination> {
         let place = self.jurisdictions.iter().position(|listed| listed.id == jurisdiction)?;
         let lists = self.jurisdictions[place].clusters.iter().any(|cluster| cluster == name);
         lists.then(|| Destination::Cluster(at(place)))

@@ -700,8 +700,8 @@ pub const TABLE: [Row; 70] = [
         kind: ReasonKind::HandOff,
         name: "dead-letter",
         what: "A durable request was tried as often as may be, or was refused for good: it is kept as a dead letter.",
-        action: "List the dead letters; retry one once its cause is removed.",
+        action: "See `genba spool list` for why; retry it once the cause is removed, or purge it.",
         what_ja: "永続要求が試行回数の上限に達したか、恒久的に拒否された。配送不能として保管した。",
-        action_ja: "配送不能の一覧を調べ、原因を除いてから再試行する。",
+        action_ja: "`genba spool list` で理由を調べ、原因を除いて再試行するか、破棄する。",
     },
 ];
