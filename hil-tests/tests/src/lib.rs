@@ -29,7 +29,7 @@ mod scheduling;
 mod stand_in;
 
 pub use architecture::{Table, differences};
-pub use asker::{Asked, Asker, Books, Outcome, Question};
+pub use asker::{Asked, Asker, Books, Outcome, Question, Told};
 pub use beside::{Beside, Tally};
 pub use camera::{Camera, Shot};
 pub use cluster::{

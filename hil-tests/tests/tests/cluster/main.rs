@@ -2,5 +2,6 @@
 
 mod failures;
 mod identity;
+mod insecure;
 mod labels;
 mod servers;
