@@ -26,6 +26,7 @@ mod reader;
 
 mod architecture;
 mod scheduling;
+mod source;
 mod stand_in;
 
 pub use architecture::{Table, differences};
@@ -48,6 +49,7 @@ pub use scheduling::{
     Stall, end_with_parent, into_another_class, policy, real_time_rights, signal, thread_of, threads,
 };
 pub use servo::{Plan, Ride, SETTLED_MS, Sight, Tick, ride};
+pub use source::Source;
 pub use stand_in::{stand_ins, tensorrt_stand_ins};
 pub use status::{Counts, InputStatus, Requests, Status};
 pub use stranger::{Heard, Said, Stranger};
