@@ -37,7 +37,7 @@ pub use cluster::{
     Attempt, Authority, Behaviour, ClusterSite, Dialect, FOUND_OUT, Fault, Identity, Impostor, Mask, Received, Server,
     TRITON, Wire, cluster_section, hand_off_number, home_policy, interpreter, journalled,
 };
-pub use config::{BoxConfig, Client};
+pub use config::{BoxConfig, Client, Counting};
 pub use controller::{Account, Controller, HOME, Working};
 pub use follow::{Course, Followed, Played, SETTLED_AFTER_MS, Way, follow};
 pub use frame::{Frame, resealed};

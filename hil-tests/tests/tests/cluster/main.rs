@@ -1,5 +1,6 @@
 //! Hand-offs to real inference servers, and to what only looks like one.
 
+mod control;
 mod failures;
 mod identity;
 mod insecure;
