@@ -2,6 +2,7 @@
 
 SECONDS ?= 20
 MINUTES ?= 30
+ROUNDS ?= 18
 CARGO_FLAGS = --release --locked
 # Always the whole workspace: a selection of packages would compile zenoh once more with other features.
 BUILD = cargo build $(CARGO_FLAGS) --workspace --bins
@@ -12,7 +13,7 @@ TEST_PACKAGES = adapters/image/tests/requirements.txt adapters/message/tests/req
 PEERS_PYTHON ?= python3
 PEERS ?= native/peers
 
-.PHONY: demo test build native native-gpu gpu-proof lint bench bench-peers bench-robots soak simulate prove-egress tools
+.PHONY: demo test build native native-gpu gpu-proof lint bench bench-peers bench-robots bench-hand-offs soak simulate prove-egress tools
 
 ## The main job: a UR5e follows a part on a conveyor, its torques answered over zenoh.
 demo: build
@@ -53,6 +54,13 @@ bench-peers: build
 ## One policy and one worker for 1 to 128 robots, about 7 minutes. Writes robots.json and robots.svg; as above.
 bench-robots: build
 	target/release/genba-bench robots --unthrottled
+
+## What hand-offs to a Triton cost a controller at 500 Hz, about 2 minutes. ROUNDS says how many pairs of blocks.
+bench-hand-offs: native
+	python3 hil-tests/tests/python/cluster/install.py
+	cargo build $(CARGO_FLAGS) --workspace --all-targets
+	ROUNDS=$(ROUNDS) cargo test $(CARGO_FLAGS) --workspace --test cluster -- --exact --nocapture \
+		control::hand_offs_beside_control_miss_no_deadline_and_agree_with_every_list
 
 ## For whoever has an Nvidia GPU: the tests that need one, each shipped model on each provider beside trtexec, and whether
 ## all answer alike. Writes gpu-proof.html and gpu-proof.json; exits with 3 where there is no GPU. On a Jetson give

@@ -4,7 +4,7 @@ use std::{cell::Cell, collections::BTreeMap};
 
 use engine::{Reason, ReasonKind};
 use manifest::{Contract, Manifest};
-use message::{Address, ContractDigest, InferBody, InferReply, InferRequest, Stamp, put_floats};
+use message::{Address, ContractDigest, InferBody, InferReply, InferRequest, Place, Stamp, Status, put_floats};
 use rig::Moment;
 use zenoh::{Session, Wait, handlers::FifoChannelHandler, qos::CongestionControl, query::Reply, sample::Locality};
 
@@ -52,6 +52,17 @@ pub enum Outcome {
     Result { request: u64, values: Vec<f32> },
     Refused { request: u64, reason: u16 },
     Dropped,
+}
+
+/// A reply, with all that a client may want to know of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// What it says.
+    pub outcome: Outcome,
+    /// Where the model ran; none did for a refusal.
+    pub place: Option<Place>,
+    /// Its marks.
+    pub status: Status,
 }
 
 /// What a client sent and heard: sent = answered + refused + expired + dropped.
@@ -162,31 +173,41 @@ impl Asked {
     /// If it neither is replied to nor ends, or a reply is none.
     #[must_use]
     pub fn outcome(self) -> Outcome {
-        let Ok(reply) = self.replies.recv_timeout(PATIENCE) else { return Outcome::Dropped };
-        let outcome = read(&reply.expect("a request ends in time"));
+        self.told().map_or(Outcome::Dropped, |told| told.outcome)
+    }
+
+    /// Waits for the reply; `None`: it was dropped.
+    ///
+    /// # Panics
+    /// As above.
+    #[must_use]
+    pub fn told(self) -> Option<Told> {
+        let reply = self.replies.recv_timeout(PATIENCE).ok()?;
+        let told = read(&reply.expect("a request ends in time"));
         let end = self.replies.recv_timeout(PATIENCE);
         assert!(end.is_err(), "there is one reply");
-        outcome
+        Some(told)
     }
 }
 
-fn read(reply: &Reply) -> Outcome {
+fn read(reply: &Reply) -> Told {
     let payload = match reply.result() {
         Ok(sample) => sample.payload(),
         Err(error) => error.payload(),
     };
     let bytes = payload.to_bytes();
     let said = InferReply::decode(&bytes).expect("the box sends replies");
-    match said.body {
-        InferBody::Result { values, .. } => {
+    let (outcome, place) = match said.body {
+        InferBody::Result { place, values } => {
             assert!(reply.result().is_ok(), "a result is no error");
-            Outcome::Result { request: said.request, values: message::floats(values).collect() }
+            (Outcome::Result { request: said.request, values: message::floats(values).collect() }, Some(place))
         }
         InferBody::Refusal { reason } => {
             assert!(reply.result().is_err(), "a refusal is an error to zenoh as well");
-            Outcome::Refused { request: said.request, reason: reason.value() }
+            (Outcome::Refused { request: said.request, reason: reason.value() }, None)
         }
-    }
+    };
+    Told { outcome, place, status: said.status }
 }
 
 impl Books {

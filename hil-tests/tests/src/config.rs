@@ -47,6 +47,17 @@ pub struct BoxConfig {
     pub clients: Vec<Client>,
     /// What follows the endpoint, such as `#so_sndbuf=8192`.
     pub endpoint_options: &'static str,
+    /// `None`: the box as it is shipped.
+    pub counting: Option<Counting>,
+}
+
+/// A box that counts its own allocations on the way of what it answers.
+#[derive(Debug, Clone)]
+pub struct Counting {
+    /// The program that was built so.
+    pub program: PathBuf,
+    /// It allocates on purpose for each observation and request that it takes in: the negative control.
+    pub planted: bool,
 }
 
 /// A client of one-off requests; see the box's own config.
@@ -84,6 +95,7 @@ impl Default for BoxConfig {
             hang_ms: 20_000,
             clients: Vec::new(),
             endpoint_options: "",
+            counting: None,
         }
     }
 }

@@ -267,6 +267,25 @@ impl Account {
         windows.map(|(from, missed)| Window { from: *from, until: *from + self.deadline, missed }).collect()
     }
 
+    /// From the sending of each observation in this time to the action or fallback that answered it, its own or a newer
+    /// one's. What was never answered has none.
+    #[must_use]
+    pub fn round_trips(&self, from: Moment, until: Moment) -> Vec<Duration> {
+        let mut taken = Vec::new();
+        let mut next = self.sent.partition_point(|sent| *sent < from);
+        for answer in &self.answers {
+            let (What::Model(_) | What::Fallback(..), Some(sequence)) = (&answer.what, answer.sequence) else {
+                continue;
+            };
+            let through = usize::try_from(sequence.value()).unwrap_or(usize::MAX).min(self.sent.len());
+            for sent in self.sent[next.min(through)..through].iter().filter(|sent| **sent < until) {
+                taken.push(answer.at.since(*sent));
+            }
+            next = next.max(through);
+        }
+        taken
+    }
+
     /// Compares with the box's account of the same observations; how many of them, or of their answers, were lost
     /// on the link: sent = answered + refused + superseded + missed + lost.
     ///

@@ -13,7 +13,12 @@ use std::{
 use rig::{Link, Site, Watch};
 use tempfile::TempDir;
 
-use crate::{config::BoxConfig, scheduling, status::Status};
+use crate::{
+    config::{BoxConfig, Counting},
+    judge::skip,
+    scheduling,
+    status::Status,
+};
 
 /// How long what must happen may take before a test fails. A box that starts measures its margin for two seconds.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -22,6 +27,7 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Genba {
     folder: TempDir,
     endpoint: String,
+    counting: Option<Counting>,
     child: Child,
     watch: Watch,
 }
@@ -55,10 +61,11 @@ impl Genba {
         if !prepare(&file) {
             return None;
         }
-        let child = spawn(folder.path());
+        let counting = config.counting.clone();
+        let child = spawn(folder.path(), counting.as_ref());
         let site = site(folder.path(), "unheard");
         let (_, _, watch) = Link::open(&endpoint, &site).expect("a robot's session opens").split();
-        let mut this = Self { folder, endpoint, child, watch };
+        let mut this = Self { folder, endpoint, counting, child, watch };
         this.await_heartbeat();
         Some(this)
     }
@@ -71,7 +78,7 @@ impl Genba {
         let ended = self.child.try_wait().expect("a child can be waited for");
         assert!(ended.is_some(), "the box still runs");
         eventually("the token of the dead box goes", || (!self.watch.is_alive()).then_some(()));
-        self.child = spawn(self.folder.path());
+        self.child = spawn(self.folder.path(), self.counting.as_ref());
         self.await_heartbeat();
     }
 
@@ -189,10 +196,41 @@ impl Drop for Genba {
 /// If there is none.
 #[must_use]
 pub fn command() -> Command {
-    let beside = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join("genba"));
-    let path = std::env::var_os("GENBA_BIN").map(PathBuf::from).or_else(beside).expect("a test lies in a folder");
+    let path = std::env::var_os("GENBA_BIN").map_or_else(|| beside("genba"), PathBuf::from);
     assert!(path.is_file(), "there is no {}: run `cargo build --release -p genba` first", path.display());
-    let mut command = Command::new(path);
+    of_no_shell(&path)
+}
+
+impl Counting {
+    /// The program that `make test` builds beside the shipped one; `None`, noted as skipped, where nobody did.
+    #[must_use]
+    pub fn program(test: &str) -> Option<PathBuf> {
+        let path = beside("genba-counting");
+        if !path.is_file() {
+            skip(&format!("SKIPPED: no box that counts its allocations; `make test` builds one: {test}"));
+            return None;
+        }
+        Some(path)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = of_no_shell(&self.program);
+        if self.planted {
+            command.env("GENBA_ALLOCATE", "1");
+        }
+        command
+    }
+}
+
+/// Where cargo puts programs.
+fn beside(program: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let folder = test.parent().and_then(Path::parent).expect("a test lies in a folder");
+    folder.join(program)
+}
+
+fn of_no_shell(program: &Path) -> Command {
+    let mut command = Command::new(program);
     // What the operator's shell says must not change what is tested.
     command.env_remove("ZENOH_RUNTIME").env_remove("GENBA_LOG").stdin(Stdio::null());
     command
@@ -232,9 +270,9 @@ pub fn free_endpoint() -> String {
     format!("tcp/127.0.0.1:{port}")
 }
 
-fn spawn(folder: &Path) -> Child {
+fn spawn(folder: &Path, counting: Option<&Counting>) -> Child {
     let log = File::options().create(true).append(true).open(folder.join("log"));
-    let mut command = command();
+    let mut command = counting.map_or_else(command, Counting::command);
     command.arg("run").arg("--config").arg(folder.join("box.toml"));
     command.stdout(Stdio::null()).stderr(log.expect("the temporary folder can be written"));
     scheduling::end_with_parent(&mut command);

@@ -26,17 +26,18 @@ mod reader;
 
 mod architecture;
 mod scheduling;
+mod source;
 mod stand_in;
 
 pub use architecture::{Table, differences};
-pub use asker::{Asked, Asker, Books, Outcome, Question};
+pub use asker::{Asked, Asker, Books, Outcome, Question, Told};
 pub use beside::{Beside, Tally};
 pub use camera::{Camera, Shot};
 pub use cluster::{
     Attempt, Authority, Behaviour, ClusterSite, Dialect, FOUND_OUT, Fault, Identity, Impostor, Mask, Received, Server,
     TRITON, Wire, cluster_section, hand_off_number, home_policy, interpreter, journalled,
 };
-pub use config::{BoxConfig, Client};
+pub use config::{BoxConfig, Client, Counting};
 pub use controller::{Account, Controller, HOME, Working};
 pub use follow::{Course, Followed, Played, SETTLED_AFTER_MS, Way, follow};
 pub use frame::{Frame, resealed};
@@ -48,6 +49,7 @@ pub use scheduling::{
     Stall, end_with_parent, into_another_class, policy, real_time_rights, signal, thread_of, threads,
 };
 pub use servo::{Plan, Ride, SETTLED_MS, Sight, Tick, ride};
+pub use source::Source;
 pub use stand_in::{stand_ins, tensorrt_stand_ins};
 pub use status::{Counts, InputStatus, Requests, Status};
 pub use stranger::{Heard, Said, Stranger};

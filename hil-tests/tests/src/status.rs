@@ -184,6 +184,15 @@ impl Status {
         &self.0["hand_offs"]["clusters"][0]
     }
 
+    /// How often the box allocated on the way of what it answers.
+    ///
+    /// # Panics
+    /// If it was not built to count that.
+    #[must_use]
+    pub fn own_allocations(&self) -> u64 {
+        number(&self.0["own_allocations"])
+    }
+
     /// Each worker's service.
     ///
     /// # Panics

@@ -1,10 +1,10 @@
-//! Which crate may use which, and what the shipped binary must not hold.
+//! Which crate may use which, what the sources of control must not name, and what the shipped binary must not hold.
 
 use std::{fs, path::Path, process::Command};
 
 use cargo_metadata::MetadataCommand;
 use serde_json::{Value, json};
-use tests::{Table, command, differences, repository};
+use tests::{Source, Table, command, differences, repository};
 
 fn declared() -> Table {
     let page = fs::read_to_string(repository().join("runtime/ARCHITECTURE.md"));
@@ -48,6 +48,63 @@ fn a_forbidden_edge_is_found() {
         let expected = format!("{user} uses {used} and may not");
         assert!(differences.contains(&expected), "{expected}: not in {differences:?}");
     }
+}
+
+/// What runs on a thread that keeps a deadline: the ways to the engine, its turn, what it performs, and what that uses.
+const OF_CONTROL: [&str; 10] =
+    ["door", "lock", "turn", "perform", "worker", "requests", "samples", "state", "joined", "snapshot"];
+
+/// Who waits for a disk, for a network, or for whoever holds a lock. The lock before the engine is `lock.rs`, its own.
+const WAITS: [&str; 16] = [
+    "journal",
+    "cluster_link",
+    "hand_off",
+    "durable",
+    "residency",
+    "lane",
+    "tokio",
+    "fs",
+    "net",
+    "File",
+    "OpenOptions",
+    "Mutex",
+    "RwLock",
+    "Condvar",
+    "Barrier",
+    "mpsc",
+];
+
+/// What else those may use: data, time, counts, and what is reported through queues.
+const BESIDE_CONTROL: [&str; 8] =
+    ["allocation", "cameras", "clock", "config", "plan", "providers", "realtime", "reports"];
+
+/// Neither journal, spool, cluster nor a lock of theirs is named where control runs: a lane brings what came of them.
+#[test]
+fn no_source_of_control_names_what_waits() {
+    for module in OF_CONTROL {
+        let words = Source::of_daemon(module).words();
+        assert!(words.contains("fn"), "{module}.rs was read");
+        let waits: Vec<_> = WAITS.iter().filter(|wait| words.contains(**wait)).collect();
+        // A worker that starts tells that it is ready by a channel, before it has an order.
+        let waits: Vec<_> = waits.into_iter().filter(|wait| (module, **wait) != ("worker", "mpsc")).collect();
+        assert!(waits.is_empty(), "{module}.rs names {waits:?}");
+    }
+    let lane = Source::of_daemon("lane").words();
+    assert!(lane.contains("cluster_link") && lane.contains("hand_off"), "the negative control");
+}
+
+/// A module that control begins to use is looked at by the test above, or is one of those that hold nothing that waits.
+#[test]
+fn control_uses_no_other_module_of_the_daemon() {
+    let others = |module: &str| -> Vec<String> {
+        let known = |name: &&str| OF_CONTROL.contains(name) || BESIDE_CONTROL.contains(name);
+        let used = Source::of_daemon(module).modules();
+        used.iter().filter(|name| !known(&name.as_str())).cloned().collect()
+    };
+    for module in OF_CONTROL {
+        assert_eq!(others(module), [""; 0], "{module}.rs");
+    }
+    assert_eq!(others("lane"), ["hand_off"], "the negative control");
 }
 
 /// Some of the engine's deliberate faults, named as a derived `Debug` leaves them in a binary.

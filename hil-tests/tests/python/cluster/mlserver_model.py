@@ -1,8 +1,8 @@
-"""A custom runtime of MLServer. It answers typed, as MLServer does, where Triton answers raw."""
+"""A custom runtime of MLServer."""
 
 from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
-from mlserver.types import InferenceResponse
+from mlserver.types import InferenceResponse, TensorData
 from served import Served
 
 
@@ -20,6 +20,7 @@ class Model(MLModel):
 
     def output(self, name, values):
         encoded = NumpyCodec.encode_output(name, values)
-        # The codec makes a column of a row.
+        # The codec makes a column of a row, and null of what is not a number, which the wire cannot hold.
         encoded.shape = list(values.shape)
+        encoded.data = TensorData(values.ravel().tolist())
         return encoded

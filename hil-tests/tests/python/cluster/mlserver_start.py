@@ -1,8 +1,9 @@
 """MLServer in plain text on 127.0.0.1: it has nothing else.
 
-    python3 mlserver_start.py FOLDER PORT NAME=MODEL ...
+    python3 mlserver_start.py FOLDER PORT [--typed] NAME=MODEL ...
 
-As triton.py takes them. Its HTTP side listens beside it, on a port that the kernel chooses. It is started without its own
+As triton.py takes them. It answers raw to whoever asks raw, as the box does; with `--typed` it answers typed to everybody, as
+the protocol allows and as servers do that know no raw contents. Its HTTP side listens beside it, on a port that the kernel chooses. It is started without its own
 command line, which would need the packages of a client for Triton.
 """
 
@@ -12,6 +13,7 @@ import socket
 import sys
 
 from mlserver import MLServer, ModelSettings, Settings
+from mlserver.grpc.servicers import InferenceServicer
 from mlserver.settings import ModelParameters
 from mlserver_model import Model
 
@@ -23,6 +25,9 @@ def free_port():
 
 def main(folder, port, *models):
     folder = pathlib.Path(folder).resolve()
+    if models[:1] == ("--typed",):
+        models = models[1:]
+        InferenceServicer._GetReturnRaw = staticmethod(lambda request: False)
     for name in ["faults", "received"]:
         (folder / name).mkdir(exist_ok=True)
     settings = Settings(

@@ -15,10 +15,27 @@ pub fn cluster_section(
     endpoints: &[String],
     models: &[&str],
     (jurisdiction, client): (&Authority, &Identity),
-    (every_ms, timeout_ms): (u64, u64),
+    probe_ms: (u64, u64),
 ) -> String {
     let (ca, certificate, key) = (jurisdiction.certificate(), client.certificate.display(), client.key.display());
-    let (ca, probed) = (ca.display(), models.first().expect("a cluster is asked for something"));
+    let proof = format!(
+        "ca = \"{}\"\ncertificate = \"{certificate}\"\nkey = \"{key}\"\nspiffe_ids = [\"{TRITON}\"]",
+        ca.display()
+    );
+    section(endpoints, models, &proof, probe_ms)
+}
+
+/// The same for servers in plain text, which prove nothing.
+///
+/// # Panics
+/// If no model is named.
+#[must_use]
+pub(crate) fn insecure_section(endpoints: &[String], models: &[&str], probe_ms: (u64, u64)) -> String {
+    section(endpoints, models, "insecure = true", probe_ms)
+}
+
+fn section(endpoints: &[String], models: &[&str], proof: &str, (every_ms, timeout_ms): (u64, u64)) -> String {
+    let probed = models.first().expect("a cluster is asked for something");
     format!(
         r#"
 [journal]
@@ -32,10 +49,7 @@ name = "tokyo"
 jurisdiction = "jp"
 endpoints = {endpoints:?}
 models = {models:?}
-ca = "{ca}"
-certificate = "{certificate}"
-key = "{key}"
-spiffe_ids = ["{TRITON}"]
+{proof}
 probe = {{ model = "{probed}", every_ms = {every_ms}, timeout_ms = {timeout_ms} }}
 
 "#

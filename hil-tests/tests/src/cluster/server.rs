@@ -28,8 +28,10 @@ pub(crate) const PROBE: &str = "probe";
 pub enum Dialect {
     /// Answers raw, with TLS or without.
     Triton,
-    /// Answers typed, in plain text only.
+    /// Answers raw to whoever asks raw, in plain text only.
     MlServer,
+    /// The same server, which answers typed to everybody.
+    MlServerTyped,
 }
 
 /// What a model does instead of answering rightly.
@@ -262,9 +264,10 @@ fn spawn(
     let mut command = Command::new(python);
     command.arg(script(match dialect {
         Dialect::Triton => "triton.py",
-        Dialect::MlServer => "mlserver_start.py",
+        Dialect::MlServer | Dialect::MlServerTyped => "mlserver_start.py",
     }));
     command.arg(folder).arg(port.to_string());
+    command.args((dialect == Dialect::MlServerTyped).then_some("--typed"));
     if let Some((server, ca)) = proof {
         command.arg("--mutual").args([&server.certificate, &server.key, ca]);
     }

@@ -1,4 +1,5 @@
-//! A box whose own worker answers a robot, and whose clients' model is on a cluster of two Tritons, each behind a wire.
+//! A box whose own worker answers a robot, and whose clients' model is on a cluster: two Tritons with mutual TLS, or one
+//! server in plain text, each behind a wire.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +11,7 @@ use std::{
 use engine::HandOffFailure;
 use serde_json::Value;
 
-use super::{Authority, Identity, Server, TRITON, Wire, cluster_section, home_policy};
+use super::{Authority, Dialect, Server, TRITON, Wire, cluster_section, home_policy, section::insecure_section};
 use crate::{
     asker::{Asker, Question},
     config::{BoxConfig, INSPECT},
@@ -36,8 +37,8 @@ pub struct ClusterSite {
     pub servers: Vec<Server>,
     /// The way to each.
     pub wires: Vec<Wire>,
-    /// Whose certificates they have.
-    pub jurisdiction: Authority,
+    /// Whose certificates they have; `None`: they have none.
+    pub jurisdiction: Option<Authority>,
 }
 
 /// How often an endpoint that answers nobody is probed.
@@ -61,24 +62,53 @@ pub struct Attempt {
 }
 
 impl ClusterSite {
-    /// Starts all of it, and waits until both servers answer.
+    /// Starts two Tritons and the rest, and waits until both servers answer.
     ///
     /// # Panics
     /// If they do not.
     #[must_use]
     pub fn start(python: &Path) -> Self {
+        Self::probed(python, &BoxConfig::default(), PROBE_EVERY_MS)
+    }
+
+    /// The same with another box, which probes a server only when it has answered nothing for so long.
+    ///
+    /// # Panics
+    /// If they do not answer.
+    #[must_use]
+    pub fn probed(python: &Path, config: &BoxConfig, every_ms: u64) -> Self {
         let jurisdiction = Authority::new("jp");
         let identity = jurisdiction.addressed_server(TRITON);
         let client = jurisdiction.client("spiffe://factory.jp/box/1");
-        let model = folder().join("model.onnx").display().to_string();
+        let model = served();
         let start = || Server::triton(python, &identity, &jurisdiction, &[(MODEL, &model)]);
         let mut servers = vec![start(), start()];
         for server in &mut servers {
             server.await_ready(python, Some(&client));
         }
-        let wires: Vec<Wire> = servers.iter().map(|server| Wire::to(server.address())).collect();
-        let endpoints: Vec<String> = wires.iter().map(|wire| wire.address().to_string()).collect();
-        let text = cluster_text(&endpoints, &jurisdiction, &client, &folder());
+        let wires = wired(&servers);
+        let section =
+            cluster_section(&addresses(&wires), &[MODEL], (&jurisdiction, &client), (every_ms, PROBE_TIMEOUT_MS));
+        Self { jurisdiction: Some(jurisdiction), ..Self::serve(config, servers, wires, &section) }
+    }
+
+    /// Starts one server of this dialect, which is asked in plain text, and waits until it answers.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[must_use]
+    pub fn insecure(python: &Path, dialect: Dialect) -> Self {
+        let mut server = Server::plain(python, dialect, &[(MODEL, &served())]);
+        server.await_ready(python, None);
+        let servers = vec![server];
+        let wires = wired(&servers);
+        let section = insecure_section(&addresses(&wires), &[MODEL], (PROBE_EVERY_MS, PROBE_TIMEOUT_MS));
+        Self::serve(&BoxConfig::default(), servers, wires, &section)
+    }
+
+    /// Starts a box for servers that answer.
+    fn serve(config: &BoxConfig, servers: Vec<Server>, wires: Vec<Wire>, section: &str) -> Self {
+        let text = cluster_text(section, &folder());
         let prepare = |config: &Path| {
             let written = fs::read_to_string(config).expect("the config is there");
             fs::write(config, written + &text).expect("the folder can be written");
@@ -87,9 +117,9 @@ impl ClusterSite {
                 .expect("the folder can be written");
             true
         };
-        let genba = Genba::start_if(&BoxConfig::default(), prepare).expect("nothing speaks against it");
+        let genba = Genba::start_if(config, prepare).expect("nothing speaks against it");
         // The policy is in force by then: probes go by a rule as well.
-        eventually("both endpoints answered a probe", || {
+        eventually("all endpoints answered a probe", || {
             let status = genba.status();
             let endpoints = status.cluster()["endpoints"].as_array().expect("a cluster has endpoints");
             endpoints.iter().all(|endpoint| endpoint["answered"].as_u64() > Some(0)).then_some(())
@@ -97,7 +127,7 @@ impl ClusterSite {
         // As the asker finds models: below `models`.
         let of_cluster = BoxConfig { model: "../hil-tests/tests/models/double", ..BoxConfig::default() };
         let asker = Asker::connect(&genba, &of_cluster, CLIENT);
-        Self { genba, asker, servers, wires, jurisdiction }
+        Self { genba, asker, servers, wires, jurisdiction: None }
     }
 
     /// The client's next valid request: the joints alone, without the hang that the asker's usual model has.
@@ -138,11 +168,48 @@ impl ClusterSite {
         let unrecorded: Vec<_> = received.iter().filter(|request| !recorded.contains(request.id.as_str())).collect();
         assert!(unrecorded.is_empty(), "it arrived, and no record says so: {unrecorded:?}");
     }
+
+    /// The same where nothing was lost on the way: each answer is one delivery, and what the journal says of the client's
+    /// requests, attempt by attempt, is the servers' own list without the probes. How many attempts that were.
+    ///
+    /// # Panics
+    /// If they do not agree.
+    #[must_use]
+    pub fn assert_equal_lists(&self, asked: u64, answered: u64) -> usize {
+        self.assert_ledgers(asked, answered);
+        let status = self.genba.settled();
+        assert_eq!(status.cluster()["delivered"].as_u64(), Some(answered), "{}", status.cluster());
+        // Probes go on: each that has arrived by now is in the journal that is read after it.
+        let received: Vec<_> = self.servers.iter().flat_map(|server| server.received(MODEL)).collect();
+        let (tasks, probes): (Vec<_>, Vec<_>) =
+            journalled(self.genba.folder()).into_iter().partition(|attempt| attempt.task == INSPECT);
+        let probes: BTreeSet<String> = probes.into_iter().map(|attempt| attempt.hand_off).collect();
+        let mut arrived: Vec<String> = received.into_iter().map(|request| request.id).collect();
+        arrived.retain(|id| !probes.contains(id));
+        let mut recorded: Vec<String> = tasks.into_iter().map(|attempt| attempt.hand_off).collect();
+        arrived.sort_unstable();
+        recorded.sort_unstable();
+        assert_eq!(recorded, arrived, "the journal's list, and the servers' own");
+        recorded.len()
+    }
+}
+
+fn wired(servers: &[Server]) -> Vec<Wire> {
+    servers.iter().map(|server| Wire::to(server.address())).collect()
+}
+
+fn addresses(wires: &[Wire]) -> Vec<String> {
+    wires.iter().map(|wire| wire.address().to_string()).collect()
 }
 
 /// The model's folder.
 fn folder() -> PathBuf {
     repository().join("hil-tests/tests/models").join(MODEL)
+}
+
+/// The same, as the servers take it.
+fn served() -> String {
+    folder().join("model.onnx").display().to_string()
 }
 
 /// The attempts of a box's journal, in its order.
@@ -181,8 +248,7 @@ pub fn journalled(of_box: &Path) -> Vec<Attempt> {
 }
 
 /// The journal, the policy, the cluster and its clients, behind a config that has robots only.
-fn cluster_text(endpoints: &[String], jurisdiction: &Authority, client: &Identity, folder: &Path) -> String {
-    let cluster = cluster_section(endpoints, &[MODEL], (jurisdiction, client), (PROBE_EVERY_MS, PROBE_TIMEOUT_MS));
+fn cluster_text(cluster: &str, folder: &Path) -> String {
     let folder = folder.display();
     format!(
         r#"

@@ -29,7 +29,7 @@ fn no_impostor_hears_a_byte_of_a_request() {
     let other = Authority::new("elsewhere");
     let right = || site.asker.ask(&site.question());
     assert!(matches!(right(), Outcome::Result { .. }), "negative control: the right server is asked");
-    let jurisdiction = &site.jurisdiction;
+    let jurisdiction = site.jurisdiction.as_ref().expect("they have certificates");
     let cases = [
         ("another CA", Mask::Tls(&other.server(TRITON), jurisdiction)),
         ("expired", Mask::Tls(&jurisdiction.expired_server(TRITON), jurisdiction)),
@@ -54,8 +54,9 @@ fn a_redirection_is_not_followed() {
     let Some(python) = interpreter("a redirection") else { return };
     let site = ClusterSite::start(&python);
     let elsewhere = Impostor::start(&Mask::Plain, Behaviour::Silent);
-    let identity = site.jurisdiction.server(TRITON);
-    let proven = Impostor::start(&Mask::Tls(&identity, &site.jurisdiction), Behaviour::Redirect(elsewhere.address()));
+    let jurisdiction = site.jurisdiction.as_ref().expect("they have certificates");
+    let identity = jurisdiction.server(TRITON);
+    let proven = Impostor::start(&Mask::Tls(&identity, jurisdiction), Behaviour::Redirect(elsewhere.address()));
     for wire in &site.wires {
         wire.turn_to(proven.address());
     }

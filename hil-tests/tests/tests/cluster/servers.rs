@@ -39,9 +39,9 @@ fn triton_answers_who_has_a_certificate_of_the_jurisdiction() {
 }
 
 #[test]
-fn both_dialects_answer_alike_in_plain_text() {
-    let Some(python) = interpreter("both dialects") else { return };
-    for dialect in [Dialect::Triton, Dialect::MlServer] {
+fn all_dialects_answer_alike_in_plain_text() {
+    let Some(python) = interpreter("all dialects") else { return };
+    for dialect in [Dialect::Triton, Dialect::MlServer, Dialect::MlServerTyped] {
         let mut server = Server::plain(&python, dialect, &[("scale", "scale")]);
         server.await_ready(&python, None);
         assert_eq!(asked(&server, &python, None, &["scale", "scale"]).said, SCALED, "{dialect:?}");
