@@ -22,15 +22,15 @@ def draw(traces, ride, push, cut_ms):
     matplotlib.rcParams.update({"font.size": 12, "axes.labelcolor": INK})
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(10, 4.8), layout="constrained")
+    figure, axes = plt.subplots(figsize=(10, 5.4), layout="constrained")
     for start, end in cut_ms:
         axes.axvspan(start / 1e3, end / 1e3, color=MUTED, alpha=0.12, lw=0)
         axes.text((start + end) / 2e3, 480, "no plans", ha="center", va="top", color=MUTED)
-    marks = [(slip.at_s, "the part slips") for slip in ride.slips]
-    marks += [(push.at_ms / 1e3, "a push"), (ride.speed.at_s, "the belt speeds up")]
+    marks = [(slip.at_s, "part slips") for slip in ride.slips]
+    marks += [(push.at_ms / 1e3, "push"), (ride.speed.at_s, "faster belt")]
     for at_s, label in marks:
         axes.axvline(at_s, color=MUTED, lw=1, ls=(0, (4, 3)))
-        axes.text(at_s + 0.08, 480, label, va="top", color=MUTED)
+        axes.text(at_s + 0.06, 480, label, va="top", color=MUTED)
     for name, (colour, width) in LINES.items():
         run = traces[name]
         errors_mm = np.maximum(1e3 * np.array(run.errors_m), 0.02)
@@ -44,6 +44,6 @@ def draw(traces, ride, push, cut_ms):
     axes.grid(axis="y", color="#dfe4e8", lw=0.8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(loc="lower right", frameon=False, ncols=2)
+    figure.legend(loc="outside lower center", frameon=False, ncols=3)
     figure.savefig(HERE / "plans.svg", metadata={"Date": None})
     figure.savefig(HERE / "plans.png", dpi=120)
