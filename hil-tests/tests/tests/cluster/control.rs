@@ -164,12 +164,14 @@ impl Block {
         meanwhile();
         Self { from, until: Moment::now() }
     }
+}
 
-    fn quantiles(self, account: &Account) -> Quantiles {
-        let mut round_trips = RoundTrips::new();
-        account.round_trips(self.from, self.until).into_iter().for_each(|taken| round_trips.model(taken));
-        round_trips.quantiles()
-    }
+/// Of all observations in these blocks.
+fn quantiles(account: &Account, blocks: impl IntoIterator<Item = Block>) -> Quantiles {
+    let mut round_trips = RoundTrips::new();
+    let taken = blocks.into_iter().flat_map(|block| account.round_trips(block.from, block.until));
+    taken.for_each(|taken| round_trips.model(taken));
+    round_trips.quantiles()
 }
 
 /// Asks at a steady rate until the block is over; how often.
@@ -192,10 +194,11 @@ fn wait() -> u64 {
 
 /// The figures, for who reads.
 fn tell(test: &str, rounds: &[Round], account: &Account, asked: u64) {
-    let of = |block: fn(&Round) -> Block| -> Vec<Quantiles> {
-        rounds.iter().map(|round| block(round).quantiles(account)).collect()
+    let of = |block: fn(&Round) -> Block| {
+        let each: Vec<Quantiles> = rounds.iter().map(|round| quantiles(account, [block(round)])).collect();
+        (each, quantiles(account, rounds.iter().map(block)))
     };
-    let (without, with) = (of(|round| round.without), of(|round| round.with));
+    let ((without, all_without), (with, all_with)) = (of(|round| round.without), of(|round| round.with));
     let totals = account.ledger().totals();
     println!(
         "{test}: {} rounds of {BLOCK:?} without and with, {} observations at 500 Hz, {} answered by a fallback, {} missed; \
@@ -207,10 +210,16 @@ fn tell(test: &str, rounds: &[Round], account: &Account, asked: u64) {
     );
     for (name, quantile) in [("p50", (|found| found.p50_us) as fn(&Quantiles) -> u64), ("p99", |found| found.p99_us)] {
         let figures = |found: &[Quantiles]| Spread::of(found.iter().map(quantile).map(as_f64));
-        let ratios =
-            with.iter().zip(&without).map(|(with, without)| as_f64(quantile(with)) / as_f64(quantile(without)));
-        let (without, with, ratio) = (figures(&without), figures(&with), Spread::of(ratios));
-        println!("{test}: {name} {without:.0} us without, {with:.0} us with; ratio within a round {ratio:.2}");
+        let ratio = |with: &Quantiles, without: &Quantiles| as_f64(quantile(with)) / as_f64(quantile(without));
+        let ratios = Spread::of(with.iter().zip(&without).map(|(with, without)| ratio(with, without)));
+        let (of_without, of_with) = (figures(&without), figures(&with));
+        println!(
+            "{test}: {name} {of_without:.0} us without, {of_with:.0} us with; ratio within a round {ratios:.2}; {} and {} us of all \
+             rounds together, ratio {:.2}",
+            quantile(&all_without),
+            quantile(&all_with),
+            ratio(&all_with, &all_without)
+        );
     }
 }
 
