@@ -35,7 +35,7 @@ pub use beside::{Beside, Tally};
 pub use camera::{Camera, Shot};
 pub use cluster::{
     Attempt, Authority, Behaviour, ClusterSite, Dialect, FOUND_OUT, Fault, Identity, Impostor, Mask, Received, Server,
-    TRITON, Wire, cluster_section, hand_off_number, home_policy, interpreter, journalled,
+    TRITON, Wire, cluster_section, hand_off_number, home_policy, insecure_section, interpreter, journalled,
 };
 pub use config::{BoxConfig, Client, Counting};
 pub use controller::{Account, Controller, HOME, Working};

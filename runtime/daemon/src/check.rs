@@ -3,12 +3,15 @@
 //! It opens none of the box's own endpoints, so that it can run beside the box. So it cannot find a port or status socket
 //! that is in use, a router out of reach, or rights that the service's user lacks and the caller has.
 
+mod horizon;
+
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
+use horizon::{ShortPlan, short_plans};
 use manifest::image::Size;
 use message::{Boot, ContractDigest, ModelDigest};
 use miette::{IntoDiagnostic, Result};
@@ -42,6 +45,8 @@ struct Found {
     warnings: Vec<String>,
     tasks: Vec<TaskFound>,
     schedulability: Vec<GroupFound>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    short_plans: Vec<ShortPlan>,
     leaves: Leaves,
     good: bool,
 }
@@ -155,7 +160,8 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
     plan.engine(Boot::new(0), given, plan.records(&timings, &batches)?, &[])?;
     let groups = schedulability::judge(&plan, &timings, &batches, given);
     let in_time = !groups.iter().any(Group::is_refused);
-    let good = in_time && leaves.bad.is_empty();
+    let short_plans = short_plans(&plan, &timings);
+    let good = in_time && short_plans.is_empty() && leaves.bad.is_empty();
     let micros = |span: engine::Duration| span.nanos() / 1_000;
     let found = Found {
         scheduling: measured.class.to_string(),
@@ -173,6 +179,7 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
             .map(|(task, timing)| task_found(&plan, timing, batches[plan.config.tasks[task].model].as_ref(), task))
             .collect(),
         schedulability: groups.iter().map(|group| group_found(&plan, group)).collect(),
+        short_plans,
         leaves,
         good,
     };
@@ -181,7 +188,7 @@ pub(crate) fn check(path: &Path, json: bool) -> Result<ExitCode> {
     } else {
         println!("margin    {}: {measured}", millis(margin));
         print(&plan, &found, path);
-        println!("{}", verdict(in_time, good));
+        println!("{}", verdict(in_time, &found));
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -321,6 +328,9 @@ fn print(plan: &Plan, found: &Found, config: &Path) {
     for group in &found.schedulability {
         println!("workers   {}", group.says);
     }
+    for plan in &found.short_plans {
+        println!("plans     {}", plan.says());
+    }
     for line in found.leaves.lines() {
         println!("{line}");
     }
@@ -329,12 +339,14 @@ fn print(plan: &Plan, found: &Found, config: &Path) {
     }
 }
 
-fn verdict(in_time: bool, good: bool) -> &'static str {
-    match (in_time, good) {
-        (_, true) => "good",
-        (false, false) => {
-            "bad       `genba run` refuses this set; with --accept-late it serves it and marks each response"
-        }
-        (true, false) => "bad       what is denied above is asked for, or open",
+fn verdict(in_time: bool, found: &Found) -> &'static str {
+    if found.good {
+        "good"
+    } else if !in_time {
+        "bad       `genba run` refuses this set; with --accept-late it serves it and marks each response"
+    } else if !found.short_plans.is_empty() {
+        "bad       plans run out before the next ones come: `genba run` serves them, with fallbacks in between"
+    } else {
+        "bad       what is denied above is asked for, or open"
     }
 }

@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// The longest that a slow reader may hold up the next one.
-const PATIENCE: time::Duration = time::Duration::from_secs(2);
+pub(crate) const PATIENCE: time::Duration = time::Duration::from_secs(2);
 
 /// A box's status, as `--json` prints it.
 #[derive(Debug, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ mod wire;
 
 pub use impostor::{Behaviour, Impostor, Mask};
 pub use pki::{Authority, Identity};
-pub use section::{TRITON, cluster_section, home_policy};
+pub use section::{TRITON, cluster_section, home_policy, insecure_section};
 pub use server::{Dialect, Fault, Received, Server, interpreter};
 pub use site::{Attempt, ClusterSite, FOUND_OUT, journalled, number as hand_off_number};
 pub use wire::Wire;

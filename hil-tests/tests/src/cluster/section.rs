@@ -30,7 +30,7 @@ pub fn cluster_section(
 /// # Panics
 /// If no model is named.
 #[must_use]
-pub(crate) fn insecure_section(endpoints: &[String], models: &[&str], probe_ms: (u64, u64)) -> String {
+pub fn insecure_section(endpoints: &[String], models: &[&str], probe_ms: (u64, u64)) -> String {
     section(endpoints, models, "insecure = true", probe_ms)
 }
 

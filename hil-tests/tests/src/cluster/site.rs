@@ -11,7 +11,7 @@ use std::{
 use engine::HandOffFailure;
 use serde_json::Value;
 
-use super::{Authority, Dialect, Server, TRITON, Wire, cluster_section, home_policy, section::insecure_section};
+use super::{Authority, Dialect, Server, TRITON, Wire, cluster_section, home_policy, insecure_section};
 use crate::{
     asker::{Asker, Question},
     config::{BoxConfig, INSPECT},

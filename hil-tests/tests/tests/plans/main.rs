@@ -3,6 +3,7 @@
 
 mod cluster;
 mod freeze;
+mod horizon;
 
 use engine::Reason;
 use message::Place;
