@@ -41,6 +41,14 @@ pub enum HandOffError<R: Error> {
         /// The last one.
         last: AttemptError,
     },
+    /// An attempt may have arrived and was not answered, and none after it was sent.
+    #[error("an attempt was sent and not answered; after {attempts}: {why}")]
+    InDoubt {
+        /// How many attempts were made.
+        attempts: u32,
+        /// Why there was no other.
+        why: Box<Self>,
+    },
     /// The thread that drives the link has ended.
     #[error("the link is closed: the box is going down")]
     Closed,

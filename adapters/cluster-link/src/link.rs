@@ -1,6 +1,7 @@
 //! A cluster, as the box uses it: one call that ends by its deadline, whatever its endpoints do.
 
 use std::{
+    error::Error,
     pin::pin,
     sync::{
         Arc,
@@ -136,6 +137,8 @@ impl<G: Gate> Drop for Owner<G> {
 struct Progress {
     attempts: u32,
     last: Option<AttemptError>,
+    /// One may have arrived, and was not answered.
+    unanswered: bool,
     /// The endpoints that it was tried on.
     tried: Vec<usize>,
 }
@@ -146,7 +149,14 @@ impl<G: Gate> Shared<G> {
             .ok_or(HandOffError::TooManyInFlight { most: self.config.bounds.max_in_flight })?;
         let mut progress = Progress::default();
         let result = timeout_at(request.deadline.into(), self.attempts(request, &mut progress)).await;
-        result.unwrap_or(Err(HandOffError::Expired { attempts: progress.attempts, last: progress.last }))
+        let attempts = progress.attempts;
+        match result {
+            Ok(Err(why)) if progress.unanswered && nothing_was_sent(&why) => {
+                Err(HandOffError::InDoubt { attempts, why: Box::new(why) })
+            }
+            Ok(ended) => ended,
+            Err(_) => Err(HandOffError::Expired { attempts, last: progress.last }),
+        }
     }
 
     async fn attempts(&self, request: &Request, progress: &mut Progress) -> Result<Answer, HandOffError<G::Refusal>> {
@@ -164,6 +174,7 @@ impl<G: Gate> Shared<G> {
             progress.attempts += 1;
             progress.tried.push(place);
             let Some(ended) = self.attempt_while_up(request, place, passage, progress).await else {
+                progress.unanswered = true;
                 progress.last = endpoint.last_failure();
                 continue;
             };
@@ -173,6 +184,7 @@ impl<G: Gate> Shared<G> {
                 Err(Stop::Unsendable(why)) => return Err(HandOffError::Unsendable(why)),
                 Err(Stop::Failed(why)) => {
                     let again = may_be_tried_again(&why) && progress.attempts < self.config.retry.attempts;
+                    progress.unanswered |= matches!(why, AttemptFailure::Sent(Failure::Lost));
                     let last = AttemptError { endpoint: endpoint.destination.endpoint, why };
                     if !again {
                         return Err(HandOffError::Failed { attempts: progress.attempts, last });
@@ -199,7 +211,10 @@ impl<G: Gate> Shared<G> {
             ended = &mut attempt => return Some(ended),
             () = opened => {}
         }
-        let may_ask = |(other, endpoint): (usize, &Arc<Endpoint>)| other != place && endpoint.is_closed();
+        let left = request.deadline.saturating_duration_since(Instant::now());
+        let may_ask = |(other, endpoint): (usize, &Arc<Endpoint>)| {
+            other != place && endpoint.is_closed() && left > self.pause(other, progress) + endpoint.usual()
+        };
         if progress.attempts < self.config.retry.attempts && self.endpoints.iter().enumerate().any(may_ask) {
             return None;
         }
@@ -271,6 +286,21 @@ impl<G: Gate> Shared<G> {
             }
             Err(bad) => Err(Stop::Failed(replied.open.failed(bad.into()))),
         }
+    }
+}
+
+/// Whether the last attempt, by itself, left nothing behind.
+fn nothing_was_sent<R: Error>(why: &HandOffError<R>) -> bool {
+    match why {
+        HandOffError::Refused(_)
+        | HandOffError::TooManyInFlight { .. }
+        | HandOffError::Unsendable(_)
+        | HandOffError::NoEndpoint { .. }
+        | HandOffError::Failed { last: AttemptError { why: AttemptFailure::NotSent(_), .. }, .. } => true,
+        HandOffError::Expired { .. }
+        | HandOffError::Failed { last: AttemptError { why: AttemptFailure::Sent(_), .. }, .. }
+        | HandOffError::InDoubt { .. }
+        | HandOffError::Closed => false,
     }
 }
 

@@ -66,7 +66,12 @@ impl Vitals {
     /// Nobody waited until its end. Only where the endpoint kept it waiting this counts against it.
     pub(crate) fn give_up(&mut self, expired: bool, by_endpoint: bool, probe: bool, most: u32) {
         let why = if expired { NotSent::Expired } else { NotSent::Cancelled };
+        // Whoever gave it up says nothing about the endpoint: why it failed before stays told.
+        let last = self.last_failure.take();
         self.count(&why.into());
+        if !expired {
+            self.last_failure = last;
+        }
         if expired && by_endpoint {
             self.failed = self.failed.saturating_add(1);
             if probe || self.failed >= most {

@@ -80,7 +80,7 @@ pub(crate) struct Letter {
     pub(crate) task: Option<String>,
     /// RFC 3339, by the box's wall clock then.
     pub(crate) stored_at: Option<String>,
-    /// How often it was sent.
+    /// How often its delivery was begun.
     pub(crate) attempts: u32,
     pub(crate) bytes: u64,
     /// It was sent, and nobody knows whether it arrived.
@@ -91,8 +91,8 @@ pub(crate) struct Letter {
 /// Why it is one, and what to do.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cause {
-    /// `attempts`: of the last of as many as are allowed. `rejected`: of one that would fail again. `not-sent`: it was never
-    /// sent. `damaged`.
+    /// `attempts`: of the last of as many as are allowed. `rejected`: of one that would fail again. `not-sent`: it
+    /// may not be sent any more. `damaged`.
     pub(crate) kind: String,
     /// Such as `E-701`, from the table of reasons; none where no reason is known.
     pub(crate) number: Option<String>,

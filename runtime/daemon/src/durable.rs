@@ -15,7 +15,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use journal::spool::{self, Ledger, Spool, Usage, Wall};
+use journal::spool::{self, Ledger, Opening, Spool, Usage, Wall};
 use message::{Address, Boot, ContractDigest, InferRequest, ModelDigest, Status};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use zenoh_link::{DurableKeys, Durables, Link};
@@ -78,8 +78,8 @@ impl Kept {
         let spool = opened.into_diagnostic().wrap_err_with(|| format!("cannot open {}", config.file.display()))?;
         let found = spool.opening();
         tracing::info!("spool: {} requests wait, {} of them in doubt", found.carried_over, found.in_doubt);
-        if found.unreadable > 0 || found.lost > 0 || found.recounted {
-            tracing::error!("spool: {} rows cannot be read, {} requests are lost", found.unreadable, found.lost);
+        if let Some(losses) = losses(found) {
+            tracing::error!("{losses}");
         }
         let durable = plan.config.tasks.iter().enumerate().filter(|(_, task)| !task.durable.is_empty());
         let (mut clients, mut tasks) = (Vec::new(), Vec::new());
@@ -130,6 +130,13 @@ impl Kept {
         // A thread that panicked left it as its last commit did: memory follows the disk.
         self.spool.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a spool that was opened has lost: told once, by who opens it first.
+pub(crate) fn losses(found: Opening) -> Option<String> {
+    let Opening { unreadable, lost, recounted, .. } = found;
+    let any = unreadable > 0 || lost > 0 || recounted;
+    any.then(|| format!("spool: {unreadable} rows cannot be read, {lost} requests are lost"))
 }
 
 /// Listens to the clients, and delivers, as long as the process lives.

@@ -160,7 +160,7 @@ impl Cluster {
     }
 
     /// Hands a request off and waits for the answer, until its deadline at most. Exactly one outcome is counted.
-    pub(crate) fn ask(&self, request: Request) -> Result<Answer, HandOffFailure> {
+    pub(crate) fn ask(&self, request: Request) -> Result<Answer, Unanswered> {
         let open = self.ledger().request();
         let answered = self.link.infer_blocking(request);
         let mut ledger = self.ledger();
@@ -178,7 +178,7 @@ impl Cluster {
                 }
                 drop(ledger);
                 tracing::debug!("cluster {}: {error}", self.config.name);
-                Err(failure)
+                Err(Unanswered { failure, in_doubt: is_in_doubt(&error) })
             }
         }
     }
@@ -221,6 +221,21 @@ pub(crate) fn watch(hand_offs: Arc<HandOffs>) -> Result<()> {
     thread.map(|_| ()).into_diagnostic().wrap_err("cannot start the thread that looks after the policy")
 }
 
+/// Why a hand-off has no answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unanswered {
+    pub(crate) failure: HandOffFailure,
+    /// It may have arrived all the same.
+    pub(crate) in_doubt: bool,
+}
+
+impl Unanswered {
+    /// Of one that did not come so far, or came and was answered.
+    pub(crate) const fn known(failure: HandOffFailure) -> Self {
+        Self { failure, in_doubt: false }
+    }
+}
+
 /// How a hand-off without an answer ends in its ledger.
 enum Ends {
     Refused,
@@ -233,6 +248,22 @@ fn failure_kind(error: &HandOffError<Refused>) -> Ends {
         HandOffError::Refused(_) | HandOffError::TooManyInFlight { .. } | HandOffError::Unsendable(_) => Ends::Refused,
         HandOffError::Expired { .. } => Ends::Expired,
         HandOffError::NoEndpoint { .. } | HandOffError::Failed { .. } | HandOffError::Closed => Ends::Failed,
+        HandOffError::InDoubt { why, .. } => failure_kind(why),
+    }
+}
+
+/// Whether the cluster may have got it, and nobody heard what it did.
+fn is_in_doubt(error: &HandOffError<Refused>) -> bool {
+    match error {
+        HandOffError::InDoubt { .. } | HandOffError::Expired { .. } => true,
+        HandOffError::Failed { last: AttemptError { why, .. }, .. } => {
+            matches!(why, AttemptFailure::Sent(Failure::Lost | Failure::Revoked))
+        }
+        HandOffError::Refused(_)
+        | HandOffError::TooManyInFlight { .. }
+        | HandOffError::Unsendable(_)
+        | HandOffError::NoEndpoint { .. }
+        | HandOffError::Closed => false,
     }
 }
 
@@ -243,6 +274,7 @@ fn failure(error: &HandOffError<Refused>) -> HandOffFailure {
         HandOffError::TooManyInFlight { .. } => HandOffFailure::Overload,
         HandOffError::NoEndpoint { .. } | HandOffError::Closed => HandOffFailure::NoEndpoint,
         HandOffError::Expired { .. } => HandOffFailure::TimedOut,
+        HandOffError::InDoubt { why, .. } => failure(why),
         HandOffError::Unsendable(_) => HandOffFailure::Cluster,
         HandOffError::Failed { last: AttemptError { why, .. }, .. } => match why {
             AttemptFailure::NotSent(NotSent::Connect(ConnectError::Identity(_) | ConnectError::Credentials(_))) => {

@@ -173,7 +173,8 @@ impl Lane {
             inputs,
             outputs: Arc::clone(&asked.outputs),
         };
-        let result = self.cluster.ask(request).and_then(|answer| {
+        let answered = self.cluster.ask(request).map_err(|unanswered| unanswered.failure);
+        let result = answered.and_then(|answer| {
             asked.take(&answer, member).map_err(|error| {
                 tracing::warn!("cluster {}: {}: {error}", self.cluster.config.name, asked.name);
                 HandOffFailure::WrongAnswer

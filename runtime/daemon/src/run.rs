@@ -237,6 +237,8 @@ impl WaysOut {
     fn open(plan: &'static Plan, boot: Boot, door: &Door, desks: &mut Vec<Desk>) -> Result<Self> {
         let hand_offs = plan.config.journal.as_ref().map(|journal| HandOffs::open(plan, journal, boot)).transpose()?;
         let hand_offs = hand_offs.map(Arc::new);
+        // Probes begin with the links, long before the box is ready: what they go by is looked after from then on.
+        hand_offs.clone().map_or(Ok(()), hand_off::watch)?;
         for cluster in hand_offs.iter().flat_map(|hand_offs| &hand_offs.clusters) {
             let first = desks.len();
             let mut workers = (first..).map(|worker| WorkerId(u16::try_from(worker).expect("the engine has as many")));
@@ -248,9 +250,8 @@ impl WaysOut {
         Ok(Self { hand_offs, kept: kept.map(Arc::new) })
     }
 
-    /// Looks after the policy, and listens to durable requests.
+    /// Listens to durable requests.
     fn start(self, plan: &'static Plan, link: &Arc<Link>) -> Result<()> {
-        self.hand_offs.map_or(Ok(()), hand_off::watch)?;
         self.kept.map_or(Ok(()), |kept| durable::start(plan, &kept, link))
     }
 }

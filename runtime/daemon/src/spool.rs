@@ -193,7 +193,7 @@ impl Letters {
             Way::Box { socket, first } => {
                 let silent = |why| Unasked::Silent { socket: socket.clone(), why };
                 let stream = first.take().map_or_else(|| UnixStream::connect(&socket), Ok).map_err(silent)?;
-                if !peer::is_own(&stream).map_err(silent)? {
+                if !peer::may_be_asked(&stream).map_err(silent)? {
                     return Err(Unasked::Foreign(socket.clone()));
                 }
                 let text = status::ask(stream, &Asked::DeadLetters(question), PATIENCE).map_err(silent)?;
@@ -216,7 +216,13 @@ fn open(kept: &SpoolConfig, socket: PathBuf) -> Result<Spool, Unasked> {
     if !file.exists() {
         return Err(Unasked::NotMade(file.clone()));
     }
-    Spool::open(file, key, *settings, durable::now()).map_err(|why| {
+    let opened = Spool::open(file, key, *settings, durable::now());
+    if let Ok(spool) = &opened
+        && let Some(losses) = durable::losses(spool.opening())
+    {
+        eprintln!("{losses}");
+    }
+    opened.map_err(|why| {
         if matches!(why, spool::SpoolError::Busy) {
             Unasked::Busy(socket)
         } else {

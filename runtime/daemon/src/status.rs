@@ -311,7 +311,7 @@ pub(crate) fn serve(listener: &UnixListener, plan: &Plan, fixed: &Fixed, counter
 
 /// By the spool alone, whose lock is not the engine's.
 fn dead_letters(stream: &UnixStream, fixed: &Fixed, question: Question) -> Answer {
-    if !peer::is_own(stream).unwrap_or(false) {
+    if !peer::may_change(stream).unwrap_or(false) {
         return Answer::Refused(SpoolRefusal::NotYours);
     }
     fixed.kept.as_ref().map_or(Answer::Refused(SpoolRefusal::NoSpool), |kept| kept.dead_letters(question))

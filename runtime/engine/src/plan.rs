@@ -137,6 +137,28 @@ struct Plan {
     place: Place,
     /// The oldest joined sample that it was computed from.
     oldest: Option<Sampled>,
+    /// Its first steps, where they are those of the plan before it.
+    promised: Option<Promised>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Promised {
+    steps: u16,
+    from: Source,
+}
+
+/// What a step was computed from.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    origin: Instant,
+    oldest: Option<Sampled>,
+}
+
+impl Plan {
+    fn source(&self, step: u32) -> Source {
+        let promised = self.promised.filter(|promised| step < u32::from(promised.steps));
+        promised.map_or(Source { origin: self.origin, oldest: self.oldest }, |promised| promised.from)
+    }
 }
 
 /// Which step of which plan an action is.
@@ -144,7 +166,7 @@ struct Plan {
 pub(crate) struct Step {
     pub(crate) plan: u64,
     pub(crate) place: u32,
-    /// When the observation arrived that the plan was computed from.
+    /// When the observation arrived that it was computed from.
     pub(crate) origin: Instant,
 }
 
@@ -186,7 +208,8 @@ impl Plans {
     /// What the next plan takes at worst, and one period for the step in between.
     fn meanwhile(&self, spec: &PlanSpec) -> Duration {
         let longest = self.round_trips.iter().max().copied().unwrap_or(Duration::ZERO);
-        longest.plus(spec.period)
+        // What takes longer is not adopted.
+        longest.min(spec.timeout).plus(spec.period)
     }
 
     /// How early the next plan is asked for: what passes meanwhile, and the blend.
@@ -271,8 +294,11 @@ impl Engine<'_> {
         let values = self.plan_values(id, &current);
         let fading = plans.before.filter(|_| !self.fault.is(Fault::PlanUnblended)).and_then(|before| {
             let into = curve::share(arrival.since(current.adopted), spec.overlap.blend())?;
-            Some((self.plan_values(id, &before), self.place_in(spec, &before, arrival)?, into))
+            Some((before, self.place_in(spec, &before, arrival)?, into))
         });
+        // Where one fades into the other an action is of both: it is as old as the older one.
+        let source = fading.map_or_else(|| current.source(at.step), |(before, at, _)| before.source(at.step));
+        let fading = fading.map(|(before, at, into)| (self.plan_values(id, &before), at, into));
         for ((place, element), wanted) in elements.iter().enumerate().zip(&mut wanted) {
             let of = |values, at| curve::value(spec.interpolation, values, (elements.len(), place), at);
             let new = of(values, at);
@@ -280,10 +306,10 @@ impl Engine<'_> {
             *wanted = value.clamp(element.min, element.max);
         }
         let wanted = wanted.get(..elements.len()).expect("an envelope has at most MAX_ACTION elements");
-        let step = Step { plan: current.id, place: at.step, origin: current.origin };
+        let step = Step { plan: current.id, place: at.step, origin: source.origin };
         let checked = guard::action(&envelope, &self.peek(id).reference, self.now, wanted);
         match checked {
-            Ok(guarded) => (guarded, Some((step, current.place)), current.oldest),
+            Ok(guarded) => (guarded, Some((step, current.place)), source.oldest),
             Err(reason) => stand_in(reason),
         }
     }
@@ -315,7 +341,7 @@ impl Engine<'_> {
             return None;
         }
         let lead = if self.fault.is(Fault::PlanAskedLate) { Duration::ZERO } else { plans.lead(spec) };
-        if !plans.wants(spec, arrival, self.now, lead) {
+        if !plans.wants(spec, arrival, self.now, lead) || self.nothing_is_left(id, spec, arrival) {
             return None;
         }
         let model = self.task(id).model();
@@ -419,11 +445,11 @@ impl Engine<'_> {
             room.and_then(|room| room.split_at_mut_checked(promised)).expect("Engine::new found room for each plan");
         let (_, values) = values.split_at_checked(promised).expect("no more steps are committed than a plan has");
         own.copy_from_slice(values);
-        let now = self.now;
+        let (now, promised) = (self.now, self.promised(id, committed, origin));
         let plans = &mut self.connection(id).plans;
         plans.last_id = plans.last_id.saturating_add(1);
         plans.before = plans.current;
-        plans.current = Some(Plan { id: plans.last_id, second, origin, adopted: now, place, oldest });
+        plans.current = Some(Plan { id: plans.last_id, second, origin, adopted: now, place, oldest, promised });
     }
 
     /// Whether the next plan goes into the second half of its connection's room.

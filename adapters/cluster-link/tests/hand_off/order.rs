@@ -96,7 +96,10 @@ fn a_server_that_is_swapped_before_the_send_gets_nothing() {
     }));
     let failed = world.ask().expect_err("nobody can answer");
     // The wrong identity opens the breaker, so nobody is asked a third time.
-    let HandOffError::Failed { attempts: 2, last } = failed else { panic!("{failed:?}") };
+    let HandOffError::InDoubt { why, .. } = failed else {
+        panic!("{failed:?}: the first died with something on its way")
+    };
+    let HandOffError::Failed { attempts: 2, last } = *why else { panic!("{why:?}") };
     assert_eq!(last.why, AttemptFailure::NotSent(NotSent::Connect(ConnectError::Identity(IdentityError::WrongCa))));
     let swapped = swapped.lock().expect("no panic");
     let (dead, imposter) = swapped.as_ref().expect("it was swapped");

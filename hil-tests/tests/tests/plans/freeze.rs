@@ -197,4 +197,6 @@ fn a_model_that_is_not_told_cannot_be_frozen_and_one_that_is_must_be() {
     assert!(unfrozen.contains(&wanted), "{unfrozen}");
     let both = refusal(CONTINUES, "plan = { interpolation = \"linear\", freeze = true, blend_ms = 40 }");
     assert!(both.contains(&format!("box.toml:{line}: a plan is frozen and blended")), "{both}");
+    let held = refusal(CONTINUES, "plan = { interpolation = \"hold\", freeze = true }");
+    assert!(held.contains(&format!("box.toml:{line}: a plan is frozen and holds its steps")), "{held}");
 }

@@ -61,6 +61,11 @@ pub(super) fn check_plans(file: &File<'_>, table: &Spanned<RawPlans>) -> Result<
                 let help = "with freeze = true a plan continues the one before it, so nothing is left to blend: leave blend_ms out";
                 return Err(file.at(freeze, "a plan is frozen and blended".to_owned(), help));
             }
+            // Each plan would begin a held step anew, so one that is renewed sooner than that would hold it for ever.
+            (_, Some(freeze)) if *freeze.get_ref() && matches!(raw.interpolation, Interpolation::Hold) => {
+                let help = "with freeze = true a plan's steps are told to the next one at its own instants: choose \"linear\" or \"cubic\"";
+                return Err(file.at(freeze, "a plan is frozen and holds its steps".to_owned(), help));
+            }
             (_, Some(freeze)) if *freeze.get_ref() => Overlap::Freeze,
             (blend, _) => Overlap::Blend(blend.as_ref().map_or(Ok(Duration::ZERO), |given| span(given, 0))?),
         },

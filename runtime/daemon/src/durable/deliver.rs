@@ -17,7 +17,7 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use sha2::{Digest, Sha256};
 
 use super::{Kept, now};
-use crate::{lane::Asked, plan::Plan, realtime};
+use crate::{hand_off::Unanswered, lane::Asked, plan::Plan, realtime};
 
 /// After a failure the next attempt waits so long, then twice as long each time, up to the other.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -106,7 +106,7 @@ impl Deliverer {
                 Ok(Then::Next)
             }
             Some(failure) => {
-                let reason = failure.reason();
+                let reason = failure.failure.reason();
                 tracing::warn!("{} {}: {reason}: {}", task.name, item.id, reason.row().what);
                 let pause = self.pause;
                 self.pause = (pause * 2).min(LONGEST_PAUSE);
@@ -115,10 +115,10 @@ impl Deliverer {
         }
     }
 
-    fn ask(&self, item: &Item, number: u64) -> Result<Vec<u8>, HandOffFailure> {
+    fn ask(&self, item: &Item, number: u64) -> Result<Vec<u8>, Unanswered> {
         let task = &self.kept.tasks[self.task];
         let numbers: Vec<f32> = message::floats(&item.payload).collect();
-        let inputs = self.asked.tensors(&numbers).map_err(|_| HandOffFailure::Cluster)?;
+        let inputs = self.asked.tensors(&numbers).map_err(|_| Unanswered::known(HandOffFailure::Cluster))?;
         let request = Request {
             id: hand_off_id(item),
             task: task.name.as_str().into(),
@@ -132,15 +132,16 @@ impl Deliverer {
         };
         let answer = task.cluster.ask(request)?;
         let mut numbers = Vec::new();
-        self.asked.numbers(&answer, &mut numbers).map_err(|_| HandOffFailure::WrongAnswer)?;
+        let wrong = Unanswered::known(HandOffFailure::WrongAnswer);
+        self.asked.numbers(&answer, &mut numbers).map_err(|_| wrong)?;
         if !numbers.iter().all(|number| number.is_finite()) {
-            return Err(HandOffFailure::WrongAnswer);
+            return Err(wrong);
         }
         Ok(numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
     }
 
     /// Until it is on the disk: what comes next must not begin before.
-    fn report(&self, attempt: &Attempt, answered: &Result<Vec<u8>, HandOffFailure>) {
+    fn report(&self, attempt: &Attempt, answered: &Result<Vec<u8>, Unanswered>) {
         loop {
             let reported = match answered {
                 Ok(result) => self.kept.spool().delivered(attempt, result, now()),
@@ -159,8 +160,11 @@ impl Deliverer {
 }
 
 /// What a failure means for the request.
-fn outcome(failure: HandOffFailure) -> Failure {
+fn outcome(Unanswered { failure, in_doubt }: Unanswered) -> Failure {
     let number = number_of(failure.reason());
+    if in_doubt {
+        return Failure::InDoubt(number);
+    }
     match failure {
         // Nothing left the box.
         HandOffFailure::NoPolicy
@@ -171,8 +175,8 @@ fn outcome(failure: HandOffFailure) -> Failure {
         | HandOffFailure::Overload => Failure::NotSent(number),
         // A rule says no, or nobody declared a class: an operator may retry it after a change.
         HandOffFailure::Denied | HandOffFailure::ClassUndeclared => Failure::Permanent(number),
-        HandOffFailure::TimedOut => Failure::InDoubt(number),
-        HandOffFailure::WrongAnswer
+        HandOffFailure::TimedOut
+        | HandOffFailure::WrongAnswer
         | HandOffFailure::Cluster
         | HandOffFailure::SpoolFull
         | HandOffFailure::DeadLetter => Failure::Transient(number),

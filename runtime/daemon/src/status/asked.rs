@@ -15,7 +15,7 @@ use crate::dead_letters;
 /// No question is longer.
 const MOST_BYTES: usize = 4096;
 /// Who connects has said what it wants by then, or wants the status: it is on the same machine.
-const WITHIN: Duration = Duration::from_millis(500);
+const WITHIN: Duration = Duration::from_millis(50);
 
 /// A question. Whoever says nothing asks for the status.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

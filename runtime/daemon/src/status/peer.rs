@@ -6,12 +6,24 @@ use std::{
     os::{fd::AsRawFd, unix::net::UnixStream},
 };
 
-/// Whether it is this process's user, or root.
+/// The box's side: whether who asks is its own user, or root.
 ///
 /// # Errors
 /// The system does not tell.
+pub(crate) fn may_change(stream: &UnixStream) -> io::Result<bool> {
+    users(stream).map(|(other, own)| is_allowed(other, own))
+}
+
+/// The asking side: whether who answers is this process's user or root's box. Root asks whom it likes.
+///
+/// # Errors
+/// The system does not tell.
+pub(crate) fn may_be_asked(stream: &UnixStream) -> io::Result<bool> {
+    users(stream).map(|(other, own)| is_allowed(other, own) || own == 0)
+}
+
 #[allow(unsafe_code, reason = "std tells it on no stable way")]
-pub(crate) fn is_own(stream: &UnixStream) -> io::Result<bool> {
+fn users(stream: &UnixStream) -> io::Result<(libc::uid_t, libc::uid_t)> {
     let mut other = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut bytes = libc::socklen_t::try_from(mem::size_of_val(&other)).expect("three numbers");
     // SAFETY: the socket is open, and `other` has as many bytes as `bytes` says.
@@ -29,7 +41,7 @@ pub(crate) fn is_own(stream: &UnixStream) -> io::Result<bool> {
     }
     // SAFETY: takes nothing and cannot fail.
     let own = unsafe { libc::geteuid() };
-    Ok(is_allowed(other.uid, own))
+    Ok((other.uid, own))
 }
 
 fn is_allowed(other: libc::uid_t, own: libc::uid_t) -> bool {
@@ -43,7 +55,7 @@ mod tests {
     #[test]
     fn own_user_and_root_are_allowed_and_nobody_else() {
         let (one, _other) = UnixStream::pair().expect("a pair");
-        assert!(is_own(&one).expect("Linux tells"));
+        assert!(may_change(&one).expect("Linux tells") && may_be_asked(&one).expect("Linux tells"));
         assert!(is_allowed(0, 1000));
         assert!(!is_allowed(1001, 1000));
         assert!(!is_allowed(1000, 0), "who runs the box as root alone may change it");

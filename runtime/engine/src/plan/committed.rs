@@ -8,7 +8,7 @@
 //! only what is the model's own, and nothing of a promise can be lost in between.
 
 use super::{
-    Overlap, PlanSpec,
+    Overlap, PlanSpec, Promised,
     curve::{self, At},
 };
 use crate::{
@@ -29,8 +29,8 @@ pub struct Committed<'e> {
 }
 
 impl Engine<'_> {
-    /// What the plan that this worker was just started on has to continue; `None`: it computes none, or one that begins by
-    /// itself. Ask when [`Action::StartInference`](crate::Action::StartInference) is taken: later on it says something else.
+    /// What the plan that this worker was just started on has to continue; `None`: it computes none, or its task
+    /// does not freeze. Ask when [`Action::StartInference`](crate::Action::StartInference) is taken: later on it says something else.
     #[must_use]
     pub fn committed_on(&self, worker: WorkerId) -> Option<Committed<'_>> {
         let run = self.peek_worker(worker).plan_run()?;
@@ -68,8 +68,31 @@ impl Engine<'_> {
                     curve::value(spec.interpolation, old, (elements.len(), place), at).clamp(element.min, element.max);
             }
         }
-        let left = if fault.is(Fault::CommittedBeyondEnd) { spec.horizon() } else { spec.horizon().less(passed) };
-        begun(meanwhile, &spec).min(begun(left, &spec)).min(spec.steps)
+        self.committed_from(&spec, meanwhile, passed)
+    }
+
+    /// How many steps are committed of a plan that is played and so old.
+    fn committed_from(&self, spec: &PlanSpec, meanwhile: Duration, passed: Duration) -> u16 {
+        let beyond = self.fault.is(Fault::CommittedBeyondEnd);
+        let left = if beyond { spec.horizon() } else { spec.horizon().less(passed) };
+        begun(meanwhile, spec).min(begun(left, spec)).min(spec.steps)
+    }
+
+    /// Whether a plan with this origin would be the old one's alone, from its first step to its last: none is asked for then.
+    pub(super) fn nothing_is_left(&self, id: ConnectionId, spec: &PlanSpec, origin: Instant) -> bool {
+        let plans = &self.peek(id).plans;
+        let played = plans.current.filter(|current| self.place_in(spec, current, origin).is_some());
+        spec.overlap == Overlap::Freeze
+            && played.is_some_and(|played| {
+                self.committed_from(spec, plans.meanwhile(spec), origin.since(played.origin)) == spec.steps
+            })
+    }
+
+    /// The first steps of a plan with this origin, and what the plan that is played now was computed from there.
+    pub(super) fn promised(&self, id: ConnectionId, steps: u16, origin: Instant) -> Option<Promised> {
+        let (spec, played) = (self.task(id).plan()?, self.peek(id).plans.current?);
+        let at = self.place_in(&spec, &played, origin)?;
+        (steps > 0).then(|| Promised { steps, from: played.source(at.step) })
     }
 }
 

@@ -170,6 +170,39 @@ fn a_plan_that_comes_later_than_it_promised_is_played_from_where_it_is() {
     assert_eq!(scene.plan, (2, 2));
 }
 
+/// What was promised is older than the plan that keeps it.
+#[test]
+fn a_step_is_as_old_as_what_it_was_computed_from() {
+    let mut scene = with_plan(spec());
+    scene.observe(20_000, 2);
+    scene.finish(24_000, &[-0.9, -0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0]);
+    plays(&mut scene, (39_000, 3), 0.52);
+    assert_eq!(scene.ages.0, 39_000, "promised by the first plan");
+    plays(&mut scene, (40_000, 4), 0.5);
+    assert_eq!(scene.ages.0, 20_000, "of the second plan's own");
+    scene.finish(41_000, &[0.0; 8]);
+    plays(&mut scene, (45_000, 5), 0.45);
+    assert_eq!(scene.ages.0, 25_000, "promised by the second plan");
+    scene.observe(60_000, 6);
+    assert_eq!(scene.ages.0, 20_000, "of the third plan's own");
+}
+
+/// Else the next plan would be the old one alone, resampled, whatever its model gave.
+#[test]
+fn no_plan_is_asked_for_that_would_have_no_step_of_its_own() {
+    let mut scene = Scene::clustered(frozen(PlanSpec { refresh: Some(Duration::from_micros(1)), ..spec() }));
+    scene.observe(0, 1);
+    scene.finish(65_000, &FIRST);
+    scene.observe(66_000, 2);
+    assert!(scene.committed.as_ref().is_some_and(|(_, steps)| *steps == 2), "{:?}: what is left", scene.committed);
+    scene.finish(67_000, &FIRST);
+    let asked = scene.engine.plan_ledger(ONLY);
+    scene.observe(70_000, 3);
+    assert_eq!(scene.engine.plan_ledger(ONLY), asked, "all eight would be committed");
+    scene.observe(76_000, 4);
+    assert_eq!(scene.committed.as_ref().map(|(_, steps)| *steps), Some(7), "one is its own");
+}
+
 #[test]
 fn a_plan_that_gave_nothing_leaves_the_one_that_is_played_as_it_was() {
     let mut scene = with_plan(spec());

@@ -57,6 +57,8 @@ struct Plan {
     values: Vec<f64>,
     /// How many of its steps are those of the plan before it.
     promised: u64,
+    /// When the observation arrived that those were computed from.
+    promised_origin: u64,
     origin: u64,
     adopted: u64,
     place: Place,
@@ -155,8 +157,9 @@ impl Player {
         let says = self.says(task, &spec, now, arrival);
         let by_plan = matches!(says, Says::Step { .. });
         let began_anew = self.last.is_none() || by_plan && self.anew;
-        if let Some(worker) = free.filter(|_| self.wants(&spec, now, arrival)) {
-            let told = (spec.overlap == Overlap::Freeze).then(|| self.told(task, &spec, arrival));
+        let told = (spec.overlap == Overlap::Freeze).then(|| self.told(task, &spec, arrival));
+        let has_own = told.as_ref().is_none_or(|told| told.committed < usize::from(spec.steps));
+        if let Some(worker) = free.filter(|_| has_own && self.wants(&spec, now, arrival)) {
             self.asked = Some(Asked { worker, sequence, arrival, since: now, wanted: true, told });
             self.counts[0] += 1;
         }
@@ -184,13 +187,14 @@ impl Player {
             }
         }
         // Each row that begins before the plan may be there, at the latest.
-        let there = origin + self.slowest() + period;
+        let there = origin + self.slowest(spec) + period;
         let needed = (0..steps).take_while(|row| origin + row * period < there).count();
         Told { rows, committed: needed.min(covered) }
     }
 
-    fn slowest(&self) -> u64 {
-        self.trips.iter().max().copied().unwrap_or(0)
+    /// The longest that the next plan takes and is still taken.
+    fn slowest(&self, spec: &PlanSpec) -> u64 {
+        self.trips.iter().max().copied().unwrap_or(0).min(spec.timeout.nanos())
     }
 
     fn says(&self, task: &TaskPlan, spec: &PlanSpec, now: u64, arrival: u64) -> Says {
@@ -231,7 +235,8 @@ impl Player {
         if limited && task.too_fast == TooFast::Fallback && !after_fallback {
             return Says::Fallback(Reason::TooFast);
         }
-        let (plan, origin, place) = (current.id, current.origin, current.place);
+        let older = before.and_then(|before| Some(before.computed(before.step(spec, arrival)?)));
+        let (plan, origin, place) = (current.id, older.unwrap_or(current.computed(step)), current.place);
         let (blended, promised) = (before.is_some(), step < current.promised);
         Says::Step { plan, step, origin, place, values, limited, near_limit, blended, promised }
     }
@@ -250,7 +255,7 @@ impl Player {
         }
         let Some(current) = &self.current else { return true };
         let ends = current.origin + spec.period.nanos() * u64::from(spec.steps);
-        let lead = self.slowest() + spec.period.nanos() + spec.overlap.blend().nanos();
+        let lead = self.slowest(spec) + spec.period.nanos() + spec.overlap.blend().nanos();
         let old = spec.refresh.is_some_and(|refresh| arrival >= current.origin + refresh.nanos());
         ends.saturating_sub(arrival) <= lead || old
     }
@@ -309,7 +314,9 @@ impl Player {
             values[..kept].copy_from_slice(&rows[..kept]);
         }
         let promised = u64::try_from(promised).expect("a plan is short");
-        let plan = Plan { id: self.plans, values, promised, origin: asked.arrival, adopted: now, place };
+        let promising = self.current.as_ref().and_then(|plan| Some(plan.computed(plan.step(&spec, asked.arrival)?)));
+        let (origin, promised_origin) = (asked.arrival, promising.unwrap_or(asked.arrival));
+        let plan = Plan { id: self.plans, values, promised, promised_origin, origin, adopted: now, place };
         self.before = self.current.replace(plan);
         None
     }
@@ -333,6 +340,11 @@ impl Player {
 }
 
 impl Plan {
+    /// When the observation arrived that this step was computed from.
+    fn computed(&self, step: u64) -> u64 {
+        if step < self.promised { self.promised_origin } else { self.origin }
+    }
+
     fn step(&self, spec: &PlanSpec, instant: u64) -> Option<u64> {
         let step = instant.saturating_sub(self.origin) / spec.period.nanos();
         (step < u64::from(spec.steps)).then_some(step)
