@@ -305,6 +305,9 @@ decision = "allow"
 why = "health"
 "#;
 
+/// Fewer than a probe has, with what goes before it.
+const PROBE_BYTES: u64 = 100;
+
 /// A machine that takes whatever comes and says nothing: every connection and every byte counts.
 fn silent_machine() -> (u16, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
@@ -404,6 +407,27 @@ fn a_policy_that_is_withdrawn_while_the_box_runs_lets_nothing_out_and_one_that_c
     fs::write(&policy, PROBES.replace("version = 12", "version = 13")).expect("the folder can be written");
     running.wait("the next policy's record", |running| running.journal_says("{\"committed\":{\"version\":13,") == 1);
     running.wait("a probe again", |_| heard() > before);
+}
+
+/// What is on its way is cut at its socket, before the withdrawal's record: it does not wait for its answer or its time-out.
+#[test]
+fn what_is_being_sent_when_the_policy_is_withdrawn_is_cut() {
+    let (port, heard) = silent_machine();
+    let config = without(CONFIG, "connect =").replacen("127.0.0.1:9", &format!("127.0.0.1:{port}"), 1).replacen(
+        "every_ms = 1000, timeout_ms = 500",
+        "every_ms = 1000, timeout_ms = 10000",
+        1,
+    );
+    let desk = Desk::new().with(&config, PROBES);
+    let mut running = Running::start(&desk);
+    // More than a connection and HTTP/2's greeting: a probe's body is as long as its model's input.
+    running.wait("a probe on its way", |running| {
+        running.journal_says("\"intent\"") == 1 && heard.load(Ordering::Relaxed) > PROBE_BYTES
+    });
+    fs::remove_file(desk.0.path().join("policy.toml")).expect("it is there");
+    let ended = |running: &Running<'_>, how: &str| running.journal_says(&format!("\"outcome\":\"{how}\""));
+    running.wait("the probe's end", |running| ended(running, "revoked") + ended(running, "expired") > 0);
+    assert_eq!((ended(&running, "revoked"), ended(&running, "expired")), (1, 0), "it was left to its time-out");
 }
 
 #[test]
