@@ -13,6 +13,7 @@ mod camera;
 mod controller;
 mod frame;
 mod picture;
+mod printed;
 mod stranger;
 
 mod judge;
@@ -44,6 +45,7 @@ pub use frame::{Frame, resealed};
 pub use genba::{Genba, PATIENCE, command, eventually, free_endpoint, repository};
 pub use judge::{Verdict, Watched, Window, judge, skip};
 pub use picture::{Picture, compressed};
+pub use printed::Printed;
 pub use reader::{Reader, ocr};
 pub use scheduling::{
     Stall, end_with_parent, into_another_class, policy, real_time_rights, signal, thread_of, threads,

@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::{fs::PermissionsExt, net::UnixListener},
     path::PathBuf,
-    process::{Child, Output, Stdio},
+    process::{Child, Stdio},
     time::Duration,
 };
 
@@ -17,7 +17,9 @@ use message::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::{Dialect, PATIENCE, Server, Wire, command, eventually, free_endpoint, interpreter, journalled, repository};
+use tests::{
+    Dialect, PATIENCE, Printed, Server, Wire, command, eventually, free_endpoint, interpreter, journalled, repository,
+};
 use zenoh::{Wait, sample::Locality};
 
 /// One client of a task whose model's cluster does not answer.
@@ -157,10 +159,10 @@ impl Site {
     }
 
     /// What `genba spool` says, and how it ends.
-    fn spool(&self, arguments: &[&str]) -> Said {
+    fn spool(&self, arguments: &[&str]) -> Printed {
         let mut genba = command();
         genba.arg("spool").args(arguments).args(["--config", "box.toml"]).current_dir(self.folder.path());
-        Said::from(genba.env("NO_COLOR", "1").output().expect("genba runs"))
+        Printed::from(genba.env("NO_COLOR", "1").output().expect("genba runs"))
     }
 
     fn dead_letters(&self) -> Vec<Value> {
@@ -226,21 +228,6 @@ impl Site {
         let refused = InferReply::decode(&payload).ok()?;
         let InferBody::Refusal { reason } = refused.body else { panic!("a result as an error: {refused:?}") };
         Some(Told::Refused { request: refused.request, reason: reason.value() })
-    }
-}
-
-/// What a command printed, and how it ended.
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl From<Output> for Said {
-    fn from(output: Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 }
 
@@ -369,7 +356,7 @@ fn who_cannot_be_asked_for_dead_letters_is_named() {
     let say = |arguments: &[&str]| {
         let mut genba = command();
         genba.arg("spool").args(arguments).current_dir(folder.path());
-        Said::from(genba.env("NO_COLOR", "1").output().expect("genba runs"))
+        Printed::from(genba.env("NO_COLOR", "1").output().expect("genba runs"))
     };
     let list = || say(&["list", "--config", "box.toml"]);
     fs::write(at("box.toml"), &written).expect("the folder can be written");

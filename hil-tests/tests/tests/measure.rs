@@ -5,12 +5,12 @@ use std::{
     io::{BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::{BoxConfig, Genba, command, repository};
+use tests::{BoxConfig, Genba, Printed, command, repository};
 
 /// A folder with a config, in the default class so that every machine grants what it asks for.
 struct Desk(TempDir);
@@ -60,8 +60,8 @@ impl Desk {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Said {
-        Said::from(self.command(arguments).output().expect("genba runs"))
+    fn run(&self, arguments: &[&str]) -> Printed {
+        Printed::from(self.command(arguments).output().expect("genba runs"))
     }
 
     /// What `check` knows of the one task.
@@ -74,20 +74,6 @@ impl Desk {
 
 fn config() -> String {
     CONFIG.replace("MODEL", &repository().join("models/ur5e-conveyor").display().to_string())
-}
-
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl From<Output> for Said {
-    fn from(output: Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
-    }
 }
 
 fn json(text: &str) -> Value {
@@ -245,7 +231,7 @@ fn model_that_is_not_there_is_a_usage_error() {
 #[test]
 fn running_box_is_not_disturbed() {
     let genba = Genba::start(&BoxConfig::default());
-    let said = Said::from(genba.ask(&["measure", "--seconds", "1"]));
+    let said = Printed::from(genba.ask(&["measure", "--seconds", "1"]));
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.stderr.contains("a box with this config is running"), "{said:?}");
     assert!(genba.is_alive());
@@ -278,7 +264,7 @@ fn observations_that_do_not_fit_are_refused() {
 
 /// Runs a command that may not use `SCHED_FIFO`, whoever runs the test.
 #[allow(unsafe_code, reason = "std drops no capability")]
-fn without_rights(mut command: Command) -> Said {
+fn without_rights(mut command: Command) -> Printed {
     /// linux/capability.h; libc does not name it.
     const CAP_SYS_NICE: libc::c_ulong = 23;
     let drop_rights = || {
@@ -291,5 +277,5 @@ fn without_rights(mut command: Command) -> Said {
     };
     // SAFETY: between fork and exec it makes two system calls and allocates nothing.
     unsafe { command.pre_exec(drop_rights) };
-    Said::from(command.output().expect("genba runs"))
+    Printed::from(command.output().expect("genba runs"))
 }
